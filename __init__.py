@@ -1,0 +1,18 @@
+"""tapeout compiles a language model once, ahead of time, into a closed artifact, and replays it."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "LLM": "runtime.llm",
+    "SamplingParams": "runtime.sampling_params",
+    "compile_model": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)

@@ -1,0 +1,1 @@
+"""Takes regions, gives C++ for CPUs at several instruction-set levels; never knows a model."""

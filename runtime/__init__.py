@@ -1,0 +1,1 @@
+"""Takes an artifact, gives tokens; never imports frontend, passes, codegen, ir, torch or transformers."""
