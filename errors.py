@@ -1,0 +1,51 @@
+"""The errors tapeout raises for what a user can put right; a broken invariant is an `assert`.
+
+Each carries one line that names the offending value, the limit it broke and what to do about it.
+"""
+
+_MAX_SHOWN = 120
+
+
+class TapeoutError(Exception):
+    """The base of every error of ours."""
+
+
+class InputError(TapeoutError):
+    """An argument, a setting or a request has a value that cannot be used."""
+
+
+class UnsupportedModelError(TapeoutError):
+    """The model holds something that cannot be compiled: names the module and the reason."""
+
+
+class CapacityError(TapeoutError):
+    """The work does not fit in the memory, the context or another bound that was given."""
+
+
+class BuildError(TapeoutError):
+    """A tool of the build, the C++ compiler for one, failed or is missing."""
+
+
+class FileFormatError(TapeoutError):
+    """A file is not what it should be; `file`, `field`, `found` and `wanted` say how."""
+
+    def __init__(
+        self, file: object, field: str, found: object, wanted: object, remedy: str = ""
+    ) -> None:
+        self.file, self.field, self.found, self.wanted = str(file), field, found, wanted
+        line = f"{self.file}: {field}: found {shown(found)}, wanted {shown(wanted)}"
+        super().__init__(f"{line}; {remedy}" if remedy else line)
+
+
+class CheckpointError(FileFormatError):
+    """A checkpoint is damaged, incomplete, lying or in a format that is not read."""
+
+
+class ArtifactError(FileFormatError):
+    """An artifact is damaged, incomplete, or made for another version of tapeout."""
+
+
+def shown(value: object) -> str:
+    """A value as one short printable line, whatever a hostile file has put in it."""
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}... ({len(text)} characters)"
