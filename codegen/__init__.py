@@ -1,1 +1,3 @@
-"""Takes regions and a target, gives kernels, a memory plan and tapes: an artifact on disk; never runs the model."""
+"""Takes regions and a target, gives kernels, a memory plan and tapes: an artifact on disk.
+Never runs the model.
+"""

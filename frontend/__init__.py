@@ -1,1 +1,3 @@
-"""Takes a Hugging Face checkpoint folder, gives an ir module and weight programs; never reads weight values while tracing, never has per-model code."""
+"""Takes a Hugging Face checkpoint folder, gives an ir module and weight programs.
+Never reads weight values while tracing, never has per-model code.
+"""

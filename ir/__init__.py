@@ -1,2 +1,3 @@
-"""ir takes nothing, gives op records, graphs, text both ways, a verifier and the reference
-interpreter; it never imports another folder of ours."""
+"""Gives op records, types, graphs, text both ways, a verifier and the reference interpreter.
+Never imports another folder of ours.
+"""

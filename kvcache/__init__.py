@@ -1,1 +1,3 @@
-"""Takes the artifact's cache groups and a byte budget, gives pages and block tables; never touches a request's text."""
+"""Takes the artifact's cache groups and a byte budget, gives pages and block tables.
+Never touches a request's text.
+"""

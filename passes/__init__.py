@@ -1,1 +1,3 @@
-"""Takes an ir module and a target's policy table, gives a module of fused regions; never knows an instruction set or writes a kernel."""
+"""Takes an ir module and a target's policy table, gives a module of fused regions.
+Never knows an instruction set, never writes a kernel.
+"""

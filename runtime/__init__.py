@@ -1,1 +1,3 @@
-"""Takes an artifact, gives tokens; never imports frontend, passes, codegen, ir, torch or transformers."""
+"""Takes an artifact, gives tokens: player, executor, scheduler, sampler, engine.
+Never imports frontend, passes, codegen, ir, torch or transformers.
+"""

@@ -1,0 +1,3 @@
+"""One record for each op: operands, attributes, shape rule, reference semantics,
+properties and cost.
+"""
