@@ -1,3 +1,14 @@
-"""One record for each op: operands, attributes, shape rule, reference semantics,
-properties and cost.
-"""
+"""Op records, one for each op, grouped in files by family; see `base.OpRecord`."""
+
+from . import anchors, attention, control, elementwise, layout, reduction
+from .aten import PREFIX, aten_record
+from .base import LEVELS, REQUIRED, Kind, OpRecord, registry
+
+__all__ = ["LEVELS", "REQUIRED", "Kind", "OpRecord", "record_of", "registry"]
+
+FAMILIES = (anchors, attention, control, elementwise, layout, reduction)
+
+
+def record_of(op: str) -> OpRecord:
+    """The record of an op by name; a KeyError names an unknown one."""
+    return aten_record(op) if op.startswith(PREFIX) else registry()[op]
