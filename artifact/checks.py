@@ -1,0 +1,113 @@
+"""What must hold within a manifest and its tapes beyond the types, for writer and reader."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ArtifactError
+from .schema import (
+    SCHEMA_VERSION,
+    SYMBOLS,
+    CacheBuffer,
+    Expression,
+    InputBuffer,
+    Manifest,
+    SlotBuffer,
+    Tape,
+    Target,
+    WeightBuffer,
+)
+from .weights import ALIGNMENT
+
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
+
+
+def check_path(path: str) -> None:
+    """Refuses a path that is not plain and inside the artifact. Raises ArtifactError."""
+    if not _PATH.fullmatch(path) or len(path) > 255:
+        raise ArtifactError(path, "path", path, "plain names of letters, digits, _ . + - under /")
+
+
+def check_manifest(manifest: Manifest, path: Path) -> None:
+    """Refuses a manifest that contradicts itself. Raises ArtifactError."""
+    wrong = _wrong_of(manifest)
+    for field, found, wanted in wrong:
+        raise ArtifactError(path / "manifest.json", field, found, wanted)
+
+
+def check_tape(tape: Tape, target: Target, path: Path) -> None:
+    """Refuses a tape that names what its target lacks. Raises ArtifactError."""
+    kernels = {kernel.name for kernel in target.kernels}
+    inputs = {entry.name for entry in target.inputs}
+    layers = {group.name: group.layers for group in target.cache_groups}
+
+    def exists(buffer: object) -> bool:
+        match buffer:
+            case SlotBuffer(slot=slot):
+                return slot < len(target.slots)
+            case WeightBuffer(name=name):
+                return name in target.weights.tensors
+            case InputBuffer(name=name):
+                return name in inputs
+            case CacheBuffer(group=group, layer=layer):
+                return layer < layers.get(group, 0)
+        return False
+
+    for index, launch in enumerate(tape.launches):
+        field = f"launches[{index}]"
+        if launch.kernel not in kernels:
+            raise ArtifactError(path, f"{field}.kernel", launch.kernel, "a kernel of the manifest")
+        for buffer in launch.buffers:
+            if not exists(buffer):
+                raise ArtifactError(path, f"{field}.buffers", buffer, "a buffer of the manifest")
+        for scalar in launch.scalars:
+            if not _is_expression(scalar):
+                raise ArtifactError(path, f"{field}.scalars", scalar, f"symbols of {SYMBOLS}")
+
+
+def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
+    if manifest.schema != SCHEMA_VERSION:
+        yield "schema", manifest.schema, SCHEMA_VERSION
+    for name, target in manifest.targets.items():
+        yield from _wrong_of_target(target, manifest, f"targets.{name}")
+
+
+def _wrong_of_target(
+    target: Target, manifest: Manifest, at: str
+) -> Iterator[tuple[str, object, object]]:
+    for path in (*target.levels.values(), target.player, *target.tapes.values()):
+        if path not in manifest.files:
+            yield at, path, "a file that is listed"
+    for name, slot in target.outputs.items():
+        if slot >= len(target.slots):
+            yield f"{at}.outputs.{name}", slot, f"a slot below {len(target.slots)}"
+    for expression in _expressions(target):
+        if not _is_expression(expression):
+            yield at, expression, f"an expression of the symbols {SYMBOLS}"
+    yield from _wrong_of_weights(target, manifest, f"{at}.weights")
+
+
+def _wrong_of_weights(
+    target: Target, manifest: Manifest, at: str
+) -> Iterator[tuple[str, object, object]]:
+    for name, tensor in target.weights.tensors.items():
+        file = manifest.files.get(tensor.file)
+        if file is None:
+            yield f"{at}.{name}.file", tensor.file, "a file that is listed"
+        elif tensor.offset % ALIGNMENT or tensor.offset + tensor.bytes > file.bytes:
+            end = f"{tensor.offset}+{tensor.bytes}"
+            yield f"{at}.{name}", end, f"multiples of {ALIGNMENT}, to {file.bytes} at most"
+    total_bytes = sum(tensor.bytes for tensor in target.weights.tensors.values())
+    if total_bytes != target.weights.total_bytes:
+        yield f"{at}.total_bytes", target.weights.total_bytes, total_bytes
+
+
+def _expressions(target: Target) -> Iterator[Expression]:
+    yield from (entry.bytes for entry in target.inputs)
+    yield from (expression for slot in target.slots for expression in slot.bytes)
+    for kernel in target.kernels:
+        yield from (e for e in (kernel.flops, kernel.bytes) if e is not None)
+
+
+def _is_expression(expression: Expression) -> bool:
+    return set(expression) <= set(SYMBOLS)

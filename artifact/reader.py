@@ -1,0 +1,207 @@
+"""Opens an artifact: nothing of it is used before all of it has been checked.
+
+The folder must hold exactly the files that the manifest lists, each with the size and the digest
+listed there; the manifest's own digest stands in `manifest.digest`. Files are mapped read-only
+once, and what was verified is the very mapping that is used afterwards.
+"""
+
+import io
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import settings
+from ..errors import ArtifactError
+from .checks import check_manifest, check_path, check_tape
+from .digests import CHUNK_BYTES, combine, digest_of
+from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Manifest, Tape
+
+T = TypeVar("T")
+
+_MAX_MANIFEST_BYTES = 64 << 20
+_ATTEMPTS = 5
+_REBUILD = "build the artifact again, or copy it again from where it is whole"
+
+
+class Artifact:
+    """A verified artifact. Its views of weights stay valid as long as they are referenced."""
+
+    def __init__(self, path: Path, manifest: Manifest, data: dict[str, memoryview]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._data = data
+        self._identity = {name: _identity(path / name) for name in data}
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Artifact":
+        """Opens and verifies the artifact at `path`, with a thread for each core.
+
+        Raises ArtifactError that names the file, the field, what was found and what was wanted.
+        """
+        path = Path(path).absolute()
+        for attempt in range(_ATTEMPTS):
+            identity = _identity(path)
+            try:
+                return cls(path, *_load(path))
+            except ArtifactError:  # a builder may have put another artifact in place meanwhile
+                if _identity(path) == identity or attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of the file `name`, as verified. Raises ArtifactError when it is not listed."""
+        return bytes(self._view(name))
+
+    def file_path(self, name: str) -> Path:
+        """Where the verified file `name` is, for a loader that takes a path.
+
+        Raises ArtifactError when the file has been replaced since the artifact was opened.
+        """
+        self._view(name)
+        if _identity(self.path / name) != self._identity[name]:
+            raise ArtifactError(self.path / name, "file", "another file", "the one verified")
+        return self.path / name
+
+    def weight(self, target: str, name: str) -> NDArray[np.uint8]:
+        """The bytes of a weight: read-only, 64-byte aligned, in the mapped file."""
+        tensor = self.manifest.targets[target].weights.tensors[name]
+        view = self._view(tensor.file)
+        return np.frombuffer(view, np.uint8, count=tensor.bytes, offset=tensor.offset)
+
+    def tape(self, target: str, entry: str) -> Tape:
+        """The checked tape of the entry function `entry`. Raises ArtifactError."""
+        name = self.manifest.targets[target].tapes[entry]
+        tape = _decode(self.read(name), Tape, self.path / name)
+        check_tape(tape, self.manifest.targets[target], self.path / name)
+        return tape
+
+    def _view(self, name: str) -> memoryview:
+        if name not in self._data:
+            raise ArtifactError(self.path, "files", f"no {name}", "a file that is listed", _REBUILD)
+        return self._data[name]
+
+
+def _load(path: Path) -> tuple[Manifest, dict[str, memoryview]]:
+    manifest = _read_manifest(path)
+    _check_file_set(path, manifest)
+    data = {name: _map(path / name, file.bytes) for name, file in manifest.files.items()}
+    _verify(path, manifest, data)
+    return manifest, data
+
+
+def _read_manifest(path: Path) -> Manifest:
+    wanted = _read_small(path / MANIFEST_DIGEST, 65)
+    data = _read_small(path / MANIFEST, _MAX_MANIFEST_BYTES)
+    found = f"{digest_of(data)}\n".encode()
+    if found != wanted:
+        raise ArtifactError(path / MANIFEST, "digest", found.strip(), wanted.strip(), _REBUILD)
+    version = _decode(data, _Versioned, path / MANIFEST).schema
+    if version != SCHEMA_VERSION:
+        remedy = "open it with the tapeout that built it, or build it again"
+        raise ArtifactError(path / MANIFEST, "schema", version, SCHEMA_VERSION, remedy)
+    manifest = _decode(data, Manifest, path / MANIFEST)
+    check_manifest(manifest, path)
+    return manifest
+
+
+class _Versioned(msgspec.Struct):
+    schema: int
+
+
+def _decode(data: bytes, kind: type[T], path: Path) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(path, "JSON", str(error), f"a {kind.__name__}", _REBUILD) from None
+
+
+def _check_file_set(path: Path, manifest: Manifest) -> None:
+    wanted = {MANIFEST, MANIFEST_DIGEST, *manifest.files}
+    for name in wanted:
+        check_path(name)
+    folders = {str(parent) for name in wanted for parent in Path(name).parents}
+    found = set(_walk(path, "", folders))
+    if missing := sorted(wanted - found):
+        raise ArtifactError(path / missing[0], "file", "nothing", "a file", _REBUILD)
+    if extra := sorted(found - wanted):
+        raise ArtifactError(path / extra[0], "file", "an extra file", "none", _REBUILD)
+
+
+def _walk(root: Path, folder: str, folders: set[str]) -> Iterator[str]:
+    """Names of the files below `root`, and of whatever else is no folder of `folders`."""
+    for entry in os.scandir(root / folder):
+        name = f"{folder}{entry.name}"
+        if entry.is_dir(follow_symlinks=False) and name in folders:
+            yield from _walk(root, f"{name}/", folders)
+        else:
+            yield name
+
+
+def _map(path: Path, num_bytes: int) -> memoryview:
+    """The read-only mapping of a regular file of exactly `num_bytes`."""
+    with _opened(path) as file:
+        found = os.fstat(file.fileno()).st_size
+        if found != num_bytes:
+            raise ArtifactError(path, "bytes", found, num_bytes, _REBUILD)
+        if not num_bytes:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ))
+
+
+def _read_small(path: Path, max_bytes: int) -> bytes:
+    with _opened(path) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ArtifactError(path, "bytes", "more", f"at most {max_bytes}", _REBUILD)
+    return data
+
+
+def _opened(path: Path) -> io.FileIO:
+    """A regular file, opened to read; a link is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = io.FileIO(descriptor)  # refuses folders
+    except OSError as error:
+        found = error.strerror or "nothing"
+        raise ArtifactError(path, "file", found, "a readable file", _REBUILD) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise ArtifactError(path, "file", "a device or pipe", "a readable file", _REBUILD)
+    return file
+
+
+def _verify(path: Path, manifest: Manifest, data: dict[str, memoryview]) -> None:
+    """Compares the digest of every file, chunks hashed by as many threads as there are cores."""
+    num_threads = settings.NUM_THREADS.get() or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(num_threads) as pool:
+        pending = {name: pool.map(_hash, _chunks(view)) for name, view in data.items()}
+        for name, chunk_digests in pending.items():
+            found, wanted = combine(list(chunk_digests)), manifest.files[name].digest
+            if found != wanted:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise ArtifactError(path / name, "digest", found, wanted, _REBUILD)
+
+
+def _chunks(view: memoryview) -> Iterator[memoryview]:
+    return (view[start : start + CHUNK_BYTES] for start in range(0, len(view), CHUNK_BYTES))
+
+
+def _hash(chunk: memoryview) -> bytes:
+    return sha256(chunk).digest()
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)

@@ -1,0 +1,163 @@
+"""What an artifact's JSON files hold. Decoding is strict: an unknown or missing field is refused.
+
+Sizes are parametric: an `Expression` maps a symbol of the step to its coefficient, `""` to the
+constant, with zero terms left out: `{"": 64, "R": 4}` is 64 + 4 R.
+Symbols: T tokens, S sequences, R logit rows of a step, P width of the block tables in pages.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+MANIFEST_DIGEST = "manifest.digest"
+SYMBOLS = ("", "T", "S", "R", "P")
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Expression: TypeAlias = dict[str, int]
+
+
+class Strict(Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of every record: fields have names, none is unknown, none changes."""
+
+
+class Model(Strict, frozen=True, kw_only=True):
+    """What the runtime must know of the model."""
+
+    architecture: str
+    dtype: str
+    vocab_size: Count
+    max_position_embeddings: Count
+    eos_token_ids: list[int]
+    bos_token_id: int | None
+
+
+class Input(Strict, frozen=True, kw_only=True):
+    """A host array that the executor owns and fills for each step."""
+
+    name: str
+    dtype: str
+    bytes: Expression
+
+
+class Slot(Strict, frozen=True, kw_only=True):
+    """A piece of the arena: as many bytes as the largest of its expressions, in multiples of 64."""
+
+    bytes: list[Expression]
+
+
+class CacheGroup(Strict, frozen=True, kw_only=True):
+    """Layers that share one block table; a page holds `page_size_tokens` tokens of each layer."""
+
+    name: str
+    layers: Count
+    page_size_tokens: Count
+    page_bytes_per_layer: Count
+    window: int | None  # tokens that attention looks back, None for all
+
+
+class Tensor(Strict, frozen=True, kw_only=True):
+    """Where the bytes of a weight are; `offset` counts from the file's start, a multiple of 64."""
+
+    file: str
+    offset: Count
+    bytes: Count
+
+
+class Weights(Strict, frozen=True, kw_only=True):
+    """Every weight by name; a member of a family is named `layer0.qkv/3`."""
+
+    total_bytes: Count  # of the tensors alone, without headers and padding
+    tensors: dict[str, Tensor]
+
+
+class Kernel(Strict, frozen=True, kw_only=True):
+    """One compiled region, and what a reader wants to know of it."""
+
+    name: str
+    region: str
+    anchor: str
+    math: str
+    source: str
+    flops: Expression | None = None
+    bytes: Expression | None = None
+
+
+class Target(Strict, frozen=True, kw_only=True):
+    """All that one target needs to run."""
+
+    levels: dict[str, str]  # instruction-set level to shared object, best first
+    player: str
+    inputs: list[Input]
+    slots: list[Slot]
+    outputs: dict[str, Count]  # name to slot
+    cache_groups: list[CacheGroup]
+    tapes: dict[str, str]
+    weights: Weights
+    kernels: list[Kernel]
+
+
+class File(Strict, frozen=True, kw_only=True):
+    """Size and digest of a file; the digest is `digests.digest_of`."""
+
+    bytes: Count
+    digest: str
+
+
+class Manifest(Strict, frozen=True, kw_only=True):
+    """`manifest.json`; `files`, set by the writer, lists all others but `manifest.digest`."""
+
+    schema: int = SCHEMA_VERSION
+    tool: dict[str, str]
+    model: Model
+    targets: dict[str, Target]
+    files: dict[str, File] = {}
+
+
+class SlotBuffer(Strict, frozen=True, array_like=True, tag="slot"):
+    """`["slot", 3]`: the start of the arena slot 3."""
+
+    slot: Count
+
+
+class WeightBuffer(Strict, frozen=True, array_like=True, tag="weight"):
+    """`["weight", name]`: the start of a weight."""
+
+    name: str
+
+
+class InputBuffer(Strict, frozen=True, array_like=True, tag="input"):
+    """`["input", name]`: the start of an input array."""
+
+    name: str
+
+
+class CacheBuffer(Strict, frozen=True, array_like=True, tag="cache"):
+    """`["cache", group, layer]`: the start of the pages of a group's layer."""
+
+    group: str
+    layer: Count
+
+
+Buffer: TypeAlias = SlotBuffer | WeightBuffer | InputBuffer | CacheBuffer
+
+
+class Launch(Strict, frozen=True, kw_only=True):
+    """One call of a kernel."""
+
+    kernel: str
+    buffers: list[Buffer]
+    scalars: list[Expression]
+
+
+class Tape(Strict, frozen=True, kw_only=True):
+    """The launches of an entry function, in order."""
+
+    launches: list[Launch]
+
+
+def evaluate(expression: Expression, sizes: Mapping[str, int]) -> int:
+    """The value of `expression` where symbol s is `sizes[s]`."""
+    return sum(factor * sizes[s] if s else factor for s, factor in expression.items())
