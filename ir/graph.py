@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .types import Dim, DType, TensorType
 from .weights import Weight
 
-Attr = bool | int | float | str | None | Dim | DType | tuple["Attr", ...]
+Attrs = Mapping[str, Any]
+"""Attributes by name: bool, int, float, str, None, Dim, DType, and tuples of these."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Node:
 
     op: str
     operands: tuple[Value, ...]
-    attrs: Mapping[str, Attr]
+    attrs: Attrs
     results: tuple[Value, ...]
     origin: str = field(default="", compare=False)
 
@@ -54,7 +56,7 @@ class Function:
     params: tuple[Value, ...]
     nodes: tuple[Node, ...]
     results: tuple[Value, ...]
-    attrs: Mapping[str, Attr] = field(default_factory=dict)
+    attrs: Attrs = field(default_factory=dict)
 
     def producers(self) -> dict[Value, Node]:
         """The node that defines each value (parameters have none)."""
@@ -84,7 +86,7 @@ class Module:
     entries: tuple[str, ...]
     weights: Mapping[str, Weight]
     level: str
-    attrs: Mapping[str, Attr] = field(default_factory=dict)
+    attrs: Attrs = field(default_factory=dict)
 
     def with_functions(self, *functions: Function) -> Module:
         """The module with these functions added or replaced."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,11 +46,11 @@ class Interpreter:
         self, node: Node, operands: Sequence[Any], symbols: Mapping[str, int]
     ) -> tuple[Any, ...]:
         record = record_of(node.op)
+        if node.op == "repeat":
+            return self._repeat(record.complete(node.attrs), operands, symbols)
         attrs = {k: _concrete(v, symbols) for k, v in record.complete(node.attrs).items()}
         if node.op == "weight":
             return (self.weights[attrs["name"]],)
-        if node.op == "repeat":
-            return self._repeat(attrs, operands, symbols)
         if node.op == "region":
             inner = dict(symbols) | ({} if attrs["layer"] is None else {"i": attrs["layer"]})
             return self._call(self.module.functions[attrs["function"]], operands, inner)
@@ -60,13 +60,20 @@ class Interpreter:
         self, attrs: Mapping[str, Any], operands: Sequence[Any], symbols: Mapping[str, int]
     ) -> tuple[Any, ...]:
         carried, shared = tuple(operands[: attrs["carried"]]), tuple(operands[attrs["carried"] :])
-        for index in range(attrs["count"]):
-            for name, families in zip(attrs["pattern"], attrs["weights"], strict=True):
-                own = [self.weights[f"{family}/{index}"] for family in families]
-                arguments = [*carried, *shared, *own]
-                function = self.module.functions[name]
-                carried = self._call(function, arguments, dict(symbols) | {"i": index})
+        for name, families, index, iteration in steps_of_repeat(attrs):
+            own = [self.weights[f"{family}/{iteration}"] for family in families]
+            function = self.module.functions[name]
+            arguments = [*carried, *shared, *own]
+            carried = self._call(function, arguments, dict(symbols) | {"i": index})
         return carried
+
+
+def steps_of_repeat(attrs: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
+    """(function, weight families, value of ``i`` in it, iteration) of each call, in order."""
+    places = attrs["index"] or (Dim.of("i"),) * len(attrs["pattern"])
+    for iteration in range(attrs["count"]):
+        for name, families, place in zip(attrs["pattern"], attrs["weights"], places, strict=True):
+            yield name, families, place.evaluate({"i": iteration}), iteration
 
 
 def _concrete(value: Any, symbols: Mapping[str, int]) -> Any:

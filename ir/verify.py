@@ -82,9 +82,9 @@ def _result_types(node: Node, attrs: dict[str, object], module: Module) -> tuple
 
 
 def _repeat_types(node: Node, module: Module) -> tuple[TensorType, ...]:
-    carried = node.operands[: node.attrs["carried"]]  # type: ignore[misc]
+    carried = node.operands[: node.attrs["carried"]]
     names = node.attrs["weights"]
-    for name, families in zip(node.attrs["pattern"], names, strict=True):  # type: ignore[arg-type]
+    for name, families in zip(node.attrs["pattern"], names, strict=True):
         callee, count = module.functions[name], len(node.operands)
         _check_call(callee, node.operands, len(families))
         for parameter, family in zip(callee.params[count:], families, strict=True):

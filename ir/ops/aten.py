@@ -38,7 +38,8 @@ def _argument(value: Any) -> Any:
 
 def call(name: str, operands: Sequence[torch.Tensor], attrs: Attrs) -> tuple[torch.Tensor, ...]:
     """Run the torch op on tensors, with symbols in attributes already replaced."""
-    op, rest, values = overload(name), list(operands), {}
+    op, rest = overload(name), list(operands)
+    values: dict[str, Any] = {}
     for argument in op._schema.arguments:
         count = attrs.get(f"{argument.name}_count")
         if count is not None:

@@ -23,13 +23,20 @@ register(
         "run the functions of ``pattern`` in turn, ``count`` times over. The first ``carried``"
         " operands are replaced by a function's results for the next; the others are the same for"
         " all. After them each function takes its own weights: weights[p] names the families, of"
-        " which iteration i takes member i. Attributes that hold ``i`` mean the iteration.",
+        " which iteration i takes member i. In the function at place p of the pattern, attributes"
+        " that hold ``i`` mean index[p] (by default the iteration).",
         Kind.CONTROL,
         ("values*",),
         _infer,
         _reference,
         no_flops,
-        {"pattern": REQUIRED, "count": REQUIRED, "carried": REQUIRED, "weights": REQUIRED},
+        {
+            "pattern": REQUIRED,
+            "count": REQUIRED,
+            "carried": REQUIRED,
+            "weights": REQUIRED,
+            "index": None,
+        },
         levels=("traced", "region"),
     )
 )

@@ -87,9 +87,9 @@ def operand_names(scalar: str) -> tuple[str, ...]:
 
 def evaluate(scalar: str, operands: Sequence[torch.Tensor]) -> torch.Tensor:
     """Compute an expression on tensors, in f32 for floats."""
-    values = dict(zip("abc", map(compute_type, operands), strict=False))
-    scope = {**FUNCTIONS, "max": _maximum, "min": _minimum}
-    result = eval(scalar, {"__builtins__": {}}, scope | values)  # our own text, from a record
+    values = zip("abc", map(compute_type, operands), strict=False)
+    scope = {**FUNCTIONS, "max": _maximum, "min": _minimum, **dict(values)}
+    result = eval(scalar, {"__builtins__": {}}, scope)  # our own text, from a record
     assert isinstance(result, torch.Tensor)
     return result
 

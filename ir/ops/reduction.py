@@ -65,8 +65,9 @@ def _rms_norm(operands: Sequence[torch.Tensor], attrs: Attrs) -> Tensors:
 
 
 def _layer_norm(operands: Sequence[torch.Tensor], attrs: Attrs) -> Tensors:
-    x, *affine = map(compute_type, operands)
-    result = torch.nn.functional.layer_norm(x, x.shape[-1:], *affine, eps=attrs["eps"])
+    x, weight, bias, *_ = [*map(compute_type, operands), None, None]
+    assert x is not None
+    result = torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias, attrs["eps"])
     return (result.to(operands[0].dtype),)
 
 
