@@ -23,7 +23,7 @@ def test_every_stage_says_what_it_never_does():
         for folder in package_folders()
         if folder.parent == ROOT
         and folder.name != "artifact"
-        and " never " not in ast.get_docstring(tree(folder / "__init__.py")).lower()
+        and "never " not in ast.get_docstring(tree(folder / "__init__.py")).lower()
     ]
     assert silent == []
 
