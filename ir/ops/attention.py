@@ -114,7 +114,7 @@ register(
         _attention,
         _attention_flops,
         _MASK,
-        levels=("model", "model"),
+        levels=("traced", "model"),
     )
 )
 register(

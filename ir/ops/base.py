@@ -53,7 +53,7 @@ class OpRecord:
     reference: Reference
     flops: Flops
     attrs: Attrs = field(default_factory=dict)
-    levels: tuple[str, str] = ("model", "region")
+    levels: tuple[str, str] = ("traced", "region")
     scalar: str | None = None
     writes: tuple[str, ...] = ()
 

@@ -37,7 +37,6 @@ register(
             "weights": REQUIRED,
             "index": None,
         },
-        levels=("traced", "region"),
     )
 )
 register(

@@ -85,18 +85,11 @@ def _weight(_: Sequence[torch.Tensor], __: Attrs) -> tuple[torch.Tensor, ...]:
     raise AssertionError("the interpreter binds weights itself")
 
 
-ALL_LEVELS = ("traced", "region")
-
-
 def _define(
     name: str, doc: str, operands: str, infer: Infer, reference: Reference, attrs: Attrs
 ) -> None:
     names = tuple(operands.split())
-    register(
-        OpRecord(
-            name, doc, Kind.LAYOUT, names, infer, reference, no_flops, attrs, levels=ALL_LEVELS
-        )
-    )
+    register(OpRecord(name, doc, Kind.LAYOUT, names, infer, reference, no_flops, attrs))
 
 
 _define(

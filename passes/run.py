@@ -1,0 +1,53 @@
+"""Runs stages of passes; verifies after each, and on request compares and records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..ir.graph import Module
+from ..ir.verify import VerifyError, verify
+from .base import Pass, Report, Stage
+
+Check = Callable[[Module, Module], None]
+"""Compares the module before a pass with the one after it; raises where they differ."""
+
+
+def run_stages(
+    module: Module, stages: Sequence[Stage], check: Check | None = None
+) -> tuple[Module, list[Report]]:
+    """Run every pass of every stage in order.
+
+    Raises VerifyError naming the pass when its result breaks a rule of the IR.
+    """
+    reports = []
+    for stage in stages:
+        for one in stage.passes:
+            before = module
+            module, count = one(before)
+            _verify(module, stage, one)
+            if check and count:
+                check(before, module)
+            reports.append(Report(stage.name, name_of(one), count, module))
+    return module, reports
+
+
+def name_of(one: Pass) -> str:
+    """The pass's name, as reports and files show it."""
+    return getattr(one, "__name__", str(one))
+
+
+def _verify(module: Module, stage: Stage, one: Pass) -> None:
+    try:
+        verify(module)
+    except VerifyError as error:
+        raise VerifyError(f"after {stage.name}/{name_of(one)}: {error}") from error
+
+
+def dump(module: Module, reports: Sequence[Report], folder: Path) -> None:
+    """Write ``00_traced.ir``, then ``NN_<pass>.ir`` for each pass that rewrote something."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "00_traced.ir").write_text(str(module))
+    for number, report in enumerate(reports, 1):
+        if report.rewrites:
+            (folder / f"{number:02}_{report.name}.ir").write_text(str(report.module))
