@@ -1,0 +1,19 @@
+"""Settings of every test run: passes are checked, nothing is downloaded, threads are few."""
+
+import os
+
+os.environ.setdefault("TAPEOUT_CHECK_PASSES", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+hypothesis_settings.register_profile("tapeout", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("tapeout")
+
+
+@pytest.fixture(autouse=True)
+def _own_artifact_cache(tmp_path_factory, monkeypatch):
+    """Artifacts compiled on the way go to this run's folder, not to the user's."""
+    monkeypatch.setenv("TAPEOUT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
