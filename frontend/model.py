@@ -1,0 +1,91 @@
+"""Builds a transformers model on the meta device, ready to be traced, and reads its constants."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PretrainedConfig
+
+from ..errors import UnsupportedModelError
+from .capture import IMPLEMENTATION, install
+
+_REFUSED_ROPE = ("dynamic", "longrope")
+
+
+def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
+    """The model of ``config`` without weights, its attention and experts captured as ops.
+
+    Raises UnsupportedModelError when transformers has no causal language model for it, or when it
+    needs Python at each step.
+    """
+    install()
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = AutoModelForCausalLM.from_config(
+                copy.deepcopy(config),
+                attn_implementation=IMPLEMENTATION,
+                experts_implementation=IMPLEMENTATION,
+                dtype=dtype,
+            )
+    except (ValueError, KeyError, ImportError) as error:
+        kind = getattr(config, "model_type", type(config).__name__)
+        raise UnsupportedModelError(f"{kind}: {str(error).splitlines()[0]}") from error
+    model.eval()
+    _check(model)
+    return model
+
+
+def _check(model: Any) -> None:
+    if getattr(model, "_is_stateful", False):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} keeps a recurrent state; only attention is compiled"
+        )
+    for name, module in model.named_modules():
+        kinds = getattr(module, "rope_type", None)
+        found = set(kinds.values()) if isinstance(kinds, dict) else {kinds}
+        for kind in found & set(_REFUSED_ROPE):
+            raise UnsupportedModelError(
+                f"{name}: rope type {kind} changes with the length of the request"
+            )
+
+
+def constants(model: Any) -> dict[str, torch.Tensor]:
+    """Values of the buffers that no checkpoint holds (rotary frequencies, scales), by name.
+
+    They are computed on the CPU by the model's own initialisation, module by module.
+    """
+    values: dict[str, torch.Tensor] = {}
+    for path, module in model.named_modules():
+        for name in sorted(module._non_persistent_buffers_set):
+            if getattr(module, name, None) is not None:
+                values[f"{path}.{name}".lstrip(".")] = _buffer(model, path, module, name)
+    return values
+
+
+def _buffer(model: Any, path: str, module: torch.nn.Module, name: str) -> torch.Tensor:
+    """Initialise twice over different memory: what differs was not set by the model."""
+    first, second = (_initialised(model, module, name, fill) for fill in (1, 2))
+    if not torch.equal(first, second):
+        raise UnsupportedModelError(f"{path}.{name}: the model does not compute this buffer")
+    return first
+
+
+def _initialised(model: Any, module: torch.nn.Module, name: str, fill: int) -> torch.Tensor:
+    own = copy.copy(module)
+    own._buffers = {
+        key: None if buffer is None else torch.full_like(buffer, fill, device="cpu")
+        for key, buffer in module._buffers.items()
+    }
+    own._parameters = {
+        key: None if parameter is None else torch.nn.Parameter(parameter[:0], requires_grad=False)
+        for key, parameter in module._parameters.items()
+    }
+    with torch.no_grad():
+        model._init_weights(own)
+    result = own._buffers[name]
+    assert result is not None
+    return result.clone()

@@ -1,0 +1,179 @@
+"""`trace`: from a checkpoint folder or a configuration to an IR module at level ``traced``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig
+
+from ..errors import TapeoutError, UnsupportedModelError
+from ..ir.graph import Function, Module
+from ..ir.ops.dtypes import from_torch, to_torch
+from ..ir.types import Dim, DType, TensorType
+from ..ir.weights import Step, Weight
+from .captured import SPECIAL
+from .import_fx import Importer, import_graph
+from .layers import cut_layers
+from .model import build_model, constants
+from .names import weight_programs
+
+INPUTS = {"token_ids": "T", "positions": "T", "sequence_ids": "T", "logit_rows": "R"}
+"""Declared inputs of a step, all i32, with the symbol of their length."""
+
+_EXAMPLE_LENGTHS = {"T": 24, "R": 5}
+_MAX_LENGTH = 1 << 20
+
+
+class _Step(torch.nn.Module):
+    """A causal language model as a function of a token-packed step."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        token_ids: torch.Tensor,
+        positions: torch.Tensor,
+        sequence_ids: torch.Tensor,
+        logit_rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """Logits [R, V] of the tokens at logit_rows [R]; the other inputs are [T]."""
+        found = self.model(
+            input_ids=token_ids[None],
+            position_ids=positions[None],
+            use_cache=False,
+            logits_to_keep=logit_rows,
+        )
+        logits: torch.Tensor = found.logits
+        return logits[0]
+
+
+def trace_config(
+    config: PretrainedConfig, dtype: DType = DType.F32, names: Collection[str] | None = None
+) -> Module:
+    """Trace the model of ``config`` in ``dtype``.
+
+    ``names`` are the tensors of the checkpoint that weights will come from; None means a
+    checkpoint in the module's own names. No weight is read. Raises UnsupportedModelError, naming
+    the module and the reason, for what cannot be compiled.
+    """
+    model = build_model(config, to_torch(dtype))
+    exported = _export(model)
+    tensors = _tensors(exported)
+    weights = _weights(model, exported, tensors, names)
+    function = _function(exported, tensors)
+    lists = [n for n, m in model.named_modules() if isinstance(m, torch.nn.ModuleList)]
+    used = {str(node.attrs["name"]) for node in function.nodes if node.op == "weight"}
+    module = cut_layers(function, {name: weights[name] for name in used}, lists)
+    return Module(module.functions, module.entries, module.weights, module.level, _facts(config))
+
+
+def _facts(config: PretrainedConfig) -> dict[str, Any]:
+    text = config.get_text_config(decoder=True)
+    return {
+        "architecture": (config.architectures or [type(config).__name__])[0],
+        "vocab_size": text.vocab_size,
+        "max_position_embeddings": getattr(text, "max_position_embeddings", None),
+    }
+
+
+def _export(model: Any) -> Any:
+    """The exported program; failures become UnsupportedModelError with torch's first line."""
+    lengths = {s: torch.export.Dim(s, min=1, max=_MAX_LENGTH) for s in ("T", "R")}
+    examples = {
+        name: torch.zeros(_EXAMPLE_LENGTHS[s], dtype=torch.int32, device="meta")
+        for name, s in INPUTS.items()
+    }
+    shapes = {name: {0: lengths[s]} for name, s in INPUTS.items()}
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(
+                _Step(model), (), examples, dynamic_shapes=shapes, strict=False
+            )
+            return exported.run_decompositions({}) if _mutates(exported) else exported
+    except TapeoutError:
+        raise
+    except Exception as error:  # whatever a model's Python raises while it is traced
+        raise UnsupportedModelError(_reason(model, error)) from error
+
+
+def _reason(model: Any, error: BaseException) -> str:
+    """One line: the model class, the innermost frame of transformers' code, torch's message."""
+    place, frame = "", error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if "transformers/models/" in code.co_filename.replace("\\", "/"):
+            owner = frame.tb_frame.f_locals.get("self")
+            place = f"{type(owner).__name__}.{code.co_name}" if owner is not None else code.co_name
+        frame = frame.tb_next
+    message = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+    return f"{type(model).__name__}: {place or 'forward'} cannot be traced: {message}"
+
+
+def _mutates(exported: Any) -> bool:
+    return any(
+        node.op == "call_function" and getattr(node.target, "_schema", None) is not None
+        and node.target._schema.is_mutable
+        for node in exported.graph.nodes
+    )  # fmt: skip
+
+
+def _tensors(exported: Any) -> dict[str, str]:
+    """Placeholder name to the name of its tensor in the model."""
+    return {
+        spec.arg.name: str(spec.target).removeprefix("model.")
+        for spec in exported.graph_signature.input_specs
+        if spec.target is not None
+    }
+
+
+def _function(exported: Any, tensors: Mapping[str, str]) -> Function:
+    symbols: dict[str, str] = {}
+    for node in exported.graph.nodes:
+        if node.op == "placeholder" and node.name in INPUTS:
+            symbols[str(node.meta["val"].shape[0].node.expr)] = INPUTS[node.name]
+    if len(symbols) != 2:
+        raise UnsupportedModelError("the number of tokens is fixed by the model")
+    return import_graph(Importer(symbols, tensors), exported.graph, SPECIAL)
+
+
+def _weights(
+    model: Any, exported: Any, tensors: Mapping[str, str], names: Collection[str] | None
+) -> dict[str, Weight]:
+    """A weight for every tensor of the model: from the checkpoint, or a constant."""
+    programs = weight_programs(model, names)
+    first = {id(p): programs[n] for n, p in _parameters(model) if n in programs}
+    values = constants(model) | {
+        name.removeprefix("model."): value
+        for name, value in exported.constants.items()
+        if isinstance(value, torch.Tensor) and not value.is_meta
+    }
+    found: dict[str, Weight] = {}
+    own = dict(_parameters(model))
+    for name in tensors.values():
+        if name in values:
+            found[name] = _constant(name, values[name])
+        elif name in own and id(own[name]) in first:
+            tensor = own[name]
+            type = TensorType(tuple(map(Dim, tensor.shape)), from_torch(tensor.dtype))
+            found[name] = Weight(name, type, first[id(tensor)])
+    return found
+
+
+def _parameters(model: Any) -> list[tuple[str, torch.Tensor]]:
+    """Parameters and buffers by every name they have: tied ones occur several times."""
+    parameters = list(model.named_parameters(remove_duplicate=False))
+    return parameters + list(model.named_buffers(remove_duplicate=False))
+
+
+def _constant(name: str, value: torch.Tensor) -> Weight:
+    dtype = from_torch(value.dtype)
+    raw = value.contiguous().flatten().view(torch.uint8) if value.dim() else value.reshape(1)
+    data = bytes(raw.view(torch.uint8).tolist()).hex()
+    type = TensorType(tuple(map(Dim, value.shape)), dtype)
+    return Weight(name, type, Step("constant", (), (dtype, tuple(value.shape), data)))
