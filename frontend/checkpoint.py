@@ -1,4 +1,4 @@
-"""A Hugging Face checkpoint folder, read strictly: safetensors and JSON alone, never code or pickle.
+"""A Hugging Face checkpoint folder, read strictly: safetensors and JSON, never code or pickle.
 
 Headers, sizes and the index are checked when the folder is opened. Tensors are views of mapped
 files; nothing is copied.
@@ -93,10 +93,8 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """A hash that changes when the configuration, a file's header, size or time does."""
         digest = hashlib.sha256(repr(sorted(self.config.items())).encode())
-        for name, info in sorted(self.tensors.items()):
-            digest.update(
-                repr((name, info.dtype, info.shape, info.file.name, info.offset)).encode()
-            )
+        for name, (dtype, shape, file, offset, _) in sorted(self.tensors.items()):
+            digest.update(repr((name, dtype, shape, file.name, offset)).encode())
         for file in sorted({info.file for info in self.tensors.values()}):
             status = file.stat()
             digest.update(repr((file.name, status.st_size, status.st_mtime_ns)).encode())
@@ -122,8 +120,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise CheckpointError(file, "model_type", kind, "the name of an architecture")
     if "auto_map" in config and not _is_native(kind):
         raise UnsupportedModelError(
-            f"{file}: model_type {kind!r} is code in the checkpoint (auto_map), which is never run; "
-            "use a checkpoint of an architecture that transformers has itself"
+            f"{file}: model_type {kind!r} is code in the checkpoint (auto_map), "
+            "which is never run; use a checkpoint of an architecture that transformers has itself"
         )
     return config
 

@@ -1,4 +1,4 @@
-"""Random weights from shapes alone (`load_format="dummy"`), to build and measure without a download."""
+"""Random weights from shapes alone (`load_format="dummy"`): builds without a download."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -12,8 +12,8 @@ STANDARD_DEVIATION = 0.02
 class DummyCheckpoint:
     """Stands for a checkpoint: each tensor is drawn when read, the same for a name and a seed.
 
-    Values are normal with a standard deviation of 0.02; around 1 for vectors (the weights of norms),
-    around 0 for all others.
+    Values are normal with a standard deviation of 0.02, around 1 for vectors (the weights of norms)
+    and around 0 for all others.
     """
 
     def __init__(
