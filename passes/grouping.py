@@ -94,6 +94,7 @@ class Grouping:
         a.nodes = sorted([*a.nodes, *b.nodes], key=lambda node: self.order[id(node)])
         for node in b.nodes:
             self.of[id(node)] = a
+        b.nodes = []
         return True
 
     def in_order(self) -> list[Group]:
