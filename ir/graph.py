@@ -103,10 +103,10 @@ class Module:
 
 
 class Names:
-    """Hands out value names that a function does not use yet."""
+    """Hands out names that a function (or ``taken``) does not use yet."""
 
-    def __init__(self, function: Function | None = None):
-        self._used = function.names() if function else set()
+    def __init__(self, function: Function | None = None, taken: Iterable[str] = ()):
+        self._used = (function.names() if function else set()) | set(taken)
 
     def fresh(self, stem: str) -> str:
         """``stem``, or ``stem_1``, ``stem_2``, ... when taken."""

@@ -50,7 +50,7 @@ def group_regions(module: Module) -> tuple[Module, int]:
     """Group every function; the module is at level ``region`` afterwards."""
     if module.level == "region":
         return module, 0
-    regions, functions = RegionFunctions(), []
+    regions, functions = RegionFunctions(module.functions), []
     for function in module.functions.values():
         grouping = Grouping(function)
         _take_epilogues(grouping, function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..ir.graph import Function, Names, Node, Value
@@ -14,11 +15,11 @@ _MAX_WORDS = 4
 
 
 class RegionFunctions:
-    """The region functions of a module, by their text."""
+    """The region functions of a module, by their text; ``taken`` are names of other functions."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Iterable[str]) -> None:
         self._by_text: dict[str, Function] = {}
-        self._names = Names()
+        self._names = Names(taken=taken)
 
     def functions(self) -> list[Function]:
         """In the order in which they were first called."""
