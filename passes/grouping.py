@@ -58,7 +58,7 @@ class Grouping:
 
     def inputs(self, group: Group) -> list[Group]:
         """Groups that ``group`` reads from."""
-        found = {}
+        found: dict[Group, None] = {}
         for node in group.nodes:
             for operand in node.operands:
                 for _, maker in self.sources(operand):
