@@ -1,0 +1,53 @@
+"""Checkpoints and artifacts of the tiny models, built once and shared by all workers."""
+
+import fcntl
+from contextlib import contextmanager
+
+import pytest
+import torch
+from models import save_tiny
+
+from tapeout import compile_model
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@contextmanager
+def locked(path):
+    """Holds a lock that all workers of the run see."""
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """One folder for all workers of this run."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(shared_folder):
+    """name -> the folder of the fp32 checkpoint of that tiny model."""
+
+    def checkpoint_of(name):
+        folder = shared_folder / f"{name}-checkpoint"
+        with locked(folder):
+            return folder if folder.exists() else save_tiny(name, folder)
+
+    return checkpoint_of
+
+
+@pytest.fixture(scope="session")
+def artifact_of(shared_folder, checkpoint_of):
+    """name, dtype -> the artifact compiled from that tiny model."""
+
+    def artifact_of(name, dtype="float32"):
+        output = shared_folder / f"{name}-{dtype}.tapeout"
+        with locked(output):
+            if not output.exists():
+                compile_model(checkpoint_of(name), output=output, target="cpu", dtype=dtype)
+        return output
+
+    return artifact_of

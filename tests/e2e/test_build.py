@@ -1,0 +1,48 @@
+import json
+import subprocess
+import sys
+
+from tapeout import compile_model
+
+GENERATE = """
+import sys
+from tapeout import LLM, SamplingParams
+llm = LLM(sys.argv[1], skip_tokenizer_init=True)
+llm.generate({"prompt_token_ids": [5, 6, 7]}, SamplingParams(max_tokens=2), use_tqdm=False)
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+print(*sorted(name for name in sys.modules if name.startswith("tapeout.")))
+"""
+
+
+def contents(folder):
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_two_builds_of_one_checkpoint_are_byte_identical(checkpoint_of, tmp_path):
+    built = []
+    for name in ("first", "second"):
+        output = tmp_path / name / "model.tapeout"
+        output.parent.mkdir()
+        compile_model(checkpoint_of("llama"), output=output, target="cpu")
+        built.append(contents(output))
+    assert built[0].keys() == built[1].keys()
+    assert [path for path in built[0] if built[0][path] != built[1][path]] == []
+
+
+def test_a_process_that_generates_never_loads_the_compiler(artifact_of):
+    command = [sys.executable, "-c", GENERATE, str(artifact_of("llama"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    top, ours = (line.split() for line in done.stdout.splitlines())
+    assert not {"torch", "transformers", "safetensors"} & set(top)
+    stages = {name.split(".")[1] for name in ours}
+    assert not {"ir", "frontend", "passes", "codegen"} & stages
+
+
+def test_each_distinct_layer_is_compiled_once(artifact_of):
+    manifest = json.loads((artifact_of("gemma2") / "manifest.json").read_text())
+    kernels = [kernel["name"] for kernel in manifest["targets"]["cpu"]["kernels"]]
+    tape = json.loads((artifact_of("gemma2") / "tapes" / "cpu" / "step.json").read_text())
+    launched = [launch["kernel"] for launch in tape["launches"]]
+    assert len(kernels) == len(set(kernels))
+    assert len(launched) > len(set(launched))

@@ -1,0 +1,90 @@
+"""Runs packed steps of an artifact directly and reads the logits of every token."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tapeout.runtime.frame import Frame, SamplingFrame
+from tapeout.runtime.load import open_model
+from tapeout.runtime.plan import Limits
+
+PAGE_SIZE_TOKENS = 16
+Logits = NDArray[np.float32]
+
+
+@dataclass
+class Sequence:
+    """Token ids, and how many of them earlier steps have put into the cache."""
+
+    token_ids: list[int]
+    num_cached: int = 0
+    pages: list[int] = field(default_factory=list)
+
+
+class Steps:
+    """An open artifact with room for `max_num_tokens` tokens over all sequences."""
+
+    def __init__(self, artifact: Path, max_num_tokens: int = 1024, num_threads: int = 1) -> None:
+        limits = Limits(
+            max_model_len=640,
+            max_num_seqs=40,
+            max_num_batched_tokens=max_num_tokens,
+            max_logit_rows=max_num_tokens,
+            kv_cache_bytes=64 << 20,
+        )
+        self.loaded = open_model(artifact, limits, "auto", None, 1, "auto", num_threads)
+        self._num_groups = len(self.loaded.plan.num_pages)
+        self._next_page = 1  # page 0 is the null page
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self.loaded.executor.close()
+
+    def run(self, sequences: list[Sequence], counts: list[int]) -> list[Logits]:
+        """One step over the next `counts[i]` tokens of each; gives each one's logits [count, V]."""
+        frame = self._frame(sequences, counts)
+        rows = len(frame.logit_rows)
+        sampling = SamplingFrame(
+            temperature=np.zeros(rows, np.float32),
+            seeds=np.zeros(rows, np.int64),
+            sample_positions=np.zeros(rows, np.int64),
+        )
+        self.loaded.executor.run(frame, sampling)
+        logits = np.array(self.loaded.executor.logits(rows))
+        for sequence, count in zip(sequences, counts, strict=True):
+            sequence.num_cached += count
+        return np.split(logits, np.cumsum(counts)[:-1])
+
+    def prefill(self, prompts: list[list[int]]) -> list[Logits]:
+        """The logits of whole prompts, packed in one step."""
+        return self.run([Sequence(prompt) for prompt in prompts], [len(p) for p in prompts])
+
+    def _frame(self, sequences: list[Sequence], counts: list[int]) -> Frame:
+        ends = [s.num_cached + n for s, n in zip(sequences, counts, strict=True)]
+        spans = [range(s.num_cached, end) for s, end in zip(sequences, ends, strict=True)]
+        total = sum(counts)
+        tokens = [s.token_ids[p] for s, span in zip(sequences, spans, strict=True) for p in span]
+        return Frame(
+            token_ids=_i32(tokens),
+            positions=_i32([position for span in spans for position in span]),
+            sequence_ids=_i32(np.repeat(np.arange(len(counts)), counts)),
+            query_start=_i32([0, *np.cumsum(counts)]),
+            context_lengths=_i32(ends),
+            logit_rows=_i32(np.arange(total)),
+            block_tables=(self._block_table(sequences, ends),) * self._num_groups,
+        )
+
+    def _block_table(self, sequences: list[Sequence], ends: list[int]) -> NDArray[np.int32]:
+        for sequence, end in zip(sequences, ends, strict=True):
+            while len(sequence.pages) * PAGE_SIZE_TOKENS < end:
+                sequence.pages.append(self._next_page)
+                self._next_page += 1
+        width = max(len(sequence.pages) for sequence in sequences)
+        return _i32([s.pages + [0] * (width - len(s.pages)) for s in sequences])
+
+
+def _i32(values: Any) -> NDArray[np.int32]:
+    return np.ascontiguousarray(values, np.int32)
