@@ -21,6 +21,7 @@ from .schema import (
     Tensor,
     WeightBuffer,
     Weights,
+    encode,
     evaluate,
 )
 from .weights import TensorSpec, WeightWriter
@@ -50,5 +51,6 @@ __all__ = [
     "WeightBuffer",
     "WeightWriter",
     "Weights",
+    "encode",
     "evaluate",
 ]

@@ -36,6 +36,11 @@ def make_folder(path: Path) -> None:
     os.mkdir(path)
 
 
+def make_parents(path: Path) -> None:
+    """Makes the folders that are to hold `path`, where they are missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def create(path: Path) -> int:
     """Opens a new file for writing. Raises FileExistsError."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

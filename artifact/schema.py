@@ -8,7 +8,7 @@ Symbols: T tokens, S sequences, R logit rows of a step, P width of the block tab
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -156,6 +156,11 @@ class Tape(Strict, frozen=True, kw_only=True):
     """The launches of an entry function, in order."""
 
     launches: list[Launch]
+
+
+def encode(record: Strict) -> bytes:
+    """The record as indented JSON; equal records give the same bytes."""
+    return json.format(json.encode(record), indent=1) + b"\n"
 
 
 def evaluate(expression: Expression, sizes: Mapping[str, int]) -> int:

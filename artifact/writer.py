@@ -22,7 +22,7 @@ import msgspec
 from . import files, staging
 from .checks import check_manifest, check_path
 from .digests import Digest, digest_of
-from .schema import MANIFEST, MANIFEST_DIGEST, File, Manifest
+from .schema import MANIFEST, MANIFEST_DIGEST, File, Manifest, encode
 from .weights import MAX_FILE_BYTES, TensorSpec, WeightWriter
 
 
@@ -68,6 +68,7 @@ class ArtifactWriter:
     def __enter__(self) -> "ArtifactWriter":
         with files.reported(self.path):
             staging.check_replaceable(self.path)
+            files.make_parents(self.path)
             staging.sweep(self.path)
             self.folder, self._lock = staging.make(self.path)
         return self
@@ -115,7 +116,7 @@ class ArtifactWriter:
         """
         manifest = msgspec.structs.replace(manifest, files=dict(sorted(self._files.items())))
         check_manifest(manifest, self.path)
-        text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+        text = encode(manifest)
         self.add_bytes(MANIFEST, text)
         self.add_bytes(MANIFEST_DIGEST, f"{digest_of(text)}\n".encode())
         with files.reported(self.path):
