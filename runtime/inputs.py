@@ -1,0 +1,112 @@
+"""Checks prompts where they come in: what passes here cannot fail later."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..errors import InputError, shown
+from .frame import I32
+from .tokenizer import Tokenizer
+
+_KNOWN_KEYS = {"prompt", "prompt_token_ids"}
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A text, or token ids, or both: then the ids count and the text is what it was."""
+
+    text: str | None
+    token_ids: Any  # as the caller gave them, or None
+
+
+class TokenizedPrompt(msgspec.Struct, frozen=True):
+    """A prompt that fits the model."""
+
+    text: str | None
+    token_ids: I32
+
+
+def list_prompts(prompts: Any) -> list[Prompt]:
+    """One prompt or a list of them; each a text, a list of token ids, or a dict of either."""
+    is_one = isinstance(prompts, (str, Mapping)) or _is_token_ids(prompts)
+    if not is_one and not isinstance(prompts, (list, tuple)):
+        raise InputError(
+            f"prompts={shown(prompts)} is not a text, a list of texts, or "
+            '{"prompt_token_ids": [...]}'
+        )
+    return [_prompt(entry) for entry in ([prompts] if is_one else prompts)]
+
+
+def _is_token_ids(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and bool(value)
+        and not isinstance(value[0], (str, Mapping, list, tuple))
+    )
+
+
+def _prompt(entry: Any) -> Prompt:
+    if isinstance(entry, str):
+        return Prompt(entry, None)
+    if isinstance(entry, (list, tuple)):
+        return Prompt(None, entry)
+    if not isinstance(entry, Mapping):
+        raise InputError(f"prompt {shown(entry)} is not a text, a list of token ids or a dict")
+    unknown = [key for key in entry if key not in _KNOWN_KEYS and entry[key] is not None]
+    if unknown:
+        raise InputError(
+            f"prompt has {shown(unknown[0])}, which is not supported; "
+            f"known are {', '.join(sorted(_KNOWN_KEYS))}"
+        )
+    text, token_ids = entry.get("prompt"), entry.get("prompt_token_ids")
+    if token_ids is None and not isinstance(text, str):
+        raise InputError(f"prompt {shown(dict(entry))} has neither a text nor prompt_token_ids")
+    return Prompt(text, token_ids)
+
+
+class PromptChecker:
+    """Tokenizes prompts and holds them to the model's bounds."""
+
+    def __init__(self, tokenizer: Tokenizer | None, vocab_size: int, max_model_len: int) -> None:
+        self._tokenizer = tokenizer
+        self._vocab_size, self._max_model_len = vocab_size, max_model_len
+
+    def check(self, prompt: Prompt, add_special_tokens: bool = True) -> TokenizedPrompt:
+        """Raises InputError, naming the value and the bound, for what the model cannot take."""
+        token_ids = self._token_ids(prompt, add_special_tokens)
+        if len(token_ids) == 0:
+            raise InputError("the prompt is empty; give at least one token")
+        if len(token_ids) >= self._max_model_len:
+            raise InputError(
+                f"the prompt has {len(token_ids)} tokens, which leaves no room for an answer in "
+                f"max_model_len={self._max_model_len}; shorten it or raise max_model_len"
+            )
+        outside = np.flatnonzero((token_ids < 0) | (token_ids >= self._vocab_size))
+        if len(outside):
+            raise InputError(
+                f"prompt_token_ids[{outside[0]}]={token_ids[outside[0]]} is not in the "
+                f"vocabulary; ids go from 0 to {self._vocab_size - 1}"
+            )
+        return TokenizedPrompt(prompt.text, token_ids.astype(np.int32))
+
+    def _token_ids(self, prompt: Prompt, add_special_tokens: bool) -> Any:
+        if prompt.token_ids is not None:
+            return _integers(prompt.token_ids)
+        assert prompt.text is not None, "a prompt has a text or token ids"
+        if self._tokenizer is None:
+            raise InputError(
+                "a prompt of text needs a tokenizer; give prompt_token_ids, or load the model "
+                "without skip_tokenizer_init"
+            )
+        return np.array(self._tokenizer.encode(prompt.text, add_special_tokens), np.int64)
+
+
+def _integers(token_ids: Any) -> Any:
+    try:
+        array = np.asarray(token_ids if len(token_ids) else np.zeros(0, np.int64))
+    except (ValueError, TypeError):
+        array = np.zeros(0)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise InputError(f"prompt_token_ids={shown(token_ids)} is not a flat list of whole numbers")
+    return array

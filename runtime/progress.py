@@ -1,0 +1,53 @@
+"""The progress bar of `LLM.generate`."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from .outputs import RequestOutput
+
+
+class Progress:
+    """Counts finished prompts and tokens per second; shows nothing when not asked to.
+
+    `use_tqdm` may be a function to use in place of tqdm.
+    """
+
+    def __init__(self, num_prompts: int, use_tqdm: bool | Callable[..., Any]) -> None:
+        self._bar: Any = None
+        self._num_tokens, self._started_s = 0, time.monotonic()
+        if use_tqdm and num_prompts:
+            self._bar = _make_bar(use_tqdm)(
+                total=num_prompts, desc="Processed prompts", dynamic_ncols=True
+            )
+
+    def add(self, output: RequestOutput) -> None:
+        """Counts an output that has finished."""
+        if self._bar is None:
+            return
+        self._num_tokens += sum(len(o.token_ids) for o in output.outputs)
+        rate = self._num_tokens / max(time.monotonic() - self._started_s, 1e-9)
+        self._bar.set_postfix_str(f"{rate:.1f} tokens/s out", refresh=False)
+        self._bar.update(1)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _make_bar(use_tqdm: bool | Callable[..., Any]) -> Callable[..., Any]:
+    if callable(use_tqdm):
+        return use_tqdm
+    from tqdm import tqdm
+
+    make: Callable[..., Any] = tqdm
+    return make

@@ -1,0 +1,97 @@
+"""Text to token ids and back, from the tokenizer files that an artifact or a checkpoint holds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CheckpointError, InputError, shown
+
+if TYPE_CHECKING:
+    from .chat_template import ChatTemplate, Message
+
+_TOKEN_FIELDS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+
+
+class Tokenizer:
+    """`tokenizer.json` of a folder, with its special tokens and its chat template."""
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer as Backend
+
+        self._folder = folder
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise InputError(
+                f"{folder} has no tokenizer.json; give tokenizer=FOLDER, or skip_tokenizer_init="
+                "True and prompts of token ids"
+            )
+        try:
+            self._backend = Backend.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise CheckpointError(path, "content", str(error), "a tokenizer") from None
+        self._backend.no_padding()
+        self._backend.no_truncation()
+        self._config = {
+            **_read_json(folder / "special_tokens_map.json"),
+            **_read_json(folder / "tokenizer_config.json"),
+        }
+        self._template: ChatTemplate | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that it knows, added ones included."""
+        return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    def special_tokens(self) -> dict[str, str]:
+        """`bos_token`, `eos_token` and so on, those that there are."""
+        texts = {name: _token_text(self._config.get(name)) for name in _TOKEN_FIELDS}
+        return {name: text for name, text in texts.items() if text is not None}
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """The token ids of a text. Raises InputError for a text that is not Unicode."""
+        try:
+            return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        except UnicodeError as error:
+            raise InputError(f"prompt {shown(text)} is not valid text: {error}") from None
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """The text of token ids; ids that it does not know give nothing."""
+        return self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def render_chat(self, messages: "Sequence[Message]", **options: Any) -> str:
+        """The prompt text of a chat. Raises InputError if there is no template for it."""
+        if self._template is None:
+            from .chat_template import ChatTemplate
+
+            self._template = ChatTemplate(self._template_text(), self.special_tokens())
+        return self._template.render(messages, **options)
+
+    def _template_text(self) -> str:
+        file = self._folder / "chat_template.jinja"
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+        template = self._config.get("chat_template")
+        if isinstance(template, list):  # several, by name
+            named = {entry["name"]: entry["template"] for entry in template}
+            template = named.get("default")
+        if not isinstance(template, str):
+            raise InputError(f"{self._folder} has no chat template; give a prompt instead")
+        return template
+
+
+def _token_text(value: Any) -> str | None:
+    """A special token is written as its text, or as a record that holds it."""
+    if isinstance(value, Mapping):
+        value = value.get("content")
+    return value if isinstance(value, str) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(path, "content", str(error), "JSON") from None
+    return content if isinstance(content, dict) else {}
