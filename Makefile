@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 # compiles the embedded model, asks it one question of each task and checks the answers
 demo: $(READY)
-	OMP_NUM_THREADS=$(WORKERS) $(VENV)/python examples/demo.py
+	OMP_NUM_THREADS=$(WORKERS) $(VENV)/python -m examples.demo
 
 # CPU alone, no network, minutes
 test: $(READY)
