@@ -15,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
 from ..errors import UnsupportedModelError
-from .experts import describe_experts
+from .experts import ExpertsLayout
 from .masks import recognize_mask
 
 IMPLEMENTATION = "tapeout"
@@ -50,9 +50,7 @@ def _mask_shape(like: torch.Tensor, queries: int, keys: int, window: int) -> tor
 
 
 @torch.library.register_fake("tapeout::attention", lib=_LIBRARY)
-def _attention_shape(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: object
-) -> torch.Tensor:
+def _attention_shape(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: object) -> torch.Tensor:
     return q.new_empty((q.shape[0], q.shape[2], q.shape[1], v.shape[3]))
 
 
@@ -114,7 +112,7 @@ def experts(
     module: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
 ) -> torch.Tensor:
     """Record one op for all experts: hidden_states [T, H], indices and weights [T, k] to [T, H]."""
-    layout = describe_experts(module)
+    layout: ExpertsLayout = module.experts_layout
     result: torch.Tensor = torch.ops.tapeout.experts(
         hidden_states,
         top_k_index,

@@ -108,7 +108,9 @@ def _deinterleave(importer: Importer, x: Value, fx: FxNode) -> Value:
     size = int(x.shape[1])
     type = x.type.with_shape(x.shape[0], size // 2, *x.shape[2:])
     parts = [
-        importer.emit("slice", [x], {"axis": 1, "start": start, "stop": size, "step": 2}, [type], fx)
+        importer.emit(
+            "slice", [x], {"axis": 1, "start": start, "stop": size, "step": 2}, [type], fx
+        )
         for start in (0, 1)
     ]
     operands = [part[0] for part in parts]

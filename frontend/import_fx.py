@@ -14,7 +14,7 @@ import torch
 from torch.fx import Node as FxNode
 
 from ..errors import UnsupportedModelError
-from ..ir.graph import Function, Names, Node, Value
+from ..ir.graph import Function, Names, Node, Value, drop_dead
 from ..ir.ops.dtypes import from_torch
 from ..ir.types import Dim, TensorType
 
@@ -77,7 +77,9 @@ class Importer:
         """The value of an FX argument."""
         assert isinstance(fx, FxNode), f"{fx} is no tensor"
         if fx not in self.values:
-            raise UnsupportedModelError(f"{module_path(fx)}: {fx.target} is used in a way of its own")
+            raise UnsupportedModelError(
+                f"{module_path(fx)}: {fx.target} is used in a way of its own"
+            )
         return self.values[fx]
 
 
@@ -146,8 +148,11 @@ def import_placeholder(importer: Importer, fx: FxNode) -> None:
     """A weight for a parameter or buffer, a parameter of the function for an input."""
     type = importer.type(fx.meta["val"])
     if fx.name in importer.weights:
-        attrs = {"name": importer.weights[fx.name], "dtype": type.dtype, "shape": _ints(type)}
-        importer.values[fx] = importer.emit("weight", (), attrs, [type], fx)[0]
+        name = importer.weights[fx.name]
+        attrs = {"name": name, "dtype": type.dtype, "shape": _ints(type)}
+        result = Value(importer.names.fresh(name), type)
+        importer.nodes.append(Node("weight", (), attrs, (result,)))
+        importer.values[fx] = result
     else:
         importer.values[fx] = Value(importer.names.fresh(fx.name), type)
         importer.params[fx.name] = importer.values[fx]
@@ -170,7 +175,8 @@ def import_graph(importer: Importer, graph: torch.fx.Graph, special: Mapping[str
         elif fx.op == "call_function" and fx in live:
             _import_call(importer, fx, special)
     outputs = tuple(importer.value(fx) for fx in graph.output_node().args[0])  # type: ignore[union-attr]
-    return Function("step", tuple(importer.params.values()), tuple(importer.nodes), outputs)
+    step = Function("step", tuple(importer.params.values()), tuple(importer.nodes), outputs)
+    return drop_dead(step)[0]
 
 
 def _import_call(importer: Importer, fx: FxNode, special: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ..ir.graph import Function, Module, Node, Value
+from ..ir.graph import Function, Module, Names, Node, Value, substitute
 from ..ir.weights import Weight
 
 
@@ -25,9 +25,7 @@ class Segment:
     results: tuple[Value, ...]
 
 
-def cut_layers(
-    function: Function, weights: Mapping[str, Weight], lists: Sequence[str]
-) -> Module:
+def cut_layers(function: Function, weights: Mapping[str, Weight], lists: Sequence[str]) -> Module:
     """The module of ``function`` with the layers of the module lists at ``lists`` cut out.
 
     Layers stay inline unless exactly one value is carried from each to the next.
@@ -124,6 +122,17 @@ def _layer(
     """The layer's function and the names of its weights, in the order of its parameters."""
     own = [node for node in segment.nodes if node.op == "weight"]
     body = tuple(node for node in segment.nodes if node.op != "weight")
-    params = (carried, *shared, *(node.result for node in own))
     families = tuple(str(node.attrs["name"]) for node in own)
-    return Function(name, params, body, segment.results), families
+    params = (carried, *shared, *(node.result for node in own))
+    stems = ["hidden", *(value.name for value in shared)]
+    stems += [family.removeprefix(f"{segment.path}.") for family in families]
+    function = Function(name, params, body, segment.results)
+    names = Names(function)
+    renamed = [
+        Value(value.name if value.name == stem else names.fresh(stem), value.type)
+        for value, stem in zip(params, stems, strict=True)
+    ]
+    function = substitute(
+        function, {old: new for old, new in zip(params, renamed, strict=True) if old != new}
+    )
+    return replace(function, params=tuple(renamed)), families

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from ..errors import UnsupportedModelError
 from .capture import IMPLEMENTATION, install
+from .experts import describe_experts
 
 _REFUSED_ROPE = ("dynamic", "longrope")
 
@@ -36,6 +37,9 @@ def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
         raise UnsupportedModelError(f"{kind}: {str(error).splitlines()[0]}") from error
     model.eval()
     _check(model)
+    for module in model.modules():
+        if hasattr(module, "_is_expert_parallel"):
+            module.experts_layout = describe_experts(module)
     return model
 
 
@@ -79,10 +83,6 @@ def _initialised(model: Any, module: torch.nn.Module, name: str, fill: int) -> t
     own._buffers = {
         key: None if buffer is None else torch.full_like(buffer, fill, device="cpu")
         for key, buffer in module._buffers.items()
-    }
-    own._parameters = {
-        key: None if parameter is None else torch.nn.Parameter(parameter[:0], requires_grad=False)
-        for key, parameter in module._parameters.items()
     }
     with torch.no_grad():
         model._init_weights(own)

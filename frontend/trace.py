@@ -7,14 +7,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
-from transformers import PretrainedConfig
+from transformers import CONFIG_MAPPING, PretrainedConfig
 
-from ..errors import TapeoutError, UnsupportedModelError
+from ..errors import CheckpointError, TapeoutError, UnsupportedModelError
 from ..ir.graph import Function, Module
 from ..ir.ops.dtypes import from_torch, to_torch
 from ..ir.types import Dim, DType, TensorType
 from ..ir.weights import Step, Weight
 from .captured import SPECIAL
+from .checkpoint import TensorSource
 from .import_fx import Importer, import_graph
 from .layers import cut_layers
 from .model import build_model, constants
@@ -52,6 +53,22 @@ class _Step(torch.nn.Module):
         return logits[0]
 
 
+def trace(source: TensorSource, dtype: DType = DType.F32) -> Module:
+    """Trace the model of an opened checkpoint in ``dtype``; see `trace_config`.
+
+    Raises CheckpointError when the checkpoint lacks a tensor that the model needs.
+    """
+    return trace_config(model_config(source.config), dtype, source.shapes)
+
+
+def model_config(fields: Mapping[str, Any]) -> PretrainedConfig:
+    """transformers' configuration for the fields of a config.json."""
+    kind = str(fields.get("model_type"))
+    if kind not in CONFIG_MAPPING:
+        raise UnsupportedModelError(f"model_type {kind!r} is not one of transformers' own")
+    return CONFIG_MAPPING[kind].from_dict(dict(fields))
+
+
 def trace_config(
     config: PretrainedConfig, dtype: DType = DType.F32, names: Collection[str] | None = None
 ) -> Module:
@@ -68,6 +85,11 @@ def trace_config(
     function = _function(exported, tensors)
     lists = [n for n, m in model.named_modules() if isinstance(m, torch.nn.ModuleList)]
     used = {str(node.attrs["name"]) for node in function.nodes if node.op == "weight"}
+    missing = sorted(used - set(weights))
+    if missing:
+        raise CheckpointError(
+            "checkpoint", missing[0], "no such tensor", "a tensor for this weight"
+        )
     module = cut_layers(function, {name: weights[name] for name in used}, lists)
     return Module(module.functions, module.entries, module.weights, module.level, _facts(config))
 

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 from .add_sampling import add_sampling
 from .base import Stage
+from .cancel_layouts import cancel_layouts
+from .drop_batch_axis import drop_batch_axis
 from .drop_dead_nodes import drop_dead_nodes
 from .drop_dead_parameters import drop_dead_parameters
+from .fold_weights import fold_weights
 from .group_regions import group_regions
 from .insert_paged_cache import insert_paged_cache
+from .lower_aten import lower_aten
 from .merge_common_nodes import merge_common_nodes
 from .merge_linears import merge_linears
+from .raise_rms_norm import raise_rms_norm
+from .raise_rope import raise_rope
+from .roll_layers import roll_layers
 from .select_rows_early import select_rows_early
+from .sink_tables import sink_tables
+from .sink_transposes import sink_transposes
 
-CANONICALIZE = Stage("canonicalize", ())
-RAISE = Stage("raise", (merge_common_nodes, drop_dead_nodes))
+CANONICALIZE = Stage(
+    "canonicalize",
+    (
+        roll_layers,
+        lower_aten,
+        drop_batch_axis,
+        cancel_layouts,
+        fold_weights,
+        merge_common_nodes,
+        sink_transposes,
+        sink_tables,
+        cancel_layouts,
+        merge_common_nodes,
+        drop_dead_nodes,
+    ),
+)
+RAISE = Stage(
+    "raise",
+    (raise_rms_norm, raise_rope, cancel_layouts, merge_common_nodes, drop_dead_nodes),
+)
 PAGED = Stage("paged", (insert_paged_cache,))
 FUSE = Stage(
     "fuse",

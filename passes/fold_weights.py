@@ -1,0 +1,150 @@
+"""Move what is computed from one weight alone into that weight's program.
+
+Before:
+    module level=model
+    weight @layer0.w f32[8, 4] for 2 = checkpoint("h.{i}.w")
+
+    entry @step(%x: f32[T, 8]) {
+      %r: f32[T, 8] = repeat(%x)
+        {carried = 1, count = 2, pattern = ["layer0"], weights = [["layer0.w"]]}
+      return %r
+    }
+
+    func @layer0(%x: f32[T, 8], %w: f32[8, 4]) {
+      %t: f32[4, 8] = transpose(%w) {permutation = [1, 0]}
+      %y: f32[T, 4] = linear(%x, %t)
+      %z: f32[T, 8] = linear(%y, %w)
+      return %z
+    }
+
+After:
+    module level=model
+    weight @layer0.w f32[8, 4] for 2 = checkpoint("h.{i}.w")
+    weight @layer0.w.transpose f32[4, 8] for 2 = transpose(checkpoint("h.{i}.w"), [1, 0])
+
+    entry @step(%x: f32[T, 8]) {
+      %r: f32[T, 8] = repeat(%x)
+        {carried = 1, count = 2, pattern = ["layer0"], weights = [["layer0.w", "layer0.w.transpose"]]}
+      return %r
+    }
+
+    func @layer0(%x: f32[T, 8], %w: f32[8, 4], %t: f32[4, 8]) {
+      %y: f32[T, 4] = linear(%x, %t)
+      %z: f32[T, 8] = linear(%y, %w)
+      return %z
+    }
+
+Requires: layers are called by repeats of entry functions.
+Keeps: the order of the other parameters. The old weight stays where it is still read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..ir.graph import Function, Module, Node, Value, drop_dead
+from ..ir.weights import Step, Weight
+from .layer_weights import add_weight, weight_parameters
+
+Recipe = Callable[[Mapping[Value, Step]], Step]
+
+_FOLDED: dict[str, tuple[str, ...]] = {
+    "transpose": ("permutation",),
+    "reshape": ("shape",),
+    "slice": ("axis", "start", "stop", "step"),
+    "concat": ("axis",),
+}
+"""Ops that become steps, with the attributes that are the step's arguments."""
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """A value computed from weights: which, how, and by what op last."""
+
+    bases: tuple[Value, ...]
+    recipe: Recipe
+    op: str
+
+
+def fold_weights(module: Module) -> tuple[Module, int]:
+    """Fold in every function; the count is the weights that were made."""
+    count = 0
+    for name in list(module.functions):
+        module, made = _fold(module, name)
+        count += made
+    return module, count
+
+
+def _fold(module: Module, name: str) -> tuple[Module, int]:
+    function = module.functions[name]
+    own = weight_parameters(module, function)
+    bases = [*own, *(node.result for node in function.nodes if node.op == "weight")]
+    folded = _folded(function, bases)
+    read = {v for n in function.nodes if n.results[0] not in folded for v in n.operands}
+    wanted = [v for v in folded if folded[v].op and (v in read or v in function.results)]
+    for value in wanted:
+        module = _make(module, name, value, folded[value])
+    if wanted:
+        module = module.with_functions(drop_dead(module.functions[name])[0])
+    return module, len(wanted)
+
+
+def _folded(function: Function, bases: Sequence[Value]) -> dict[Value, _Folded]:
+    """What each value that only weights determine is made of."""
+    found = {base: _Folded((base,), lambda steps, base=base: steps[base], "") for base in bases}
+    for node in function.nodes:
+        if node.op in _FOLDED and all(value in found for value in node.operands):
+            found[node.result] = _apply(node, [found[value] for value in node.operands])
+    return found
+
+
+def _apply(node: Node, parts: Sequence[_Folded]) -> _Folded:
+    arguments = tuple(_plain(node.attrs.get(name, 1)) for name in _FOLDED[node.op])
+
+    def recipe(steps: Mapping[Value, Step]) -> Step:
+        return Step(node.op, tuple(part.recipe(steps) for part in parts), arguments)
+
+    bases = tuple(dict.fromkeys(base for part in parts for base in part.bases))
+    return _Folded(bases, recipe, node.op)
+
+
+def _plain(value: object) -> object:
+    """Dims of weights are numbers."""
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    return int(value)  # type: ignore[call-overload]
+
+
+def _make(module: Module, name: str, value: Value, folded: _Folded) -> Module:
+    """Bind ``value`` to a weight of its own."""
+
+    def combine(weights: Sequence[Weight]) -> Weight:
+        steps = {b: weight.program for b, weight in zip(folded.bases, weights, strict=True)}
+        own = _unused(module, f"{weights[0].name}.{folded.op}")
+        return Weight(own, value.type, folded.recipe(steps), weights[0].count)
+
+    function = module.functions[name]
+    if all(base in function.params for base in folded.bases):
+        nodes = tuple(node for node in function.nodes if value not in node.results)
+        module = module.with_functions(replace(function, nodes=nodes))
+        module, made = add_weight(module, name, folded.bases, combine, value.name)
+        assert made == value, f"{made.name} stands for {value.name}"
+        return module
+    producers = function.producers()
+    names = [str(producers[base].attrs["name"]) for base in folded.bases]
+    weight = combine([module.weights[base] for base in names])
+    attrs = {"name": weight.name, "dtype": value.dtype, "shape": value.shape}
+    nodes = tuple(
+        Node("weight", (), attrs, n.results, n.origin) if value in n.results else n
+        for n in function.nodes
+    )
+    return module.with_functions(replace(function, nodes=nodes)).with_weights(weight)
+
+
+def _unused(module: Module, stem: str) -> str:
+    name, number = stem, 1
+    while name in module.weights:
+        number += 1
+        name = f"{stem}_{number}"
+    return name

@@ -1,0 +1,214 @@
+"""Recognise rotary embeddings: half-split, interleaved, written as a concatenation, or partial.
+
+Before:
+    module level=model
+
+    entry @step(%x: f32[T, 2, 8], %c: f32[T, 2], %s: f32[T, 2]) {
+      %cc: f32[T, 4] = concat(%c, %c) {axis = 1}
+      %cos: f32[T, 1, 4] = reshape(%cc) {shape = [<T>, <1>, <4>]}
+      %ss: f32[T, 4] = concat(%s, %s) {axis = 1}
+      %sin: f32[T, 1, 4] = reshape(%ss) {shape = [<T>, <1>, <4>]}
+      %r: f32[T, 2, 4] = slice(%x) {axis = 2, start = 0, stop = 4}
+      %rest: f32[T, 2, 4] = slice(%x) {axis = 2, start = 4, stop = 8}
+      %a: f32[T, 2, 4] = mul(%r, %cos)
+      %x1: f32[T, 2, 2] = slice(%r) {axis = 2, start = 0, stop = 2}
+      %x2: f32[T, 2, 2] = slice(%r) {axis = 2, start = 2, stop = 4}
+      %n: f32[T, 2, 2] = neg(%x2)
+      %h: f32[T, 2, 4] = concat(%n, %x1) {axis = 2}
+      %b: f32[T, 2, 4] = mul(%h, %sin)
+      %d: f32[T, 2, 4] = add(%a, %b)
+      %e: f32[T, 2, 8] = concat(%d, %rest) {axis = 2}
+      return %e
+    }
+
+After:
+    module level=model
+
+    entry @step(%x: f32[T, 2, 8], %c: f32[T, 2], %s: f32[T, 2]) {
+      %e: f32[T, 2, 8] = rope(%x, %c, %s)
+      return %e
+    }
+
+Requires: token-packed values, transposes sunk, tables built inside the layers.
+Keeps: values up to roundings between the rotation's own steps, of which the op has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..ir.graph import Context, Function, Module, Node, Value, drop_dead, map_functions, rewrite
+from ..ir.types import Dim
+
+Found = tuple[Value, Value, Value, str]
+"""What is rotated, the cosines and sines to find tables for, the style."""
+
+
+def raise_rope(module: Module) -> tuple[Module, int]:
+    """Raise in every function: first whole rotations, then partial ones."""
+    module, whole = map_functions(module, lambda function: _raise(function, _whole))
+    module, partial = map_functions(module, lambda function: _raise(function, _partial))
+    return module, whole + partial
+
+
+def _raise(function: Function, rule: object) -> tuple[Function, int]:
+    raised, count = rewrite(function, rule)  # type: ignore[arg-type]
+    return (drop_dead(raised)[0], count) if count else (function, 0)
+
+
+def _whole(node: Node, context: Context) -> list[Node] | None:
+    for x, cos, sin, style in (*_sums(node, context), *_concatenation(node, context)):
+        if x.type.rank != 3:
+            continue
+        width = node.op == "concat"
+        tables = [_table(t, x, "" if width else style, context) for t in (cos, sin)]
+        if None not in tables:
+            return _rope(node, x, [t for t in tables if t], style, context)
+    return None
+
+
+def _rope(node: Node, x: Value, tables: list[Value], style: str, context: Context) -> list[Node]:
+    """The op, on tables [T, Dr/2]."""
+    nodes, flat = [], []
+    for table in tables:
+        shape = (x.shape[0], table.shape[-1])
+        if table.shape != shape:
+            value = context.value(table.name, table.type.with_shape(*shape))
+            nodes.append(Node("reshape", (table,), {"shape": shape}, (value,), node.origin))
+            table = value
+        flat.append(table)
+    operands = (x, *flat)
+    return [*nodes, Node("rope", operands, {"style": style}, node.results, node.origin)]
+
+
+def _sums(node: Node, context: Context) -> Iterator[Found]:
+    """x * cos + rotated(x) * sin."""
+    products = [context.producer(v, "mul") for v in node.operands] if node.op == "add" else []
+    for first, second in _orders(products):
+        if first is None or second is None:
+            continue
+        for x, cos in _orders(first.operands):
+            for turned, sin in _orders(second.operands):
+                for style in ("half", "interleaved"):
+                    if _is_rotated(turned, x, style, context):
+                        yield x, cos, sin, style
+
+
+def _orders(pair: object) -> Iterator[tuple]:  # type: ignore[type-arg]
+    items = tuple(pair)  # type: ignore[call-overload]
+    if len(items) == 2:
+        yield items
+        yield items[::-1]
+
+
+def _is_rotated(turned: Value, x: Value, style: str, context: Context) -> bool:
+    """True when ``turned`` is x with each pair (a, b) as (-b, a)."""
+    if style == "interleaved":
+        whole = context.producer(turned, "reshape")
+        if whole is None:
+            return False
+        turned = whole.operands[0]
+    joined = context.producer(turned, "concat")
+    if joined is None or len(joined.operands) != 2 or not _is_last(joined):
+        return False
+    second, first = (_unreshaped(v, style, context) for v in joined.operands)
+    negated = context.producer(second, "neg")
+    if negated is None:
+        return False
+    parts = _part(x, 0, style), _part(x, 1, style)
+    found = [_slice_of(v, context) for v in (first, negated.operands[0])]
+    return found == list(parts)
+
+
+def _is_last(node: Node) -> bool:
+    return bool(node.attrs["axis"] == node.result.type.rank - 1)
+
+
+def _unreshaped(value: Value, style: str, context: Context) -> Value:
+    """Interleaved parts are concatenated along a new last axis."""
+    node = context.producer(value, "reshape") if style == "interleaved" else None
+    return node.operands[0] if node else value
+
+
+def _part(x: Value, which: int, style: str) -> tuple[Value, int, int, int]:
+    """(source, start, stop, step) of the first or second elements of x's pairs."""
+    width = int(x.shape[-1])
+    if style == "interleaved":
+        return x, which, width, 2
+    return x, which * width // 2, (which + 1) * width // 2, 1
+
+
+def _slice_of(value: Value, context: Context) -> tuple[Value, int, int, int] | None:
+    node = context.producer(value, "slice")
+    if node is None or node.attrs["axis"] != value.type.rank - 1:
+        return None
+    start, stop, step = (int(str(node.attrs.get(k, 1))) for k in ("start", "stop", "step"))
+    width = int(node.operands[0].shape[-1])
+    return node.operands[0], start, width if step > 1 else stop, step
+
+
+def _concatenation(node: Node, context: Context) -> Iterator[Found]:
+    """(a * cos - b * sin, b * cos + a * sin) of the halves a, b of x."""
+    if node.op != "concat" or len(node.operands) != 2 or not _is_last(node):
+        return
+    low, high = (
+        context.producer(value, op) for value, op in zip(node.operands, ("sub", "add"), strict=True)
+    )
+    if low is None or high is None:
+        return
+    terms = [_product(value, context) for value in (*low.operands, *high.operands)]
+    for swapped in (False, True):
+        a_cos, b_sin, b_cos, a_sin = [*terms[:2], *(terms[:1:-1] if swapped else terms[2:])]
+        yield from _halves(a_cos, b_sin, b_cos, a_sin)
+
+
+def _product(value: Value, context: Context) -> list[tuple[tuple[object, ...], Value]]:
+    """(slice, other factor) of a product, in both readings."""
+    node = context.producer(value, "mul")
+    pairs = list(_orders(node.operands)) if node else []
+    found = [(_slice_of(part, context), factor) for part, factor in pairs]
+    return [(part, factor) for part, factor in found if part is not None]
+
+
+def _halves(*terms: list[tuple[tuple[object, ...], Value]]) -> Iterator[Found]:
+    if not all(terms):
+        return
+    (a, cos), (b, sin), (b_again, cos_again), (a_again, sin_again) = (term[0] for term in terms)
+    x = a[0]
+    assert isinstance(x, Value)
+    fits = a == _part(x, 0, "half") and b == _part(x, 1, "half")
+    if fits and (a, b, cos, sin) == (a_again, b_again, cos_again, sin_again):
+        yield x, cos, sin, "half"
+
+
+def _table(value: Value, x: Value, style: str, context: Context) -> Value | None:
+    """The columns [T, Dr/2] that ``value`` [T, 1, Dr], against x [T, H, Dr], repeats."""
+    if value.shape != (x.shape[0], Dim(1), value.shape[-1]):
+        return None
+    node = context.producer(value)
+    while node and node.op == "reshape" and node.operands[0].shape[-1] == value.shape[-1]:
+        value = node.operands[0]
+        node = context.producer(value)
+    if not style:
+        return value
+    if style == "interleaved" and node and node.op == "reshape":
+        node = context.producer(node.operands[0])
+    if node is None or node.op != "concat" or len(set(node.operands)) != 1 or not _is_last(node):
+        return None
+    source = _unreshaped(node.operands[0], style, context)
+    return source if len(node.operands) == 2 and 2 * source.shape[-1] == x.shape[-1] else None
+
+
+def _partial(node: Node, context: Context) -> list[Node] | None:
+    """rope of the first elements, joined with the rest of the same value."""
+    if node.op != "concat" or len(node.operands) != 2 or not _is_last(node):
+        return None
+    rope = context.producer(node.operands[0], "rope")
+    rotary = _slice_of(rope.operands[0], context) if rope else None
+    rest = _slice_of(node.operands[1], context)
+    if rope is None or rotary is None or rest is None or rotary[0] != rest[0]:
+        return None
+    x, width = rotary[0], int(rope.result.shape[-1])
+    if rotary[1:] != (0, width, 1) or rest[1:] != (width, int(x.shape[-1]), 1):
+        return None
+    return [Node("rope", (x, *rope.operands[1:]), rope.attrs, node.results, node.origin)]
