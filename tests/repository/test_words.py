@@ -9,7 +9,6 @@ ALL = (*package_files(), *native_files(), *script_files(), *DOCUMENTS)
 FORBIDDEN = {
     "an absolute path of some machine": r"(?<![\w.])/(home|root|work|Users|opt|mnt)/\w",
     "work that is left undone": r"\b(TODO|FIXME|XXX)\b(?!\(#\d+\))",
-    "an apology for the code": r"\b(hacky|quick fix|for now|temporary workaround)\b",
 }
 
 
