@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from .errors import InputError
+from .errors import InputError, shown
 
 T = TypeVar("T", covariant=True)
 
@@ -55,7 +55,7 @@ class Setting(Generic[T]):
             return self.parse(text)
         except ValueError:
             raise InputError(
-                f"{self.name}={text!r} is not allowed; set it to {self.allowed}, or unset it"
+                f"{self.name}={shown(text)} is not allowed; set it to {self.allowed}, or unset it"
             ) from None
 
 

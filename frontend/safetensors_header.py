@@ -69,7 +69,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
 
 def _read_header_bytes(file: BinaryIO, path: Path, file_bytes: int) -> bytes:
     start = file.read(8)
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+    if _is_pickle(start, file.read(1)):
         raise CheckpointError(
             path, "format", "a pickle (torch.save)", "safetensors", f"never loaded; {_REMEDY}"
         )
@@ -78,10 +78,16 @@ def _read_header_bytes(file: BinaryIO, path: Path, file_bytes: int) -> bytes:
     length, limit = int.from_bytes(start, "little"), min(MAX_HEADER_BYTES, file_bytes - 8)
     if not 2 <= length <= limit:
         raise CheckpointError(path, "header length", length, f"2 to {limit}", _REMEDY)
+    file.seek(8)
     header = file.read(length)
     if len(header) != length:
         raise CheckpointError(path, "header", f"{len(header)} bytes", f"{length} bytes", _REMEDY)
     return header
+
+
+def _is_pickle(start: bytes, first: bytes) -> bool:
+    """Whether a file begins as torch.save or pickle do; a header of 128 bytes is not one."""
+    return first != b"{" and (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80")
 
 
 def _check_metadata(metadata: Any, path: Path) -> None:
