@@ -22,9 +22,12 @@ IMPLEMENTATION = "tapeout"
 """The name to pass as attention and experts implementation."""
 
 _BOOKKEEPING = frozenset(
-    "dropout position_ids cache_position use_cache output_attentions output_hidden_states "
-    "output_router_logits cu_seq_lens_q cu_seq_lens_k max_length_q max_length_k is_causal "
-    "return_dict labels num_items_in_batch logits_to_keep".split()
+    (
+        *("dropout", "position_ids", "cache_position", "use_cache", "return_dict", "labels"),
+        *("output_attentions", "output_hidden_states", "output_router_logits"),
+        *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"),
+        *("is_causal", "num_items_in_batch", "logits_to_keep"),
+    )
 )
 """Keyword arguments of an attention call that do not change what it computes."""
 

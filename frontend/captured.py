@@ -69,7 +69,10 @@ def import_index(importer: Importer, fx: FxNode) -> None:
     importer.values[fx] = _reshape(importer, found, (Dim(1), *type.shape), fx)
 
 
-_CLAMPED = "(min(max(b, -{limit}), {limit}) + 1.0) * (min(a, {limit}) / (1.0 + exp(-{alpha} * min(a, {limit}))))"
+_CLAMPED = (
+    "(min(max(b, -{limit}), {limit}) + 1.0)"
+    " * (min(a, {limit}) / (1.0 + exp(-{alpha} * min(a, {limit}))))"
+)
 
 
 def activation_expression(activation: str, alpha: float, limit: float) -> str:

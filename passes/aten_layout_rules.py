@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..ir.graph import Node, Value
-from ..ir.types import Dim, DType
-from .aten_rules import ELEMENTWISE, NotLoweredError, Rule, fixed_axis, same, under_shape
+from ..ir.types import Dim
+from .aten_rules import ELEMENTWISE, NotLoweredError, Rule, fixed_axis, under_shape
 from .emit import Emitter
 
 
@@ -146,13 +146,11 @@ def reduce(op: str) -> Rule:
 
 
 LAYOUT: dict[str, Rule] = {
-    **{
-        op: under_shape
-        for op in "view reshape _unsafe_view flatten unflatten unsqueeze squeeze view_as".split()
-    },
+    **dict.fromkeys(("view", "reshape", "_unsafe_view", "view_as"), under_shape),
+    **dict.fromkeys(("flatten", "unflatten", "unsqueeze", "squeeze"), under_shape),
     "slice": slice_axis,
     "select": select,
-    **{op: split for op in "split split_with_sizes chunk unbind".split()},
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind"), split),
     "cat": concat,
     "stack": stack,
     "transpose": transpose,
@@ -177,5 +175,3 @@ LAYOUT: dict[str, Rule] = {
 
 RULES: dict[str, Rule] = ELEMENTWISE | LAYOUT
 """Every rule. ``aten.mul.Tensor`` is found under ``mul``."""
-
-__all__ = ["RULES", "DType", "same"]

@@ -183,11 +183,9 @@ def like(value: float | None) -> Rule:
 
 
 ELEMENTWISE: dict[str, Rule] = {
-    **{
-        op: unary(op)
-        for op in "neg abs floor exp log sqrt rsqrt cos sin tanh erf sigmoid silu relu".split()
-    },
-    **{op: binary(op) for op in "add sub mul div".split()},
+    **{op: unary(op) for op in ("neg", "abs", "floor", "exp", "log", "sqrt", "rsqrt", "cos")},
+    **{op: unary(op) for op in ("sin", "tanh", "erf", "sigmoid", "silu", "relu")},
+    **{op: binary(op) for op in ("add", "sub", "mul", "div")},
     "minimum": binary("min"),
     "maximum": binary("max"),
     "pow": power,
@@ -218,9 +216,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "ones": like(1.0),
     "full": like(None),
     "full_like": like(None),
-    **{
-        op: same
-        for op in "contiguous clone alias detach dropout lift_fresh_copy lift_fresh".split()
-    },
+    **dict.fromkeys(("contiguous", "clone", "alias", "detach", "dropout"), same),
+    **dict.fromkeys(("lift_fresh", "lift_fresh_copy"), same),
 }
 """Rules of the ops that compute each element by itself, and of those that compute nothing."""

@@ -24,7 +24,8 @@ After:
 
     entry @step(%x: f32[T, 8]) {
       %r: f32[T, 8] = repeat(%x)
-        {carried = 1, count = 2, pattern = ["layer0"], weights = [["layer0.w", "layer0.w.transpose"]]}
+        {carried = 1, count = 2, pattern = ["layer0"],
+         weights = [["layer0.w", "layer0.w.transpose"]]}
       return %r
     }
 
@@ -42,8 +43,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
 
 from ..ir.graph import Function, Module, Node, Value, drop_dead
+from ..ir.types import Dim
 from ..ir.weights import Step, Weight
 from .layer_weights import add_weight, weight_parameters
 
@@ -92,7 +96,7 @@ def _fold(module: Module, name: str) -> tuple[Module, int]:
 
 def _folded(function: Function, bases: Sequence[Value]) -> dict[Value, _Folded]:
     """What each value that only weights determine is made of."""
-    found = {base: _Folded((base,), lambda steps, base=base: steps[base], "") for base in bases}
+    found = {base: _Folded((base,), itemgetter(base), "") for base in bases}
     for node in function.nodes:
         if node.op in _FOLDED and all(value in found for value in node.operands):
             found[node.result] = _apply(node, [found[value] for value in node.operands])
@@ -109,11 +113,11 @@ def _apply(node: Node, parts: Sequence[_Folded]) -> _Folded:
     return _Folded(bases, recipe, node.op)
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> int | tuple[int, ...]:
     """Dims of weights are numbers."""
     if isinstance(value, tuple):
-        return tuple(_plain(item) for item in value)
-    return int(value)  # type: ignore[call-overload]
+        return tuple(int(Dim.of(item)) for item in value)
+    return int(value)
 
 
 def _make(module: Module, name: str, value: Value, folded: _Folded) -> Module:

@@ -133,4 +133,4 @@ def _uncast(value: Value, context: Context) -> Value:
 
 def _constant(value: Value, context: Context) -> float | None:
     node = context.producer(value, "constant")
-    return float(node.attrs["value"]) if node else None  # type: ignore[arg-type]
+    return float(node.attrs["value"]) if node else None

@@ -35,10 +35,23 @@ Keeps: values up to roundings between the rotation's own steps, of which the op 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-from ..ir.graph import Context, Function, Module, Node, Value, drop_dead, map_functions, rewrite
+from ..ir.graph import (
+    Context,
+    Function,
+    Module,
+    Node,
+    Rule,
+    Value,
+    drop_dead,
+    map_functions,
+    rewrite,
+)
 from ..ir.types import Dim
+
+Item = TypeVar("Item")
 
 Found = tuple[Value, Value, Value, str]
 """What is rotated, the cosines and sines to find tables for, the style."""
@@ -51,14 +64,14 @@ def raise_rope(module: Module) -> tuple[Module, int]:
     return module, whole + partial
 
 
-def _raise(function: Function, rule: object) -> tuple[Function, int]:
-    raised, count = rewrite(function, rule)  # type: ignore[arg-type]
+def _raise(function: Function, rule: Rule) -> tuple[Function, int]:
+    raised, count = rewrite(function, rule)
     return (drop_dead(raised)[0], count) if count else (function, 0)
 
 
 def _whole(node: Node, context: Context) -> list[Node] | None:
     for x, cos, sin, style in (*_sums(node, context), *_concatenation(node, context)):
-        if x.type.rank != 3:
+        if x.type.rank not in (2, 3):
             continue
         width = node.op == "concat"
         tables = [_table(t, x, "" if width else style, context) for t in (cos, sin)]
@@ -68,17 +81,24 @@ def _whole(node: Node, context: Context) -> list[Node] | None:
 
 
 def _rope(node: Node, x: Value, tables: list[Value], style: str, context: Context) -> list[Node]:
-    """The op, on tables [T, Dr/2]."""
-    nodes, flat = [], []
-    for table in tables:
-        shape = (x.shape[0], table.shape[-1])
-        if table.shape != shape:
-            value = context.value(table.name, table.type.with_shape(*shape))
-            nodes.append(Node("reshape", (table,), {"shape": shape}, (value,), node.origin))
-            table = value
-        flat.append(table)
-    operands = (x, *flat)
-    return [*nodes, Node("rope", operands, {"style": style}, node.results, node.origin)]
+    """The op on x [T, H, D] and tables [T, Dr/2]; a value of one head may come as [T, D]."""
+    nodes: list[Node] = []
+
+    def shaped(value: Value, *shape: Dim) -> Value:
+        if value.shape == shape:
+            return value
+        result = context.value(value.name, value.type.with_shape(*shape))
+        nodes.append(Node("reshape", (value,), {"shape": shape}, (result,), node.origin))
+        return result
+
+    flat = [shaped(table, x.shape[0], table.shape[-1]) for table in tables]
+    heads = shaped(x, x.shape[0], Dim(1), x.shape[1]) if x.type.rank == 2 else x
+    rotated = node.result if heads is x else context.value(node.result.name, heads.type)
+    nodes.append(Node("rope", (heads, *flat), {"style": style}, (rotated,), node.origin))
+    if rotated is not node.result:
+        attrs = {"shape": node.result.shape}
+        nodes.append(Node("reshape", (rotated,), attrs, node.results, node.origin))
+    return nodes
 
 
 def _sums(node: Node, context: Context) -> Iterator[Found]:
@@ -94,11 +114,11 @@ def _sums(node: Node, context: Context) -> Iterator[Found]:
                         yield x, cos, sin, style
 
 
-def _orders(pair: object) -> Iterator[tuple]:  # type: ignore[type-arg]
-    items = tuple(pair)  # type: ignore[call-overload]
-    if len(items) == 2:
-        yield items
-        yield items[::-1]
+def _orders(pair: Sequence[Item]) -> Iterator[tuple[Item, Item]]:
+    """Both orders of a pair; nothing when it is none."""
+    if len(pair) == 2:
+        yield pair[0], pair[1]
+        yield pair[1], pair[0]
 
 
 def _is_rotated(turned: Value, x: Value, style: str, context: Context) -> bool:
@@ -183,7 +203,7 @@ def _halves(*terms: list[tuple[tuple[object, ...], Value]]) -> Iterator[Found]:
 
 def _table(value: Value, x: Value, style: str, context: Context) -> Value | None:
     """The columns [T, Dr/2] that ``value`` [T, 1, Dr], against x [T, H, Dr], repeats."""
-    if value.shape != (x.shape[0], Dim(1), value.shape[-1]):
+    if value.shape != (x.shape[0], *([Dim(1)] * (x.type.rank - 2)), value.shape[-1]):
         return None
     node = context.producer(value)
     while node and node.op == "reshape" and node.operands[0].shape[-1] == value.shape[-1]:
