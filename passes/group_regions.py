@@ -61,22 +61,30 @@ def group_regions(module: Module) -> tuple[Module, int]:
 
 
 def _take_epilogues(grouping: Grouping, function: Function) -> None:
-    """Append elementwise ops to the linears that they alone read."""
+    """Append to each linear the elementwise ops that end in one value and alone read it."""
     for node in function.nodes:
-        if record_of(node.op).kind is not Kind.ELEMENTWISE:
-            continue
-        for operand in node.operands:
-            source = grouping.context.producer(operand)
-            if source and not grouping.is_free(source) and _extends(source, node, grouping):
-                grouping.merge(grouping.of[id(source)], grouping.of[id(node)], "linear")
+        if node.op == "linear":
+            for reader in _closed_readers(node, grouping, function):
+                group, other = grouping.of[id(node)], grouping.of[id(reader)]
+                if not (_can_pair(group, other) and grouping.merge(group, other, "linear")):
+                    break
 
 
-def _extends(source: Node, node: Node, grouping: Grouping) -> bool:
-    """True when ``node`` may be the next epilogue op of the linear that ``source`` belongs to."""
-    group, own = grouping.of[id(source)], grouping.of[id(node)]
-    if group.anchor != "linear" or not grouping.context.has_one_use(source.result):
-        return False
-    return source.result.shape == node.result.shape and _can_pair(group, own)
+def _closed_readers(linear: Node, grouping: Grouping, function: Function) -> list[Node]:
+    """The longest run of elementwise ops on the linear's result of which only the last is read
+    outside; they have the result's shape."""
+    values, run, closed = {linear.result}, [], 0
+    for node in function.nodes:
+        elementwise = record_of(node.op).kind is Kind.ELEMENTWISE
+        if elementwise and node.result.shape == linear.result.shape:
+            if values.isdisjoint(node.operands):
+                continue
+            run.append(node)
+            inner, values = values, values | {node.result}
+            readers = [r for value in inner for r in grouping.context.users.get(value, [])]
+            returned = inner.intersection(function.results)
+            closed = len(run) if not returned and all(r in run for r in readers) else closed
+    return run[:closed]
 
 
 def _can_pair(group: Group, other: Group) -> bool:

@@ -48,6 +48,8 @@ def call(name: str, operands: Sequence[torch.Tensor], attrs: Attrs) -> tuple[tor
             values[argument.name] = _argument(attrs[argument.name])
         elif "Tensor" in str(argument.type) and rest:
             values[argument.name] = rest.pop(0)
+        elif argument.name == "device" and not argument.has_default_value():
+            values["device"] = torch.device("cpu")
     positional = [values.pop(a.name) for a in _positional(op, values)]
     result = op(*positional, **values)
     return tuple(result) if isinstance(result, (tuple, list)) else (result,)
