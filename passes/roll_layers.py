@@ -91,7 +91,7 @@ def _roll(module: Module, entry: Function, calls: Sequence[Node]) -> tuple[Modul
     kinds = _kinds(functions)
     names = {kind: f"layer{number}" for number, kind in enumerate(dict.fromkeys(kinds))}
     runs = _runs(kinds)
-    if len(runs) == len(calls):
+    if len(runs) == len(calls) and len(names) == len({function.name for function in functions}):
         return module, 0
     families = _Families(module, functions, calls)
     nodes = [_call(calls, run, [names[kind] for kind in kinds], families) for run in runs]
@@ -104,7 +104,7 @@ def _roll(module: Module, entry: Function, calls: Sequence[Node]) -> tuple[Modul
     layers = {name: replace(function, name=name) for name, function in kept.items()}
     all_functions = others | {entry.name: body} | layers
     module = replace(module, functions=all_functions, weights=weights | families.weights)
-    return module, len(calls) - len(runs)
+    return module, len(old) - len(names) + len(calls) - len(runs)
 
 
 def _kinds(functions: Sequence[Function]) -> list[int]:
