@@ -113,9 +113,9 @@ def _padding(num_bytes: int) -> int:
 
 def _split(tensors: Sequence[TensorSpec], max_file_bytes: int) -> list[list[TensorSpec]]:
     groups: list[list[TensorSpec]] = []
-    size = max_file_bytes
+    size = 0
     for tensor in tensors:
-        if size and size + tensor.bytes > max_file_bytes:
+        if not groups or (size and size + tensor.bytes > max_file_bytes):
             groups.append([])
             size = 0
         groups[-1].append(tensor)

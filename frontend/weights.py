@@ -7,11 +7,12 @@ pages of checkpoint tensors are given back as soon as they have been used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from ..artifact import ArtifactWriter, TensorSpec, Weights
 from ..errors import CheckpointError
 from ..ir.ops.dtypes import to_torch
 from ..ir.printer import print_step
@@ -43,6 +44,35 @@ def stream_weights(
             del tensor
             for used in program.sources():
                 source.release(used)
+
+
+def write_weights(
+    writer: ArtifactWriter,
+    target: str,
+    weights: Sequence[Weight],
+    source: TensorSource,
+    packers: Mapping[str, Transform] | None = None,
+    allow_nonfinite: bool = False,
+    progress: Callable[[int], None] = lambda num_bytes: None,
+) -> Weights:
+    """Streams all weights into an artifact's files; gives the manifest's table of them.
+
+    `progress` is told the bytes written so far. Raises BuildError and what `stream_weights` does.
+    """
+    specs = [_spec(name, weight.type) for weight in weights for name, _ in weight.members()]
+    files = writer.weights(target, specs)
+    written_bytes = 0
+    for name, tensor in stream_weights(weights, source, packers, allow_nonfinite):
+        files.add(name, as_bytes(tensor))
+        written_bytes += tensor.nbytes
+        del tensor  # before the next one is made
+        progress(written_bytes)
+    return files.finish()
+
+
+def as_bytes(tensor: torch.Tensor) -> memoryview:
+    """The tensor's elements in row-major order; copied only where they are not so already."""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 class Runner:
@@ -84,6 +114,10 @@ class Runner:
         del tensor
         self._source.release(name)
         return rounded
+
+
+def _spec(name: str, type: TensorType) -> TensorSpec:
+    return TensorSpec(name, type.dtype.value.upper(), tuple(map(int, type.shape)))
 
 
 def _constant(dtype: Any, shape: Any, text: str) -> torch.Tensor:

@@ -96,6 +96,13 @@ def manifest(weights: Weights, label: str = "new") -> Manifest:
     return Manifest(tool={"tapeout": label}, model=model, targets={"cpu": target})
 
 
+def manifest_of(writer: ArtifactWriter, weights: Weights) -> Manifest:
+    """The manifest of an artifact of weights alone; adds the files that one cannot be without."""
+    for name in ("kernels/cpu/x86-64-v3.so", "player/player.so", "tapes/cpu/step.json"):
+        writer.add_bytes(name, b"")
+    return manifest(weights)
+
+
 def label_of(path: Path) -> str:
     """The label of a whole artifact, opened and verified."""
     artifact = Artifact.open(path)

@@ -1,10 +1,12 @@
 import os
 
 import pytest
-from small_artifact import label_of, manifest, write_small_artifact
+from small_artifact import label_of, manifest, manifest_of, write_small_artifact
 
 from tapeout.artifact import ArtifactWriter, Weights, files, staging
 from tapeout.errors import ArtifactError, BuildError, InputError
+
+NO_WEIGHTS = Weights(total_bytes=0, tensors={})
 
 
 def contents(folder):
@@ -72,16 +74,8 @@ def test_what_dead_builders_left_is_swept_and_what_living_ones_write_is_not(tmp_
     with ArtifactWriter(path) as living:
         write_small_artifact(path, "first")
         assert living.folder.exists()
-        living.commit(manifest_of(living))
+        living.commit(manifest_of(living, NO_WEIGHTS))
     assert sorted(os.listdir(tmp_path)) == [other.name, path.name]
-
-
-def manifest_of(writer):
-    """Adds what a manifest without weights needs."""
-    writer.add_bytes("kernels/cpu/x86-64-v3.so", b"")
-    writer.add_bytes("player/player.so", b"")
-    writer.add_bytes("tapes/cpu/step.json", b"{}")
-    return manifest(Weights(total_bytes=0, tensors={}))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +90,7 @@ def test_only_plain_names_inside_the_artifact_are_written(tmp_path, name):
 def test_a_manifest_that_names_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match=r"targets\.cpu.*a file that is listed"):
         with ArtifactWriter(tmp_path / "m") as writer:
-            writer.commit(manifest(Weights(total_bytes=0, tensors={})))
+            writer.commit(manifest(NO_WEIGHTS))
     assert os.listdir(tmp_path) == []
 
 

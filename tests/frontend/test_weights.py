@@ -1,11 +1,18 @@
 import math
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
+from checkpoint_files import write_checkpoint
+from small_artifact import manifest_of
 
+from tapeout.artifact import Artifact, ArtifactWriter
 from tapeout.errors import CheckpointError
 from tapeout.frontend.dummy_checkpoint import DummyCheckpoint
-from tapeout.frontend.weights import TRANSFORMS, address, stream_weights
+from tapeout.frontend.weights import TRANSFORMS, address, as_bytes, stream_weights, write_weights
+from tapeout.ir.ops.dtypes import to_torch
 from tapeout.ir.types import DType, TensorType
 from tapeout.ir.weights import STEPS, Step, Weight, checkpoint
 
@@ -130,6 +137,71 @@ def test_an_address_changes_with_the_program_the_type_and_the_sources():
     }
     assert len(addresses) == 5
     assert address(a, f32(3, 4), digest) in addresses
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "f16", "f32", "i32", "i64", "bool"])
+@pytest.mark.parametrize("shape", [(), (7,), (3, 5), (0, 4)])
+def test_written_weights_are_what_the_artifact_gives_back(tmp_path, dtype, shape):
+    type = TensorType.of(dtype, *shape)
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 4
+    stored = values.to(to_torch(type.dtype))
+    source = Source(x=stored, y=torch.ones(2))
+    weights = [Weight("x", type, checkpoint("x")), Weight("y", f32(2), checkpoint("y"), count=2)]
+    told = []
+    path = tmp_path / "m"
+    with ArtifactWriter(path) as writer:
+        table = write_weights(writer, "cpu", weights, source, progress=told.append)
+        writer.commit(manifest_of(writer, table))
+    artifact = Artifact.open(path)
+    assert artifact.weight("cpu", "x").tobytes() == bytes(as_bytes(stored))
+    assert told[-1] == table.total_bytes == stored.nbytes + 16
+    assert list(table.tensors) == ["x", "y/0", "y/1"]
+
+
+def test_a_transposed_tensor_is_written_row_by_row():
+    assert bytes(as_bytes(A.T)) == A.T.contiguous().numpy().tobytes()
+
+
+_PEAK = """
+import re, sys
+from pathlib import Path
+from tapeout.artifact import ArtifactWriter
+from tapeout.codegen.packing import PACKERS
+from tapeout.frontend.checkpoint import Checkpoint
+from tapeout.frontend.weights import write_weights
+from tapeout.ir.types import TensorType
+from tapeout.ir.weights import Step, Weight, checkpoint
+
+def peak_bytes():
+    return 1024 * int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+source = Checkpoint.open(sys.argv[1])
+program = Step("concat", (checkpoint("h.{i}.a"), checkpoint("h.{i}.b")), (0,))
+packed = TensorType.of("bf16", 512, 512, 16, 2)
+weight = Weight("w", packed, Step("pack_rows16", (program,)), count=6)
+tiny = Weight("tiny", TensorType.of("bf16", 1, 2, 16, 2), Step("pack_rows16", (checkpoint("t"),)))
+try:
+    with ArtifactWriter(sys.argv[2]) as writer:
+        write_weights(writer, "cpu", [tiny], source, PACKERS)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here again
+        before = peak_bytes()
+        write_weights(writer, "other", [weight], source, PACKERS)
+        print(peak_bytes() - before)
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_packing_takes_no_more_memory_than_three_times_the_largest_tensor(tmp_path, dtype):
+    half = np.ones((4096, 1024), dtype)
+    tensors = {f"h.{i}.{part}": half for i in range(6) for part in "ab"}
+    folder = write_checkpoint(tmp_path / "c", tensors | {"t": np.ones((16, 4), dtype)})
+    command = [sys.executable, "-c", _PEAK, str(folder), str(tmp_path / "m")]
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    largest = 2 * half.nbytes  # as the checkpoint stores what makes one tensor
+    assert peak <= 3 * largest + (4 << 20)
 
 
 SHAPES = {"norm": (torch.float32, (4096,)), "w": (torch.bfloat16, (64, 65)), "n": (torch.int64, ())}
