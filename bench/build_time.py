@@ -3,13 +3,15 @@
 python bench/build_time.py [--shape 1b]
 """
 
+import os
 import shutil
 from hashlib import file_digest
 from pathlib import Path
 from sys import executable
+from tempfile import TemporaryDirectory
 
 import click
-from processes import run_watched
+from processes import Usage, run_watched
 from report import BUILD, report
 from safetensors import safe_open
 from shapes import SHAPES, checkpoint_of
@@ -33,11 +35,13 @@ def largest_tensor_bytes(checkpoint: Path) -> int:
     return max(sizes)
 
 
-def build(checkpoint: Path, output: Path) -> list[object]:
-    """Compiles once; gives the usage and the digests of the artifact."""
+def build(checkpoint: Path, output: Path) -> tuple[Usage, dict[str, str]]:
+    """Compiles once, with nothing left from builds before; gives usage and the files' digests."""
     shutil.rmtree(output, ignore_errors=True)
     command = [executable, "-m", "tapeout.cli", "compile", str(checkpoint), "-o", str(output)]
-    return [run_watched(command), digests(output)]
+    with TemporaryDirectory() as cache:
+        usage = run_watched(command, os.environ | {"TAPEOUT_CACHE": cache})
+    return usage, digests(output)
 
 
 @click.command()

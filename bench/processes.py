@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,10 @@ class Usage:
         return self.peak_resident_bytes / 2**30
 
 
-def run_watched(command: list[str]) -> Usage:
+def run_watched(command: list[str], environment: Mapping[str, str]) -> Usage:
     """Runs a command to its end. Raises CalledProcessError when it fails."""
     start = time.perf_counter()
-    process = psutil.Popen(command, stdout=subprocess.DEVNULL)
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, env=dict(environment))
     resident = anonymous = 0
     while process.poll() is None:
         memory = _tree_memory(process)

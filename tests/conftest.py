@@ -13,7 +13,14 @@ hypothesis_settings.register_profile("tapeout", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("tapeout")
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """One folder for all workers of this run."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
 @pytest.fixture(autouse=True)
-def _own_artifact_cache(tmp_path_factory, monkeypatch):
-    """Artifacts compiled on the way go to this run's folder, not to the user's."""
-    monkeypatch.setenv("TAPEOUT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def _own_cache(shared_folder, monkeypatch):
+    """What builds leave behind goes to this run's folder, not to the user's."""
+    monkeypatch.setenv("TAPEOUT_CACHE", str(shared_folder / "cache"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeout.runtime.frame import Frame, SamplingFrame
+from tapeout.runtime.frame import Frame
 from tapeout.runtime.load import open_model
 from tapeout.runtime.plan import Limits
 
@@ -35,7 +35,7 @@ class Steps:
             max_logit_rows=max_num_tokens,
             kv_cache_bytes=64 << 20,
         )
-        self.loaded = open_model(artifact, limits, "auto", None, 1, "auto", num_threads)
+        self.loaded = open_model(artifact, limits, num_threads=num_threads)
         self._num_groups = len(self.loaded.plan.num_pages)
         self._next_page = 1  # page 0 is the null page
 
@@ -45,15 +45,7 @@ class Steps:
 
     def run(self, sequences: list[Sequence], counts: list[int]) -> list[Logits]:
         """One step over the next `counts[i]` tokens of each; gives each one's logits [count, V]."""
-        frame = self._frame(sequences, counts)
-        rows = len(frame.logit_rows)
-        sampling = SamplingFrame(
-            temperature=np.zeros(rows, np.float32),
-            seeds=np.zeros(rows, np.int64),
-            sample_positions=np.zeros(rows, np.int64),
-        )
-        self.loaded.executor.run(frame, sampling)
-        logits = np.array(self.loaded.executor.logits(rows))
+        logits = self.loaded.executor.step(self._frame(sequences, counts)).copy()
         for sequence, count in zip(sequences, counts, strict=True):
             sequence.num_cached += count
         return np.split(logits, np.cumsum(counts)[:-1])

@@ -21,13 +21,6 @@ def locked(path):
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory, worker_id):
-    """One folder for all workers of this run."""
-    base = tmp_path_factory.getbasetemp()
-    return base if worker_id == "master" else base.parent
-
-
-@pytest.fixture(scope="session")
 def checkpoint_of(shared_folder):
     """name -> the folder of the fp32 checkpoint of that tiny model."""
 

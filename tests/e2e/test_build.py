@@ -19,9 +19,10 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def test_two_builds_of_one_checkpoint_are_byte_identical(checkpoint_of, tmp_path):
+def test_two_builds_of_one_checkpoint_are_byte_identical(checkpoint_of, tmp_path, monkeypatch):
     built = []
     for name in ("first", "second"):
+        monkeypatch.setenv("TAPEOUT_CACHE", str(tmp_path / name / "cache"))
         output = tmp_path / name / "model.tapeout"
         output.parent.mkdir()
         compile_model(checkpoint_of("llama"), output=output, target="cpu")
