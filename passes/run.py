@@ -20,7 +20,7 @@ def run_stages(
 
     Raises VerifyError naming the pass when its result breaks a rule of the IR.
     """
-    reports = []
+    reports = [Report("trace", "traced", 1, module)]
     for stage in stages:
         for one in stage.passes:
             before = module
@@ -44,10 +44,9 @@ def _verify(module: Module, stage: Stage, one: Pass) -> None:
         raise VerifyError(f"after {stage.name}/{name_of(one)}: {error}") from error
 
 
-def dump(module: Module, reports: Sequence[Report], folder: Path) -> None:
-    """Write ``00_traced.ir``, then ``NN_<pass>.ir`` for each pass that rewrote something."""
+def dump(reports: Sequence[Report], folder: Path) -> None:
+    """Write ``NN_<pass>.ir`` for the trace and for each pass that rewrote something."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "00_traced.ir").write_text(str(module))
-    for number, report in enumerate(reports, 1):
+    for number, report in enumerate(reports):
         if report.rewrites:
             (folder / f"{number:02}_{report.name}.ir").write_text(str(report.module))

@@ -1,0 +1,181 @@
+"""`compile_model`: from a checkpoint to an artifact. This is the only module that joins frontend,
+passes and codegen; the runtime imports it by name when a checkpoint must be compiled first."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .artifact import Model, Target
+from .errors import InputError
+from .frontend.checkpoint import TensorSource
+from .frontend.source import choose_dtype, open_source
+from .frontend.strict_json import read_json_object
+from .frontend.trace import trace
+from .ir.graph import Module
+from .passes.base import Report
+from .passes.pipeline import STAGES
+from .passes.run import dump, run_stages
+
+Progress = Callable[[str, float], None]
+"""Called with the name of the stage and the share of it that is done, from 0 to 1."""
+
+TARGETS = ("cpu",)
+
+_MAX_JSON_BYTES = 1 << 20
+_UNBOUNDED_POSITIONS = 1 << 20  # for models whose config names no longest context
+
+COPIED_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
+"""What an artifact takes over from a checkpoint unchanged, where it is there."""
+
+
+def compile_model(
+    checkpoint: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    target: str = "cpu",
+    *,
+    dtype: object = "auto",
+    quantization: str | None = None,
+    tensor_parallel_size: int = 1,
+    load_format: str = "auto",
+    seed: int = 0,
+    dump_ir: str | os.PathLike[str] | None = None,
+    cpu_levels: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Compile the Hugging Face checkpoint folder ``checkpoint`` into an artifact; gives its path.
+
+    ``output`` defaults to ``<checkpoint name>.tapeout`` in the working directory; what is there is
+    replaced only when the new artifact is whole. ``load_format="dummy"`` needs no weights: random
+    ones are drawn from ``seed``. ``dump_ir`` takes the IR before and after each pass. ``cpu_levels``
+    restricts the instruction-set levels that are built.
+
+    Raises InputError, CheckpointError, UnsupportedModelError or BuildError, before anything is
+    written except in the last case, which leaves nothing behind.
+    """
+    _check_options(target, quantization, tensor_parallel_size)
+    folder = _folder(checkpoint)
+    path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
+    source = open_source(folder, load_format, seed)
+    module, reports = lower(source, dtype, progress)
+    if dump_ir is not None:
+        dump(reports, Path(dump_ir))
+    from .codegen.build import build_artifact
+
+    return build_artifact(
+        module,
+        source,
+        path,
+        model=describe_model(module, folder, source.config),
+        extra_files=_copied(folder),
+        tools=_tools(),
+        levels=cpu_levels,
+        progress=progress,
+    )
+
+
+def plan_checkpoint(
+    checkpoint: str | os.PathLike[str], target: str = "cpu", *, dtype: object = "auto"
+) -> tuple[Model, Target]:
+    """What compiling would give, without building anything or reading a weight."""
+    _check_options(target, None, 1)
+    folder = _folder(checkpoint)
+    has_weights = any(folder.glob("*.safetensors"))
+    source = open_source(folder, "auto" if has_weights else "dummy")
+    module, _ = lower(source, dtype)
+    from .codegen.build import describe_target
+
+    return describe_model(module, folder, source.config), describe_target(module)
+
+
+def lower(
+    source: TensorSource, dtype: object = "auto", progress: Progress | None = None
+) -> tuple[Module, list[Report]]:
+    """Trace the model and run every pass; gives the module of regions and a report of each pass.
+
+    With TAPEOUT_CHECK_PASSES each pass is compared numerically with the module it was given.
+    """
+    report = progress or (lambda stage, done: None)
+    report("trace", 0.0)
+    module = trace(source, choose_dtype(dtype, source.config))
+    report("passes", 0.0)
+    return run_stages(module, STAGES, _check(source))
+
+
+def _check(source: TensorSource) -> Any:
+    from .settings import CHECK_PASSES
+
+    if not CHECK_PASSES.get():
+        return None
+    from .frontend.weights import stream_weights
+    from .passes.check import NumericCheck
+
+    def evaluate(weights: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {name: t.clone() for name, t in stream_weights(weights.values(), source)}
+
+    return NumericCheck(evaluate)
+
+
+def _check_options(target: str, quantization: str | None, tensor_parallel_size: int) -> None:
+    if target not in TARGETS:
+        raise InputError(f"target={target!r} is not supported; use {', '.join(TARGETS)}")
+    if quantization is not None:
+        raise InputError(f"quantization={quantization!r} is not supported yet; leave it out")
+    if tensor_parallel_size != 1:
+        raise InputError(f"tensor_parallel_size={tensor_parallel_size} is not supported yet; use 1")
+
+
+def _folder(checkpoint: str | os.PathLike[str]) -> Path:
+    folder = Path(checkpoint)
+    if not folder.is_dir():
+        raise InputError(f"{os.fspath(checkpoint)!r} is no folder; give a checkpoint on this disk")
+    return folder
+
+
+def describe_model(module: Module, folder: Path, config: Mapping[str, Any]) -> Model:
+    """The facts of a model that its artifact carries."""
+    generation = _read_json(folder / "generation_config.json")
+    eos = generation.get("eos_token_id", config.get("eos_token_id"))
+    weights = module.weights.values()
+    floats = [w.type.dtype for w in weights if w.type.dtype.is_float and w.type.rank == 2]
+    return Model(
+        architecture=str(module.attrs["architecture"]),
+        dtype=min(floats, key=lambda d: d.itemsize).value,
+        vocab_size=int(module.attrs["vocab_size"]),
+        max_position_embeddings=int(
+            module.attrs["max_position_embeddings"] or _UNBOUNDED_POSITIONS
+        ),
+        eos_token_ids=eos if isinstance(eos, list) else [] if eos is None else [eos],
+        bos_token_id=generation.get("bos_token_id", config.get("bos_token_id")),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return read_json_object(path, _MAX_JSON_BYTES) if path.is_file() else {}
+
+
+def _copied(folder: Path) -> dict[str, bytes]:
+    return {
+        name: (folder / name).read_bytes() for name in COPIED_FILES if (folder / name).is_file()
+    }
+
+
+def _tools() -> dict[str, str]:
+    """Versions of what takes part in a build; equal tools and inputs give equal artifacts."""
+    from importlib.metadata import version
+
+    names = ("torch", "transformers")
+    return {"tapeout": __version__, "python": platform.python_version()} | {
+        name: version(name) for name in names
+    }
