@@ -5,27 +5,8 @@
 
 from collections.abc import Sequence
 from math import lcm
-from typing import Protocol
 
-
-class CacheGroup(Protocol):
-    """What is known of a cache group; an artifact's manifest says it."""
-
-    @property
-    def name(self) -> str:
-        """The group's name, as in `block_table_<name>`."""
-
-    @property
-    def layers(self) -> int:
-        """How many layers keep their keys and values in this group."""
-
-    @property
-    def page_size_tokens(self) -> int:
-        """Tokens in a page."""
-
-    @property
-    def page_bytes_per_layer(self) -> int:
-        """Bytes of a page in one layer."""
+from ..artifact import CacheGroup
 
 
 def bytes_per_page(group: CacheGroup) -> int:

@@ -6,7 +6,7 @@ holds its tokens in every group or in none.
 
 from collections.abc import Sequence
 
-from .budget import CacheGroup
+from ..artifact import CacheGroup
 from .group_table import Counts, GroupTable, Slots
 from .pages import Pages
 

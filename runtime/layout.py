@@ -1,31 +1,25 @@
-"""Evaluates a target's parametric sizes: its expressions are linear in T, S, R and P.
+"""Evaluates a target's parametric sizes at the bounds of a load.
 
 T tokens of a step, S sequences, R rows of logits, P entries of a row of a block table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..artifact import Expression, Slot, evaluate
 from .memory import round_up
 from .player import Coefficients, Dims
 
-Expression = Mapping[str, int]  # {"": constant, "T": coefficient, ...}, zero terms left out
 
-_TERMS = ("", "T", "S", "R", "P")
+def bytes_at(expression: Expression, dims: Dims) -> int:
+    """The value of a size for T, S, R and P."""
+    return evaluate(expression, dict(zip("TSRP", dims, strict=True)))
 
 
 def coefficients(expression: Expression) -> Coefficients:
-    """The constant, then the factors of T, S, R and P."""
-    unknown = set(expression) - set(_TERMS)
-    assert not unknown, f"an expression has terms {sorted(unknown)}, known are {_TERMS}"
-    constant, t, s, r, p = (expression.get(term, 0) for term in _TERMS)
+    """The constant, then the factors of T, S, R and P, as the player takes them."""
+    constant, t, s, r, p = (expression.get(symbol, 0) for symbol in ("", "T", "S", "R", "P"))
     return constant, t, s, r, p
-
-
-def evaluate(expression: Expression, dims: Dims) -> int:
-    """The value for a step's T, S, R and P."""
-    constant, *factors = coefficients(expression)
-    return constant + sum(factor * dim for factor, dim in zip(factors, dims, strict=True))
 
 
 class ArenaLayout(NamedTuple):
@@ -35,13 +29,13 @@ class ArenaLayout(NamedTuple):
     num_bytes: int
 
 
-def lay_out_arena(slots: Sequence[Sequence[Expression]], bounds: Dims) -> ArenaLayout:
-    """Slots in order, each as large as its largest tenant at the bounds of the load.
+def lay_out_arena(slots: Sequence[Slot], bounds: Dims) -> ArenaLayout:
+    """Slots in order, each as large as its largest tenant at the bounds.
 
-    No expression falls as a dim grows, so what is enough at the bounds is enough for each step.
+    No size falls as a dim grows, so what is enough at the bounds is enough for each step.
     """
     offsets, end = [], 0
-    for expressions in slots:
+    for slot in slots:
         offsets.append(end)
-        end += round_up(max(evaluate(expression, bounds) for expression in expressions))
+        end += round_up(max((bytes_at(size, bounds) for size in slot.bytes), default=0))
     return ArenaLayout(offsets, end)

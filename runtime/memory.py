@@ -1,8 +1,6 @@
-"""Memory for weights, arena, pages and inputs: zeroed, aligned, and taken once."""
+"""Memory for arena, pages and inputs: zeroed, aligned, and taken once."""
 
 import mmap
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,37 +33,3 @@ def allocate(num_bytes: int, purpose: str) -> Bytes:
     if num_bytes >= _HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         region.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(region, np.uint8)[:num_bytes]
-
-
-def allocate_array(shape: tuple[int, ...], dtype: Any, purpose: str) -> NDArray[Any]:
-    """A zeroed, aligned array."""
-    count = int(np.prod(shape))
-    raw = allocate(count * np.dtype(dtype).itemsize, purpose)
-    array: NDArray[Any] = raw.view(dtype).reshape(shape)
-    return array
-
-
-def machine_bytes() -> int:
-    """The memory this process may use: the machine's, or its control group's limit if lower."""
-    total = 0
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal:"):
-            total = int(line.split()[1]) * 1024
-    return min([total, *_limits("/sys/fs/cgroup/memory.max")])
-
-
-def num_cores() -> float:
-    """The cores this process may use: its affinity, or its control group's quota if lower."""
-    import os
-
-    cores = float(len(os.sched_getaffinity(0)))
-    quota = _limits("/sys/fs/cgroup/cpu.max")
-    return min(cores, quota[0] / quota[1]) if len(quota) == 2 else cores
-
-
-def _limits(path: str) -> list[int]:
-    """The numbers in a control group's file; none if there is no file or no limit."""
-    try:
-        return [int(word) for word in Path(path).read_text().split()]
-    except (OSError, ValueError):
-        return []

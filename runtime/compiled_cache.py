@@ -1,0 +1,57 @@
+"""Checkpoints that are given where an artifact is wanted: compiled once, kept in the cache folder.
+
+The compiler is reached by its name, in this case alone: opening an artifact never loads it.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+
+from .. import settings
+
+log = logging.getLogger(__name__)
+
+_MAX_HASHED_BYTES = 1 << 20  # larger files count by size and time of change
+_PACKAGES = ("tapeout", "torch", "transformers")
+
+
+def compiled_artifact(checkpoint: Path, dtype: str, load_format: str) -> Path:
+    """The artifact of a checkpoint, built first if there is none of just this content."""
+    key = _key(checkpoint, dtype, load_format)
+    path = settings.CACHE.get() / f"{checkpoint.resolve().name}-{key[:16]}.tapeout"
+    if path.exists():
+        log.info("%s is compiled already: %s", checkpoint, path)
+        return path
+    sys.stderr.write(f"tapeout: compiling {checkpoint} into {path}, once\n")
+    api = import_module("..api", __package__)
+    api.compile_model(checkpoint, output=path, target="cpu", dtype=dtype, load_format=load_format)
+    return path
+
+
+def _key(checkpoint: Path, dtype: str, load_format: str) -> str:
+    """Changes with any file of the checkpoint, what is asked for, and the compiler's version."""
+    files = sorted(p for p in checkpoint.iterdir() if p.is_file() and not p.name.startswith("."))
+    facts = {
+        "files": [_fingerprint(path) for path in files],
+        "asked": [dtype, load_format],
+        "versions": [_version(package) for package in _PACKAGES],
+    }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _fingerprint(path: Path) -> tuple[str, int, int | str]:
+    info = os.stat(path)
+    if info.st_size > _MAX_HASHED_BYTES:
+        return path.name, info.st_size, info.st_mtime_ns
+    return path.name, info.st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"

@@ -1,0 +1,121 @@
+"""From a path to a model that can run: opens an artifact, or has a checkpoint compiled first."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ..artifact import Artifact, Manifest
+from ..errors import InputError, shown
+from ..kvcache.cache import PagedCache
+from .compiled_cache import compiled_artifact
+from .engine import Engine
+from .executor import TARGET, Executor
+from .plan import Limits, MemoryPlan, plan_memory
+from .scheduler import Scheduler
+from .tokenizer import Tokenizer
+
+_DTYPES = {
+    "bfloat16": "bf16",
+    "float32": "f32",
+    "float": "f32",
+    "float16": "f16",
+    "half": "f16",
+    "bf16": "bf16",
+    "f32": "f32",
+    "f16": "f16",
+}
+
+
+class LoadedModel(NamedTuple):
+    """An opened artifact, what was planned for it, and what runs it."""
+
+    folder: Path
+    manifest: Manifest
+    plan: MemoryPlan
+    executor: Executor
+
+    @property
+    def vocab_size(self) -> int:
+        """Token ids are below this."""
+        return self.manifest.model.vocab_size
+
+    def engine(self, tokenizer: Tokenizer | None, seed: int) -> Engine:
+        """A new engine over all of the executor's pages."""
+        plan, target = self.plan, self.manifest.targets[TARGET]
+        cache = PagedCache(
+            target.cache_groups, plan.num_pages, plan.max_num_seqs, plan.block_table_width
+        )
+        scheduler = Scheduler(
+            cache, plan.max_num_seqs, plan.max_model_len, plan.max_num_batched_tokens
+        )
+        eos_token_ids = self.manifest.model.eos_token_ids
+        return Engine(self.executor, scheduler, tokenizer, eos_token_ids, seed)
+
+
+def open_model(
+    model: Path,
+    limits: Limits,
+    dtype: object = "auto",
+    quantization: str | None = None,
+    tensor_parallel_size: int = 1,
+    load_format: str = "auto",
+    num_threads: int | None = None,
+) -> LoadedModel:
+    """Raises InputError, ArtifactError or CapacityError before the memory is taken."""
+    wanted = _dtype_name(dtype)
+    artifact = Artifact.open(_artifact_path(model, wanted, load_format))
+    _check_properties(artifact, wanted, quantization, tensor_parallel_size)
+    target = artifact.manifest.targets.get(TARGET)
+    if target is None:
+        raise InputError(
+            f"{artifact.path} is built for {', '.join(artifact.manifest.targets)}, not for {TARGET}"
+        )
+    plan = plan_memory(target, artifact.manifest.model.max_position_embeddings, limits)
+    executor = Executor(artifact, plan, num_threads)
+    return LoadedModel(artifact.path, artifact.manifest, plan, executor)
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether a folder is an artifact; a checkpoint has no manifest."""
+    return (path / "manifest.json").exists()
+
+
+def _artifact_path(model: Path, dtype: str, load_format: str) -> Path:
+    if load_format not in ("auto", "dummy"):
+        raise InputError(f"load_format={shown(load_format)} is not allowed; give auto or dummy")
+    if is_artifact(model):
+        if load_format == "dummy":
+            raise InputError(f"{model} holds its weights; load_format=dummy is for checkpoints")
+        return model
+    if not (model / "config.json").exists():
+        raise InputError(
+            f"{model} is no model: it has neither an artifact's manifest.json nor a checkpoint's "
+            "config.json; give the folder of one"
+        )
+    return compiled_artifact(model, dtype, load_format)
+
+
+def _dtype_name(dtype: object) -> str:
+    """`auto`, or the artifact's word for a dtype; torch's own dtypes are known by their names."""
+    name = str(dtype).removeprefix("torch.")
+    if name != "auto" and name not in _DTYPES:
+        raise InputError(
+            f"dtype={shown(name)} is not known; give auto, bfloat16, float32 or float16"
+        )
+    return _DTYPES.get(name, name)
+
+
+def _check_properties(
+    artifact: Artifact, dtype: str, quantization: str | None, tensor_parallel_size: int
+) -> None:
+    """What was decided when the model was compiled is not changed at load."""
+    asked = {
+        "dtype": (dtype, ("auto", artifact.manifest.model.dtype)),
+        "quantization": (quantization, (None,)),
+        "tensor_parallel_size": (tensor_parallel_size, (1,)),
+    }
+    for name, (value, allowed) in asked.items():
+        if value not in allowed:
+            raise InputError(
+                f"{name}={shown(value)} was asked for, but {artifact.path} is compiled with "
+                f"{name}={allowed[-1]}; leave it out, or compile the model anew"
+            )

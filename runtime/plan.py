@@ -1,0 +1,170 @@
+"""How much memory a load takes: `tapeout plan` prints this, and the executor allocates this.
+
+Sizes follow from the target's description, the limits asked for and the machine's total memory,
+never from what is free at the moment: two plans on one machine are equal to the byte.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+
+from ..artifact import CacheGroup, Target
+from ..errors import CapacityError, InputError, shown
+from ..kvcache.budget import cache_bytes, num_pages_for_tokens, num_tokens_in_budget
+from .layout import bytes_at, lay_out_arena
+from .machine import memory_bytes
+from .memory import round_up
+from .player import Dims
+
+DEFAULT_MAX_NUM_SEQS = 64
+DEFAULT_MAX_NUM_BATCHED_TOKENS = 1024
+DEFAULT_MEMORY_UTILIZATION = 0.9
+DEFAULT_KV_CACHE_BYTES = 4 << 30
+_MAX_COUNT = 1 << 24
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller asks for; None leaves the choice to the plan.
+
+    Raises InputError, naming the limit, for a value that cannot be used.
+    """
+
+    max_model_len: int | None = None  # None: the model's own, or what the cache holds if less
+    max_num_seqs: int = DEFAULT_MAX_NUM_SEQS
+    max_num_batched_tokens: int | None = None  # None: the default, or max_num_seqs if more
+    max_logit_rows: int | None = None  # None: max_num_seqs, all that generation needs
+    kv_cache_bytes: int | None = None  # None: what the sequences can use, at most 4 GiB
+    memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
+
+    def __post_init__(self) -> None:
+        for name in ("max_model_len", "max_num_batched_tokens", "max_logit_rows"):
+            _check_count(name, getattr(self, name), _MAX_COUNT, may_be_none=True)
+        _check_count("max_num_seqs", self.max_num_seqs, _MAX_COUNT)
+        _check_count("kv_cache_bytes", self.kv_cache_bytes, 1 << 50, may_be_none=True)
+        share = self.memory_utilization
+        if not isinstance(share, (int, float)) or not 0 < share <= 1:
+            raise InputError(
+                f"gpu_memory_utilization={shown(share)} is not allowed; give a share above 0 and "
+                "up to 1"
+            )
+        if self.num_batched_tokens < self.max_num_seqs:
+            raise InputError(
+                f"max_num_batched_tokens={self.num_batched_tokens} is below "
+                f"max_num_seqs={self.max_num_seqs}; each sequence needs a token in a step"
+            )
+
+    @property
+    def num_batched_tokens(self) -> int:
+        """`max_num_batched_tokens`, or its default."""
+        if self.max_num_batched_tokens is not None:
+            return self.max_num_batched_tokens
+        return max(DEFAULT_MAX_NUM_BATCHED_TOKENS, self.max_num_seqs)
+
+
+class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds and bytes of one load."""
+
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_logit_rows: int
+    block_table_width: int  # entries of a sequence's row
+    weights_bytes: int
+    arena_bytes: int
+    inputs_bytes: int
+    kv_cache_bytes: int
+    num_pages: list[int]  # of each cache group, the null page included
+    num_kv_tokens: int  # that the cache holds over all sequences
+
+    @property
+    def bounds(self) -> Dims:
+        """The largest T, S, R and P of a step."""
+        rows = (self.max_num_seqs, self.max_logit_rows)
+        return self.max_num_batched_tokens, *rows, self.block_table_width
+
+    @property
+    def total_bytes(self) -> int:
+        """Everything that is allocated."""
+        return self.weights_bytes + self.arena_bytes + self.inputs_bytes + self.kv_cache_bytes
+
+
+def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) -> MemoryPlan:
+    """Raises InputError or CapacityError, with the numbers, for limits that cannot be met."""
+    longest = limits.max_model_len or max_position_embeddings
+    if longest > max_position_embeddings:
+        raise InputError(
+            f"max_model_len={longest} is more than the model's {max_position_embeddings} "
+            "positions; lower it"
+        )
+    budget_bytes = _kv_budget(target, limits, longest)
+    num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes)
+    if limits.max_model_len is None:
+        longest = min(longest, num_tokens)
+    if num_tokens < max(longest, 2):
+        raise CapacityError(
+            f"a key-value cache of {budget_bytes} bytes holds {max(num_tokens, 0)} tokens, fewer "
+            f"than one sequence of max_model_len={longest}; raise kv_cache_bytes or "
+            "gpu_memory_utilization, or lower max_model_len"
+        )
+    return _plan(target, limits, longest, num_tokens)
+
+
+def inputs_bytes(target: Target, bounds: Dims) -> int:
+    """Bytes of all input arrays, each starting on an aligned address."""
+    return sum(round_up(bytes_at(entry.bytes, bounds)) for entry in target.inputs)
+
+
+def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -> MemoryPlan:
+    bounds = _bounds(target.cache_groups, limits, max_model_len)
+    num_pages = num_pages_for_tokens(target.cache_groups, num_tokens)
+    return MemoryPlan(
+        max_model_len=max_model_len,
+        max_num_seqs=limits.max_num_seqs,
+        max_num_batched_tokens=bounds[0],
+        max_logit_rows=bounds[2],
+        block_table_width=bounds[3],
+        weights_bytes=target.weights.total_bytes,
+        arena_bytes=lay_out_arena(target.slots, bounds).num_bytes,
+        inputs_bytes=inputs_bytes(target, bounds),
+        kv_cache_bytes=cache_bytes(target.cache_groups, num_pages),
+        num_pages=num_pages,
+        num_kv_tokens=num_tokens,
+    )
+
+
+def _kv_budget(target: Target, limits: Limits, max_model_len: int) -> int:
+    """What the caller says, else what can be used, in any case within the machine's share."""
+    bounds = _bounds(target.cache_groups, limits, max_model_len)
+    others = target.weights.total_bytes + inputs_bytes(target, bounds)
+    others += lay_out_arena(target.slots, bounds).num_bytes
+    share = int(limits.memory_utilization * memory_bytes())
+    wanted = limits.kv_cache_bytes
+    if wanted is None:
+        useful = num_pages_for_tokens(target.cache_groups, limits.max_num_seqs * max_model_len)
+        wanted = min(
+            DEFAULT_KV_CACHE_BYTES, cache_bytes(target.cache_groups, useful), share - others
+        )
+    if others + wanted > share or wanted <= 0:
+        raise CapacityError(
+            f"weights, arena and inputs take {others} bytes and the key-value cache "
+            f"{max(wanted, 0)}, more than the {share} bytes that are "
+            f"gpu_memory_utilization={limits.memory_utilization:g} of this machine; lower "
+            "max_num_seqs, max_num_batched_tokens, max_model_len or kv_cache_bytes"
+        )
+    return wanted
+
+
+def _bounds(groups: list[CacheGroup], limits: Limits, max_model_len: int) -> Dims:
+    width = max((math.ceil(max_model_len / g.page_size_tokens) for g in groups), default=1)
+    rows = limits.max_logit_rows or limits.max_num_seqs
+    return limits.num_batched_tokens, limits.max_num_seqs, rows, width
+
+
+def _check_count(name: str, value: Any, most: int, may_be_none: bool = False) -> None:
+    if value is None and may_be_none:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise InputError(
+            f"{name}={shown(value)} is not allowed; give a whole number from 1 to {most}"
+        )
