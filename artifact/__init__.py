@@ -24,7 +24,7 @@ from .schema import (
     encode,
     evaluate,
 )
-from .weights import TensorSpec, WeightWriter
+from .weights import TensorSpec, WeightWriter, plan_files, table_of
 from .writer import ArtifactWriter
 
 __all__ = [
@@ -53,4 +53,6 @@ __all__ = [
     "Weights",
     "encode",
     "evaluate",
+    "plan_files",
+    "table_of",
 ]

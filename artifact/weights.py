@@ -6,6 +6,7 @@ named `padding.<n>`. The header is padded with spaces.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from itertools import count
 from math import prod
 from typing import NamedTuple, Protocol
 
@@ -32,59 +33,76 @@ class TensorSpec(NamedTuple):
 
 
 class _File(Protocol):
-    position: int
-
     def write(self, data: bytes | memoryview) -> None: ...
 
 
 OpenFile = Callable[[str], AbstractContextManager[_File]]
 
 
-class WeightWriter:
-    """Writes the planned tensors in order, starting a new file after about `max_file_bytes`."""
+class WeightFile(NamedTuple):
+    """A file to come: its path in the artifact and its tensors in order."""
 
-    def __init__(
-        self, open_file: OpenFile, target: str, tensors: Sequence[TensorSpec], max_file_bytes: int
-    ) -> None:
+    path: str
+    tensors: tuple[TensorSpec, ...]
+
+
+class WeightWriter:
+    """Writes the planned tensors in order, each file as its first tensor comes."""
+
+    def __init__(self, open_file: OpenFile, files: Sequence[WeightFile]) -> None:
         self._open_file = open_file
-        self._target = target
-        self._groups = _split(tensors, max_file_bytes)
-        self._num_files = 0
-        self._due: list[TensorSpec] = []  # of the open file, next one last
+        self._files = list(files)
+        self._due = [(file, tensor) for file in files for tensor in file.tensors]
+        self._num_added = 0
         self._file: _File | None = None
         self._closing = ExitStack()
-        self._tensors: dict[str, Tensor] = {}
 
     def add(self, name: str, data: bytes | memoryview) -> None:
         """Writes the next tensor of the plan; `data` is contiguous. Raises BuildError."""
-        if not self._due:
-            self._next_file()
-        file, due = self._file, self._due.pop()
-        assert file is not None
         data = memoryview(data).cast("B")
-        assert (name, len(data)) == (due.name, due.bytes), f"got {name}, the plan says {due}"
-        path = self._path(self._num_files)
-        self._tensors[name] = Tensor(file=path, offset=file.position, bytes=due.bytes)
-        file.write(data)
-        file.write(bytes(_padding(due.bytes)))
-        if not self._due:
+        planned, tensor = self._due[self._num_added]
+        assert (name, len(data)) == (tensor.name, tensor.bytes), f"got {name}, due is {tensor}"
+        self._num_added += 1
+        if tensor is planned.tensors[0]:
+            self._file = self._closing.enter_context(self._open_file(planned.path))
+            self._file.write(render_header(planned.tensors))
+        assert self._file is not None
+        self._file.write(data)
+        self._file.write(bytes(_padding(tensor.bytes)))
+        if tensor is planned.tensors[-1]:
             self._closing.close()
 
     def finish(self) -> Weights:
         """The manifest's table; every planned tensor has been added."""
-        assert not self._due and not self._groups, "weights are missing"
-        total_bytes = sum(tensor.bytes for tensor in self._tensors.values())
-        return Weights(total_bytes=total_bytes, tensors=self._tensors)
+        assert self._num_added == len(self._due), "weights are missing"
+        return table_of(self._files)
 
-    def _path(self, number: int) -> str:
-        return f"weights/{self._target}-{number:05}.safetensors"
 
-    def _next_file(self) -> None:
-        group = self._groups.pop(0)
-        self._num_files += 1
-        self._file = self._closing.enter_context(self._open_file(self._path(self._num_files)))
-        self._file.write(render_header(group))
-        self._due = group[::-1]
+def plan_files(
+    target: str, tensors: Sequence[TensorSpec], max_file_bytes: int = MAX_FILE_BYTES
+) -> list[WeightFile]:
+    """Spreads a target's tensors, in order, over files of about `max_file_bytes` at most."""
+    groups: list[list[TensorSpec]] = []
+    size = 0
+    for tensor in tensors:
+        if not groups or (size and size + tensor.bytes > max_file_bytes):
+            groups.append([])
+            size = 0
+        groups[-1].append(tensor)
+        size += tensor.bytes
+    paths = (f"weights/{target}-{number:05}.safetensors" for number in count(1))
+    return [WeightFile(path, tuple(group)) for path, group in zip(paths, groups, strict=False)]
+
+
+def table_of(files: Sequence[WeightFile]) -> Weights:
+    """Where each tensor of the files is; known before any is written."""
+    table: dict[str, Tensor] = {}
+    for path, tensors in files:
+        offset = len(render_header(tensors))
+        for spec in tensors:
+            table[spec.name] = Tensor(file=path, offset=offset, bytes=spec.bytes)
+            offset += spec.bytes + _padding(spec.bytes)
+    return Weights(total_bytes=sum(t.bytes for t in table.values()), tensors=table)
 
 
 def render_header(tensors: Sequence[TensorSpec]) -> bytes:
@@ -109,15 +127,3 @@ def _entry(
 
 def _padding(num_bytes: int) -> int:
     return -num_bytes % ALIGNMENT
-
-
-def _split(tensors: Sequence[TensorSpec], max_file_bytes: int) -> list[list[TensorSpec]]:
-    groups: list[list[TensorSpec]] = []
-    size = 0
-    for tensor in tensors:
-        if not groups or (size and size + tensor.bytes > max_file_bytes):
-            groups.append([])
-            size = 0
-        groups[-1].append(tensor)
-        size += tensor.bytes
-    return groups

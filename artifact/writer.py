@@ -23,7 +23,7 @@ from . import files, staging
 from .checks import check_manifest, check_path
 from .digests import Digest, digest_of
 from .schema import MANIFEST, MANIFEST_DIGEST, File, Manifest, encode
-from .weights import MAX_FILE_BYTES, TensorSpec, WeightWriter
+from .weights import MAX_FILE_BYTES, TensorSpec, WeightWriter, plan_files
 
 
 class FileWriter:
@@ -107,7 +107,7 @@ class ArtifactWriter:
         self, target: str, tensors: Sequence[TensorSpec], max_file_bytes: int = MAX_FILE_BYTES
     ) -> WeightWriter:
         """The writer of a target's weight files; `tensors` come in the order they will be added."""
-        return WeightWriter(self.stream, target, tensors, max_file_bytes)
+        return WeightWriter(self.stream, plan_files(target, tensors, max_file_bytes))
 
     def commit(self, manifest: Manifest) -> Path:
         """Writes the manifest with the files' digests, syncs all, and puts the artifact in place.

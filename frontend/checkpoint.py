@@ -19,7 +19,6 @@ from .strict_json import read_json_object
 
 SINGLE_FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-_MAX_CONFIG_BYTES = 16 << 20
 _MAX_INDEX_BYTES = 256 << 20
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
@@ -114,7 +113,7 @@ class Checkpoint:
 def read_config(path: Path) -> dict[str, Any]:
     """The folder's `config.json`. Raises CheckpointError, UnsupportedModelError."""
     file = path / "config.json"
-    config = read_json_object(file, _MAX_CONFIG_BYTES)
+    config = read_json_object(file)
     kind = config.get("model_type")
     if not isinstance(kind, str):
         raise CheckpointError(file, "model_type", kind, "the name of an architecture")

@@ -9,12 +9,13 @@ from typing import Any
 
 from ..errors import CheckpointError
 
+MAX_BYTES = 16 << 20
 MAX_DEPTH = 64
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def read_json_object(path: Path, max_bytes: int) -> dict[str, Any]:
+def read_json_object(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """The object in the file. Raises CheckpointError."""
     try:
         with path.open("rb") as file:

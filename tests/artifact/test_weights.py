@@ -6,7 +6,7 @@ from safetensors import safe_open
 from safetensors.numpy import load
 from small_artifact import TENSORS, tensor_bytes, write_small_artifact
 
-from tapeout.artifact import Artifact, ArtifactWriter, TensorSpec
+from tapeout.artifact import Artifact, ArtifactWriter, TensorSpec, Weights, plan_files, table_of
 from tapeout.artifact.weights import ITEM_BYTES, render_header
 
 
@@ -24,6 +24,17 @@ def test_a_new_file_starts_when_one_is_full(tmp_path):
     assert files["layer0.norm/1"] == "weights/cpu-00002.safetensors"
 
 
+def test_the_table_is_known_before_anything_is_written(tmp_path):
+    artifact = Artifact.open(write_small_artifact(tmp_path / "m"))
+    planned = table_of(plan_files("cpu", TENSORS, max_file_bytes=128))
+    assert planned == artifact.manifest.targets["cpu"].weights
+
+
+def test_a_target_without_weights_has_no_files():
+    assert plan_files("cpu", []) == []
+    assert table_of([]) == Weights(total_bytes=0, tensors={})
+
+
 @given(st.lists(st.tuples(st.sampled_from(sorted(ITEM_BYTES)), st.integers(0, 99))))
 def test_every_tensor_starts_on_a_border_and_none_is_lost(drawn):
     specs = [TensorSpec(f"t{i}", dtype, (size,)) for i, (dtype, size) in enumerate(drawn)]
@@ -39,7 +50,7 @@ def test_every_tensor_starts_on_a_border_and_none_is_lost(drawn):
 
 def test_a_tensor_out_of_order_or_of_another_size_is_a_broken_invariant(tmp_path):
     for name, size in (("b", 4), ("a", 8)):
-        with pytest.raises(AssertionError, match="the plan says"):
+        with pytest.raises(AssertionError, match="due is"):
             with ArtifactWriter(tmp_path / "m") as writer:
                 specs = [TensorSpec("a", "F32", (1,)), TensorSpec("b", "F32", (1,))]
                 writer.weights("cpu", specs).add(name, bytes(size))
