@@ -5,24 +5,29 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from . import __version__
 from .artifact import Model, Target
+from .codegen.build import Progress, build_artifact, describe_target
+from .codegen.packing import PACKERS
 from .errors import InputError
 from .frontend.checkpoint import TensorSource
 from .frontend.source import choose_dtype, open_source
 from .frontend.strict_json import read_json_object
 from .frontend.trace import trace
+from .frontend.weights import stream_weights
 from .ir.graph import Module
+from .ir.weights import Weight
 from .passes.base import Report
+from .passes.check import NumericCheck
 from .passes.pipeline import STAGES
 from .passes.run import dump, run_stages
-
-Progress = Callable[[str, float], None]
-"""Called with the name of the stage and the share of it that is done, from 0 to 1."""
+from .settings import CHECK_PASSES
 
 TARGETS = ("cpu",)
 
@@ -58,8 +63,8 @@ def compile_model(
 
     ``output`` defaults to ``<checkpoint name>.tapeout`` in the working directory; what is there is
     replaced only when the new artifact is whole. ``load_format="dummy"`` needs no weights: random
-    ones are drawn from ``seed``. ``dump_ir`` takes the IR before and after each pass. ``cpu_levels``
-    restricts the instruction-set levels that are built.
+    ones are drawn from ``seed``. ``dump_ir`` takes the IR after each pass. ``cpu_levels`` restricts
+    the instruction-set levels that are built.
 
     Raises InputError, CheckpointError, UnsupportedModelError or BuildError, before anything is
     written except in the last case, which leaves nothing behind.
@@ -71,15 +76,17 @@ def compile_model(
     module, reports = lower(source, dtype, progress)
     if dump_ir is not None:
         dump(reports, Path(dump_ir))
-    from .codegen.build import build_artifact
+
+    def stream(weights: Sequence[Weight]) -> Iterator[tuple[str, torch.Tensor]]:
+        return stream_weights(weights, source, PACKERS)
 
     return build_artifact(
         module,
-        source,
+        describe_model(module, folder, source.config),
+        _tools(),
+        stream,
         path,
-        model=describe_model(module, folder, source.config),
-        extra_files=_copied(folder),
-        tools=_tools(),
+        files=_copied(folder),
         levels=cpu_levels,
         progress=progress,
     )
@@ -94,8 +101,6 @@ def plan_checkpoint(
     has_weights = any(folder.glob("*.safetensors"))
     source = open_source(folder, "auto" if has_weights else "dummy")
     module, _ = lower(source, dtype)
-    from .codegen.build import describe_target
-
     return describe_model(module, folder, source.config), describe_target(module)
 
 
@@ -106,20 +111,16 @@ def lower(
 
     With TAPEOUT_CHECK_PASSES each pass is compared numerically with the module it was given.
     """
-    report = progress or (lambda stage, done: None)
-    report("trace", 0.0)
+    report = progress or (lambda stage, done, total: None)
+    report("trace", 0, 1)
     module = trace(source, choose_dtype(dtype, source.config))
-    report("passes", 0.0)
+    report("passes", 0, 1)
     return run_stages(module, STAGES, _check(source))
 
 
 def _check(source: TensorSource) -> Any:
-    from .settings import CHECK_PASSES
-
     if not CHECK_PASSES.get():
         return None
-    from .frontend.weights import stream_weights
-    from .passes.check import NumericCheck
 
     def evaluate(weights: Mapping[str, Any]) -> Mapping[str, Any]:
         return {name: t.clone() for name, t in stream_weights(weights.values(), source)}
