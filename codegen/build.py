@@ -1,0 +1,151 @@
+"""Builds an artifact: kernels, plan, tapes and packed weights of a module of regions."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from .. import settings
+from ..artifact import (
+    ArtifactWriter,
+    Kernel,
+    Manifest,
+    Model,
+    Target,
+    TensorSpec,
+    Weights,
+    plan_files,
+    table_of,
+)
+from ..ir.graph import Module
+from ..ir.weights import Weight
+from .cpp.emit import EmittedRegion
+from .cpp.library import build_libraries, build_player, kit_sources
+from .cpp.toolchain import LEVELS, compiler_version
+from .packing import pack_weights
+from .program import Program, compile_program
+from .tables import cache_groups, inputs_of
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage, how much of it is done, and its total."""
+
+WeightStream = Callable[[Sequence[Weight]], Iterator[tuple[str, torch.Tensor]]]
+"""Runs weight programs: (name, tensor) of every member of every weight, in order."""
+
+KERNELS, PLAYER, TAPES = "kernels/cpu", "player/player.so", "tapes/cpu"
+
+
+def build_artifact(
+    module: Module,
+    model: Model,
+    tool: Mapping[str, str],
+    stream: WeightStream,
+    output: str | os.PathLike[str],
+    *,
+    files: Mapping[str, bytes] | None = None,
+    levels: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the artifact ``output`` for a module at level region; returns its path.
+
+    ``files`` are copied into the artifact (tokenizer, config); ``levels`` limits the
+    instruction-set levels, best first. Raises BuildError, and what ``stream`` raises.
+    """
+    report = progress or (lambda stage, done, total: None)
+    stored, packed = pack_weights(module)
+    program = compile_program(module, packed)
+    with ArtifactWriter(output) as writer:
+        for path, data in sorted((files or {}).items()):
+            writer.add_bytes(path, data)
+        writer.add_bytes("graph.ir", str(module).encode())
+        libraries = _write_kernels(writer, program, tuple(levels or LEVELS), report)
+        _write_tapes(writer, program)
+        weights = _write_weights(writer, stored, stream, report)
+        target = _target(module, program, libraries, weights)
+        tool = {**tool, "compiler": compiler_version()}
+        return writer.commit(Manifest(tool=tool, model=model, targets={"cpu": target}))
+
+
+def describe_target(module: Module) -> Target:
+    """What `build_artifact` would say of the target; compiles nothing and reads no weight."""
+    stored, packed = pack_weights(module)
+    libraries = {level: f"{KERNELS}/{level}.so" for level in LEVELS}
+    weights = table_of(plan_files("cpu", _specs(stored)))
+    return _target(module, compile_program(module, packed), libraries, weights)
+
+
+def _write_kernels(
+    writer: ArtifactWriter, program: Program, levels: Sequence[str], report: Progress
+) -> dict[str, str]:
+    objects = settings.CACHE.get() / "objects"
+    sources = {f"{region.name}.cpp": region.source for region in program.regions}
+    report("kernels", 0, len(levels) * len(sources))
+    with tempfile.TemporaryDirectory() as folder:
+        for level, path in build_libraries(sources, levels, objects, Path(folder)).items():
+            writer.add_bytes(f"{KERNELS}/{level}.so", path.read_bytes())
+        build_player(objects, Path(folder) / "player.so")
+        writer.add_bytes(PLAYER, (Path(folder) / "player.so").read_bytes())
+    for name, text in sorted((sources | kit_sources()).items()):
+        writer.add_bytes(f"{KERNELS}/source/{name}", text.encode())
+    report("kernels", len(levels) * len(sources), len(levels) * len(sources))
+    return {level: f"{KERNELS}/{level}.so" for level in levels}
+
+
+def _write_tapes(writer: ArtifactWriter, program: Program) -> None:
+    for name, launches in program.tapes.items():
+        text = json.dumps({"launches": launches}, separators=(",", ":"))
+        writer.add_bytes(f"{TAPES}/{name}.json", text.encode())
+
+
+def _write_weights(
+    writer: ArtifactWriter, stored: Sequence[Weight], stream: WeightStream, report: Progress
+) -> Weights:
+    specs = _specs(stored)
+    file, total, done = writer.weights("cpu", specs), sum(spec.bytes for spec in specs), 0
+    for name, tensor in stream(stored):
+        file.add(name, tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        done += tensor.nbytes
+        del tensor  # before the next one is made
+        report("weights", done, total)
+    return file.finish()
+
+
+def _specs(stored: Sequence[Weight]) -> list[TensorSpec]:
+    return [
+        TensorSpec(name, weight.type.dtype.value.upper(), tuple(map(int, weight.type.shape)))
+        for weight in stored
+        for name, _ in weight.members()
+    ]
+
+
+def _target(
+    module: Module, program: Program, libraries: dict[str, str], weights: Weights
+) -> Target:
+    return Target(
+        levels=libraries,
+        player=PLAYER,
+        inputs=inputs_of(module, program),
+        slots=program.slots,
+        outputs=program.outputs,
+        cache_groups=cache_groups(module),
+        tapes={name: f"{TAPES}/{name}.json" for name in program.tapes},
+        weights=weights,
+        kernels=[_kernel(region) for region in program.regions],
+    )
+
+
+def _kernel(region: EmittedRegion) -> Kernel:
+    return Kernel(
+        name=region.name,
+        region=region.name.removeprefix("tapeout_"),
+        anchor=region.anchor,
+        math=region.math,
+        source=f"{KERNELS}/source/{region.name}.cpp",
+        flops=region.flops.to_json(),
+        bytes=region.bytes.to_json(),
+    )

@@ -1,0 +1,58 @@
+"""Emits "attention" regions: one paged_attention, by the kit's kernel, for this region's shape."""
+
+from __future__ import annotations
+
+from ...ir.graph import Function, Node, Value
+from ...ir.types import Dim
+from .elements import CPP_TYPES
+from .kernel import KernelLaunch, Operand, RegionKernel, params
+
+
+def emit_attention(function: Function, packed: frozenset[str]) -> RegionKernel:
+    """The kernel of an attention region."""
+    node = next(n for n in function.nodes if n.op == "paged_attention")
+    assert {n.op for n in function.nodes} <= {"paged_attention", "reshape"}, function.name
+    q, cache, positions, _, table, *sinks = (_source(function, value) for value in node.operands)
+    kind = CPP_TYPES[q.dtype]
+    lines = ["TAPEOUT_KERNEL(NAME) {", *_shape(node, q), "    void *const *b = launch->buffers;"]
+    if sinks:
+        heads = node.operands[0].shape[1]
+        lines.append(f"    float sinks[{heads}];")
+        lines.append(f"    copy_sinks((const {CPP_TYPES[sinks[0].dtype]} *)b[6], sinks, {heads});")
+    lines += [
+        f"    const attention_step<{kind}> step = {{",
+        f"        (const {kind} *)b[0], (const {kind} *)b[1], (const i32 *)b[2],",
+        f"        (const i32 *)b[3], (const i32 *)b[4], {'sinks' if sinks else 'nullptr'},",
+        f"        ({kind} *)b[5], launch->scalars[0], launch->scalars[1]}};",
+        "    paged_attention(shape, step, launch->ticket);",
+        "}",
+    ]
+    place = function.params.index
+    buffers = (
+        *params(place(q), place(cache), place(positions)),
+        Operand("input", "query_start"),
+        *params(place(table)),
+        Operand("result", 0),
+        *params(*map(place, sinks)),
+    )
+    scalars = (Dim.of("S"), Dim.of("P"))
+    return RegionKernel("\n".join(lines), (KernelLaunch("", buffers, scalars),))
+
+
+def _shape(node: Node, q: Value) -> list[str]:
+    attrs, query = node.attrs, node.operands[0]
+    softcap, window = float(attrs.get("softcap") or 0.0), attrs.get("window") or 0
+    return [
+        "    const attention_shape shape = {",
+        f"        {query.shape[1]}, {attrs['num_key_heads']}, {query.shape[2]},"
+        f" {attrs['value_dim']},  // heads, key heads, head dim, value dim",
+        f"        {float(attrs['scale'])!r}f, {softcap!r}f, {window}}};  // scale, softcap, window",
+    ]
+
+
+def _source(function: Function, value: Value) -> Value:
+    """The parameter whose memory holds ``value``: reshapes move nothing."""
+    producers = function.producers()
+    while value in producers:
+        value = producers[value].operands[0]
+    return value

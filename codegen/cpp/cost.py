@@ -1,0 +1,46 @@
+"""What one call of a region costs, as linear expressions in the dimensions of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...ir.graph import Function, Value
+from ...ir.ops import record_of
+from ...ir.types import SYMBOLS, Dim, DType, TensorType
+
+
+def region_bytes(function: Function) -> Dim:
+    """Bytes of the parameters and results; caches are not counted."""
+    values: Sequence[Value] = (*function.params, *function.results)
+    return sum((v.type.num_bytes() for v in values if _is_linear(v.type)), Dim())
+
+
+def _is_linear(type: TensorType) -> bool:
+    symbolic = [dim for dim in type.shape if not dim.is_const]
+    return type.dtype is not DType.STATE and len(symbolic) <= 1
+
+
+def region_flops(function: Function) -> Dim:
+    """Operations by the op records; of attention, those for each key that a query sees."""
+    total = Dim()
+    constant = _flops(function, dict.fromkeys(SYMBOLS, 0))
+    for symbol in SYMBOLS:
+        one = _flops(function, dict.fromkeys(SYMBOLS, 0) | {symbol: 1})
+        total = total + Dim.of(symbol) * round(one - constant)
+    return total + round(constant)
+
+
+def _flops(function: Function, symbols: dict[str, int]) -> float:
+    return sum(
+        record.flops(
+            [_concrete(v.type, symbols) for v in node.operands],
+            [_concrete(v.type, symbols) for v in node.results],
+            record.complete(node.attrs),
+        )
+        for node in function.nodes
+        for record in [record_of(node.op)]
+    )
+
+
+def _concrete(type: TensorType, symbols: dict[str, int]) -> TensorType:
+    return type.with_shape(*type.concrete(symbols))

@@ -1,0 +1,65 @@
+"""Emits one C++ source for each distinct region, with its math and cost at the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ...ir.graph import Function
+from ...ir.printer import print_function
+from ...ir.types import Dim
+from .attention import emit_attention
+from .cost import region_bytes, region_flops
+from .kernel import KernelLaunch, RegionKernel
+from .linear import emit_linear
+from .rows import emit_rows
+from .sample import emit_sample
+
+EMITTERS: Mapping[str, Callable[[Function, frozenset[str]], RegionKernel]] = {
+    "rows": emit_rows,
+    "linear": emit_linear,
+    "attention": emit_attention,
+    "sample": emit_sample,
+}
+"""By anchor: takes a region and the names of its parameters that are stored packed."""
+
+_FRAME = """{head}
+#include "region.h"
+
+using namespace tapeout;
+
+{body}
+"""
+
+
+@dataclass(frozen=True)
+class EmittedRegion:
+    """The kernel of a region: its exported names start with ``name``."""
+
+    name: str
+    body: str  # C++ in which NAME stands for ``name``
+    anchor: str
+    math: str  # the region's body in IR text
+    source: str  # a whole C++ file
+    launches: tuple[KernelLaunch, ...]
+    workspaces: tuple[Dim, ...]
+    flops: Dim
+    bytes: Dim
+
+
+def emit_region(function: Function, packed: frozenset[str]) -> EmittedRegion:
+    """The C++ of a region; ``packed`` names the parameters that are stored as packed weights."""
+    anchor = str(function.attrs["anchor"])
+    kernel = EMITTERS[anchor](function, packed)
+    name = f"tapeout_{function.name}" + ("_from_packed" if packed and anchor == "rows" else "")
+    math, flops, moved = print_function(function), region_flops(function), region_bytes(function)
+    head = [f"Region {function.name}, anchor {anchor}.", "", *math.splitlines(), ""]
+    head += [f"Moves {moved} bytes and takes {flops} floating-point operations a call."]
+    head += [f"Stored as packed weights: {', '.join(sorted(packed))}."] if packed else []
+    source = _FRAME.format(
+        head="\n".join(f"// {line}".rstrip() for line in head),
+        body=kernel.body.replace("NAME", name),
+    )
+    return EmittedRegion(
+        name, kernel.body, anchor, math, source, kernel.launches, kernel.workspaces, flops, moved
+    )

@@ -1,0 +1,134 @@
+// Register tiles of the inner products; compiled once for each instruction-set level.
+#include "product.h"
+
+#include <string.h>
+
+namespace tapeout {
+namespace {
+
+// One step of k for a pair of types: what is loaded of w, what of x, and how they meet.
+template <class X, class W> struct step;
+
+template <class X> struct step<X, float> {
+    static constexpr int K = 1;
+    using weight = vf;
+    using input = vf;
+    static weight load_weight(const float *w) { return load(w); }
+    static input load_input(const X *x, bool) { return vf(load_one(x)); }
+    static vf add(vf acc, weight w, input x) { return fma(w, x, acc); }
+};
+
+template <class X> struct fma_pair {
+    static constexpr int K = 2;
+    struct weight {
+        vf even, odd;
+    };
+    struct input {
+        vf even, odd;
+    };
+    static weight load_weight(const bf16 *w) {
+        const vi pairs = load_int(w);
+        return {from_bits(shift_left<16>(pairs)), from_bits(pairs & vi((int)0xffff0000))};
+    }
+    static input load_input(const X *x, bool whole) {
+        return {vf(load_one(x)), whole ? vf(load_one(x + 1)) : vf(0.0f)};
+    }
+    static vf add(vf acc, weight w, input x) {
+        return fma(w.odd, x.odd, fma(w.even, x.even, acc));
+    }
+};
+
+template <> struct step<float, bf16> : fma_pair<float> {};
+
+#ifdef __AVX512BF16__
+template <> struct step<bf16, bf16> {
+    static constexpr int K = 2;
+    using weight = __m512bh;
+    using input = __m512bh;
+    static weight load_weight(const bf16 *w) { return (__m512bh)_mm512_loadu_si512(w); }
+    static input load_input(const bf16 *x, bool whole) {
+        int pair = x->bits;
+        if (whole) memcpy(&pair, x, 4);
+        return (__m512bh)_mm512_set1_epi32(pair);
+    }
+    static vf add(vf acc, weight w, input x) { return _mm512_dpbf16_ps(acc.v, w, x); }
+};
+#else
+template <> struct step<bf16, bf16> : fma_pair<bf16> {};
+#endif
+
+constexpr int PREFETCH_STEPS = 16;  // cache lines ahead, in each stream of weights
+
+template <class X, class W, int ROWS, int BLOCKS>
+void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc, i64 acc_stride) {
+    using S = step<X, W>;
+    vf sum[ROWS][BLOCKS];
+    for (int r = 0; r < ROWS; r++)
+        for (int b = 0; b < BLOCKS; b++)
+            sum[r][b] = k_begin ? load(acc + r * acc_stride + b * LANES) : vf(0.0f);
+    const X *rows[ROWS];
+    for (int r = 0; r < ROWS; r++) rows[r] = x[r];
+    const auto advance = [&](i64 k, bool whole) {
+        typename S::weight weights[BLOCKS];
+        for (int b = 0; b < BLOCKS; b++) {
+            const W *at = w[b] + k * LANES;
+            weights[b] = S::load_weight(at);
+            if (ROWS <= 8) __builtin_prefetch(at + PREFETCH_STEPS * S::K * LANES);
+        }
+        for (int r = 0; r < ROWS; r++) {
+            const typename S::input input = S::load_input(rows[r] + k, whole);
+            for (int b = 0; b < BLOCKS; b++) sum[r][b] = S::add(sum[r][b], weights[b], input);
+        }
+    };
+    i64 k = k_begin;
+    for (; k + S::K <= k_end; k += S::K) advance(k, true);
+    if (k < k_end) advance(k, false);
+    for (int r = 0; r < ROWS; r++)
+        for (int b = 0; b < BLOCKS; b++) store(acc + r * acc_stride + b * LANES, sum[r][b]);
+}
+
+// The most blocks that stay in registers beside `rows` rows.
+constexpr int max_blocks(int rows) {
+#ifdef __AVX512F__
+    return rows <= 1 ? 4 : 2;
+#else
+    return rows <= 2 ? 2 : 1;
+#endif
+}
+
+template <class X, class W, int ROWS, int BLOCKS>
+void tiles(int blocks, const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc,
+           i64 acc_stride) {
+    for (; blocks >= BLOCKS; blocks -= BLOCKS, w += BLOCKS, acc += BLOCKS * LANES)
+        tile<X, W, ROWS, BLOCKS>(x, w, k_begin, k_end, acc, acc_stride);
+    if constexpr (BLOCKS > 1)
+        tiles<X, W, ROWS, BLOCKS / 2>(blocks, x, w, k_begin, k_end, acc, acc_stride);
+}
+
+template <class X, class W, int ROWS>
+void dispatch(int rows, int blocks, const X *const *x, const W *const *w, i64 k_begin, i64 k_end,
+              float *acc, i64 acc_stride) {
+    if (rows == ROWS)
+        tiles<X, W, ROWS, max_blocks(ROWS)>(blocks, x, w, k_begin, k_end, acc, acc_stride);
+    else if constexpr (ROWS > 1)
+        dispatch<X, W, ROWS - 1>(rows, blocks, x, w, k_begin, k_end, acc, acc_stride);
+}
+
+}  // namespace
+
+template <class X, class W>
+void product_tile(int rows, int blocks, const X *const *x, const W *const *w, i64 k_begin,
+                  i64 k_end, float *acc, i64 acc_stride) {
+    dispatch<X, W, MAX_TILE_ROWS>(rows, blocks, x, w, k_begin, k_end, acc, acc_stride);
+}
+
+template void product_tile(int, int, const float *const *, const float *const *, i64, i64, float *,
+                           i64);
+template void product_tile(int, int, const float *const *, const bf16 *const *, i64, i64, float *,
+                           i64);
+template void product_tile(int, int, const bf16 *const *, const float *const *, i64, i64, float *,
+                           i64);
+template void product_tile(int, int, const bf16 *const *, const bf16 *const *, i64, i64, float *,
+                           i64);
+
+}  // namespace tapeout

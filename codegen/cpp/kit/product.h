@@ -1,0 +1,34 @@
+// The inner products every matrix kernel is made of: a few rows of x times blocks of 16 outputs.
+//
+// A block holds 16 rows of a weight, interleaved so that one register holds one k (or k pair) of
+// all 16: f32 [K][16], bf16 [K/2][16][2] with K padded to even by a zero. Each output lane adds its
+// products in the order of k, in one f32 accumulator, whatever the tile: so a row of the result
+// has the same bits for any number of rows, threads or chunks.
+#pragma once
+#include "vec.h"
+
+namespace tapeout {
+
+constexpr int MAX_TILE_ROWS = 12;
+
+// How many elements of memory one block of 16 outputs takes.
+inline i64 block_elements(const float *, i64 k) { return k * LANES; }
+inline i64 block_elements(const bf16 *, i64 k) { return (k + 1) / 2 * 2 * LANES; }
+
+// acc[r][16 b + lane] += sum over k in [k_begin, k_end) of x[r][k] * w[b][k][lane];
+// with k_begin == 0 the sum starts from zero. k_begin must be even, and k_end too unless it is K.
+// rows <= MAX_TILE_ROWS.
+template <class X, class W>
+void product_tile(int rows, int blocks, const X *const *x, const W *const *w, i64 k_begin,
+                  i64 k_end, float *acc, i64 acc_stride);
+
+extern template void product_tile(int, int, const float *const *, const float *const *, i64, i64,
+                                  float *, i64);
+extern template void product_tile(int, int, const float *const *, const bf16 *const *, i64, i64,
+                                  float *, i64);
+extern template void product_tile(int, int, const bf16 *const *, const float *const *, i64, i64,
+                                  float *, i64);
+extern template void product_tile(int, int, const bf16 *const *, const bf16 *const *, i64, i64,
+                                  float *, i64);
+
+}  // namespace tapeout

@@ -1,0 +1,16 @@
+/* The call of one kernel, shared by the emitted kernels and the player. */
+#ifndef TAPEOUT_ABI_H
+#define TAPEOUT_ABI_H
+
+#include <stdint.h>
+
+typedef struct {
+    void *const *buffers;   /* 64-byte aligned, in the order of the tape's launch */
+    const int64_t *scalars; /* the launch's expressions, evaluated for this step */
+    int64_t *ticket;        /* zero at the start of each launch; shared by the workers */
+} tapeout_launch;
+
+/* Every worker calls the kernel; the player puts a barrier after it. */
+typedef void (*tapeout_kernel)(const tapeout_launch *launch, int worker, int num_workers);
+
+#endif

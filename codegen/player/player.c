@@ -1,0 +1,264 @@
+/* The player: walks a tape of kernel launches with a pool of threads. It knows nothing of models.
+ *
+ * Each worker walks the whole tape by itself and meets the others at a barrier after every launch,
+ * so a launch costs one barrier and no hand-over. The calling thread is worker 0. A waiting worker
+ * spins for a while, for launches follow each other within microseconds, and then sleeps. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tapeout_abi.h"
+
+enum { DIMS = 4, COEFFICIENTS = DIMS + 1, MAX_TAPES = 64, SPINS = 4000, TICKET_STRIDE = 8 };
+
+typedef struct {
+    int num_launches;
+    tapeout_kernel *kernels;
+    tapeout_launch *launches; /* views into the arrays below */
+    void **buffers;
+    int num_scalars;
+    int64_t *coefficients; /* [num_scalars][COEFFICIENTS]: constant, T, S, R, P */
+    int64_t *scalars;
+    int64_t *tickets; /* one a launch, each on its own cache line */
+} tape_t;
+
+typedef struct {
+    void *library;
+    int num_workers;
+    int num_started;
+    pthread_t *threads;
+    tape_t tapes[MAX_TAPES];
+    int num_tapes;
+    const tape_t *job; /* NULL asks the workers to leave */
+    int job_launches;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    _Alignas(64) atomic_int arrived;
+    _Alignas(64) atomic_int phase;
+    _Alignas(64) atomic_int sleepers;
+} player_t;
+
+typedef struct {
+    player_t *player;
+    int worker;
+} worker_t;
+
+int tapeout_cpu_level(void) {
+    __builtin_cpu_init();
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+          __builtin_cpu_supports("bmi2")))
+        return 0;
+    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+          __builtin_cpu_supports("avx512vl")))
+        return 1;
+    if (!(__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))) return 2;
+    return 3;
+}
+
+/* ---- the barrier ---- */
+
+static void sleep_until(player_t *player, int old_phase) {
+    pthread_mutex_lock(&player->mutex);
+    atomic_fetch_add(&player->sleepers, 1);
+    while (atomic_load(&player->phase) == old_phase)
+        pthread_cond_wait(&player->wake, &player->mutex);
+    atomic_fetch_sub(&player->sleepers, 1);
+    pthread_mutex_unlock(&player->mutex);
+}
+
+static void release(player_t *player, int old_phase) {
+    atomic_store(&player->arrived, 0);
+    atomic_store(&player->phase, old_phase + 1);
+    if (atomic_load(&player->sleepers) == 0) return;
+    pthread_mutex_lock(&player->mutex);
+    pthread_cond_broadcast(&player->wake);
+    pthread_mutex_unlock(&player->mutex);
+}
+
+static void barrier(player_t *player) {
+    int old_phase = atomic_load_explicit(&player->phase, memory_order_relaxed);
+    if (atomic_fetch_add(&player->arrived, 1) == player->num_workers - 1) {
+        release(player, old_phase);
+        return;
+    }
+    for (int spin = 0; spin < SPINS; spin++) {
+        if (atomic_load_explicit(&player->phase, memory_order_acquire) != old_phase) return;
+        __builtin_ia32_pause();
+    }
+    sleep_until(player, old_phase);
+}
+
+/* ---- the workers ---- */
+
+static void walk(player_t *player, int worker) {
+    const tape_t *tape = player->job;
+    int num_launches = player->job_launches;
+    for (int i = 0; i < num_launches; i++) {
+        tape->kernels[i](&tape->launches[i], worker, player->num_workers);
+        barrier(player);
+    }
+}
+
+static void *worker_main(void *argument) {
+    worker_t me = *(worker_t *)argument;
+    free(argument);
+    for (;;) {
+        barrier(me.player);
+        if (!me.player->job) return NULL;
+        walk(me.player, me.worker);
+    }
+}
+
+static int start_workers(player_t *player) {
+    for (int i = 1; i < player->num_workers; i++) {
+        worker_t *start = malloc(sizeof *start);
+        if (!start) return -1;
+        *start = (worker_t){player, i};
+        if (pthread_create(&player->threads[i], NULL, worker_main, start)) {
+            free(start);
+            return -1;
+        }
+        player->num_started = i;
+    }
+    return 0;
+}
+
+/* ---- opening and closing ---- */
+
+static void free_tape(tape_t *tape) {
+    free(tape->kernels);
+    free(tape->launches);
+    free(tape->buffers);
+    free(tape->coefficients);
+    free(tape->scalars);
+    free(tape->tickets);
+}
+
+void tapeout_player_close(void *handle) {
+    player_t *player = handle;
+    player->job = NULL;
+    player->num_workers = player->num_started + 1;
+    barrier(player);
+    for (int i = 1; i <= player->num_started; i++) pthread_join(player->threads[i], NULL);
+    for (int i = 0; i < player->num_tapes; i++) free_tape(&player->tapes[i]);
+    if (player->library) dlclose(player->library);
+    pthread_cond_destroy(&player->wake);
+    pthread_mutex_destroy(&player->mutex);
+    free(player->threads);
+    free(player);
+}
+
+static void *fail(player_t *player, char *error, int error_bytes, const char *reason) {
+    snprintf(error, (size_t)error_bytes, "%s", reason ? reason : "unknown error");
+    tapeout_player_close(player);
+    return NULL;
+}
+
+/* Loads a library of kernels and starts num_threads - 1 workers; NULL and a message on failure. */
+void *tapeout_player_open(const char *kernels_so, int num_threads, char *error, int error_bytes) {
+    player_t *player = aligned_alloc(64, (sizeof *player + 63) / 64 * 64);
+    if (!player) return NULL;
+    memset(player, 0, sizeof *player);
+    pthread_mutex_init(&player->mutex, NULL);
+    pthread_cond_init(&player->wake, NULL);
+    player->num_workers = num_threads < 1 ? 1 : num_threads;
+    player->threads = calloc((size_t)player->num_workers, sizeof *player->threads);
+    if (!player->threads) return fail(player, error, error_bytes, "out of memory");
+    player->library = dlopen(kernels_so, RTLD_NOW | RTLD_LOCAL);
+    if (!player->library) return fail(player, error, error_bytes, dlerror());
+    if (start_workers(player)) return fail(player, error, error_bytes, "cannot start a thread");
+    return player;
+}
+
+/* ---- tapes ---- */
+
+static void *copy(const void *source, size_t bytes) {
+    void *target = malloc(bytes ? bytes : 1);
+    if (target && bytes) memcpy(target, source, bytes);
+    return target;
+}
+
+static int allocate(tape_t *tape, int num_launches, void *const *buffers, int num_buffers,
+                    const int64_t *coefficients, int num_scalars) {
+    size_t launches = (size_t)num_launches + 1, scalars = (size_t)num_scalars;
+    tape->num_launches = num_launches;
+    tape->num_scalars = num_scalars;
+    tape->kernels = calloc(launches, sizeof *tape->kernels);
+    tape->launches = calloc(launches, sizeof *tape->launches);
+    tape->tickets = aligned_alloc(64, launches * TICKET_STRIDE * sizeof(int64_t));
+    tape->buffers = copy(buffers, (size_t)num_buffers * sizeof *buffers);
+    tape->coefficients = copy(coefficients, scalars * COEFFICIENTS * sizeof(int64_t));
+    tape->scalars = calloc(scalars + 1, sizeof(int64_t));
+    return tape->kernels && tape->launches && tape->tickets && tape->buffers &&
+           tape->coefficients && tape->scalars;
+}
+
+static int add_failed(tape_t *tape, char *error, int error_bytes, const char *what,
+                      const char *name) {
+    snprintf(error, (size_t)error_bytes, "%s%s", what, name);
+    free_tape(tape);
+    memset(tape, 0, sizeof *tape);
+    return -1;
+}
+
+/* Adds a tape and gives its number; -1 and a message when a kernel is not in the library.
+ * All arrays are copied; the buffers themselves must outlive the player. */
+int tapeout_tape_add(void *handle, int num_launches, const char *const *kernel_names,
+                     const int32_t *buffer_begin, void *const *buffers,
+                     const int32_t *scalar_begin, const int64_t *scalar_coefficients, char *error,
+                     int error_bytes) {
+    player_t *player = handle;
+    if (player->num_tapes == MAX_TAPES) {
+        snprintf(error, (size_t)error_bytes, "more than %d tapes", MAX_TAPES);
+        return -1;
+    }
+    tape_t *tape = &player->tapes[player->num_tapes];
+    if (!allocate(tape, num_launches, buffers, buffer_begin[num_launches], scalar_coefficients,
+                  scalar_begin[num_launches]))
+        return add_failed(tape, error, error_bytes, "out of memory", "");
+    for (int i = 0; i < num_launches; i++) {
+        void *kernel = dlsym(player->library, kernel_names[i]);
+        if (!kernel)
+            return add_failed(tape, error, error_bytes, "no such kernel: ", kernel_names[i]);
+        memcpy(&tape->kernels[i], &kernel, sizeof kernel);
+        tape->launches[i] =
+            (tapeout_launch){tape->buffers + buffer_begin[i], tape->scalars + scalar_begin[i],
+                             tape->tickets + (size_t)i * TICKET_STRIDE};
+    }
+    return player->num_tapes++;
+}
+
+static void evaluate(tape_t *tape, const int64_t dims[DIMS]) {
+    for (int i = 0; i < tape->num_scalars; i++) {
+        const int64_t *coefficients = tape->coefficients + (size_t)i * COEFFICIENTS;
+        int64_t value = coefficients[0];
+        for (int d = 0; d < DIMS; d++) value += coefficients[d + 1] * dims[d];
+        tape->scalars[i] = value;
+    }
+    memset(tape->tickets, 0, (size_t)tape->num_launches * TICKET_STRIDE * sizeof(int64_t));
+}
+
+/* Runs the first launches of a tape for dims T, S, R, P, and returns when they are done. */
+int tapeout_tape_run_until(void *handle, int tape, const int64_t dims[DIMS], int first_n_launches) {
+    player_t *player = handle;
+    if (tape < 0 || tape >= player->num_tapes) return -1;
+    tape_t *job = &player->tapes[tape];
+    int n = first_n_launches;
+    evaluate(job, dims);
+    player->job = job;
+    player->job_launches = n < job->num_launches ? n : job->num_launches;
+    barrier(player);
+    walk(player, 0);
+    return 0;
+}
+
+int tapeout_tape_run(void *handle, int tape, const int64_t dims[DIMS]) {
+    player_t *player = handle;
+    if (tape < 0 || tape >= player->num_tapes) return -1;
+    return tapeout_tape_run_until(handle, tape, dims, player->tapes[tape].num_launches);
+}
