@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,18 +28,17 @@ from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Manifest, Tape
 T = TypeVar("T")
 
 _MAX_MANIFEST_BYTES = 64 << 20
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 _REBUILD = "build the artifact again, or copy it again from where it is whole"
 
 
 class Artifact:
     """A verified artifact. Its views of weights stay valid as long as they are referenced."""
 
-    def __init__(self, path: Path, manifest: Manifest, data: dict[str, memoryview]) -> None:
+    def __init__(self, path: Path, manifest: Manifest, files: dict[str, "_File"]) -> None:
         self.path = path
         self.manifest = manifest
-        self._data = data
-        self._identity = {name: _identity(path / name) for name in data}
+        self._files = files
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Artifact":
@@ -49,32 +48,31 @@ class Artifact:
         """
         path = Path(path).absolute()
         for attempt in range(_ATTEMPTS):
-            identity = _identity(path)
+            identity = _identity_of(path)
             try:
                 return cls(path, *_load(path))
             except ArtifactError:  # a builder may have put another artifact in place meanwhile
-                if _identity(path) == identity or attempt == _ATTEMPTS - 1:
+                if _identity_of(path) == identity or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
     def read(self, name: str) -> bytes:
         """The bytes of the file `name`, as verified. Raises ArtifactError when it is not listed."""
-        return bytes(self._view(name))
+        return bytes(self._file(name).view)
 
     def file_path(self, name: str) -> Path:
         """Where the verified file `name` is, for a loader that takes a path.
 
         Raises ArtifactError when the file has been replaced since the artifact was opened.
         """
-        self._view(name)
-        if _identity(self.path / name) != self._identity[name]:
+        if _identity_of(self.path / name) != self._file(name).identity:
             raise ArtifactError(self.path / name, "file", "another file", "the one verified")
         return self.path / name
 
     def weight(self, target: str, name: str) -> NDArray[np.uint8]:
         """The bytes of a weight: read-only, 64-byte aligned, in the mapped file."""
         tensor = self.manifest.targets[target].weights.tensors[name]
-        view = self._view(tensor.file)
+        view = self._file(tensor.file).view
         return np.frombuffer(view, np.uint8, count=tensor.bytes, offset=tensor.offset)
 
     def tape(self, target: str, entry: str) -> Tape:
@@ -84,18 +82,30 @@ class Artifact:
         check_tape(tape, self.manifest.targets[target], self.path / name)
         return tape
 
-    def _view(self, name: str) -> memoryview:
-        if name not in self._data:
+    def _file(self, name: str) -> "_File":
+        if name not in self._files:
             raise ArtifactError(self.path, "files", f"no {name}", "a file that is listed", _REBUILD)
-        return self._data[name]
+        return self._files[name]
 
 
-def _load(path: Path) -> tuple[Manifest, dict[str, memoryview]]:
+class _Identity(NamedTuple):
+    device: int
+    inode: int
+    bytes: int
+    changed_ns: int
+
+
+class _File(NamedTuple):
+    view: memoryview  # of the read-only mapping
+    identity: _Identity
+
+
+def _load(path: Path) -> tuple[Manifest, dict[str, _File]]:
     manifest = _read_manifest(path)
     _check_file_set(path, manifest)
-    data = {name: _map(path / name, file.bytes) for name, file in manifest.files.items()}
-    _verify(path, manifest, data)
-    return manifest, data
+    files = {name: _map(path / name, file.bytes) for name, file in manifest.files.items()}
+    _verify(path, manifest, files)
+    return manifest, files
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -129,7 +139,10 @@ def _check_file_set(path: Path, manifest: Manifest) -> None:
     for name in wanted:
         check_path(name)
     folders = {str(parent) for name in wanted for parent in Path(name).parents}
-    found = set(_walk(path, "", folders))
+    try:
+        found = set(_walk(path, "", folders))
+    except OSError as error:
+        raise ArtifactError(path, "folder", error.strerror, "a readable folder", _REBUILD) from None
     if missing := sorted(wanted - found):
         raise ArtifactError(path / missing[0], "file", "nothing", "a file", _REBUILD)
     if extra := sorted(found - wanted):
@@ -146,15 +159,16 @@ def _walk(root: Path, folder: str, folders: set[str]) -> Iterator[str]:
             yield name
 
 
-def _map(path: Path, num_bytes: int) -> memoryview:
+def _map(path: Path, num_bytes: int) -> _File:
     """The read-only mapping of a regular file of exactly `num_bytes`."""
     with _opened(path) as file:
-        found = os.fstat(file.fileno()).st_size
-        if found != num_bytes:
-            raise ArtifactError(path, "bytes", found, num_bytes, _REBUILD)
+        identity = _identity(os.fstat(file.fileno()))
+        if identity.bytes != num_bytes:
+            raise ArtifactError(path, "bytes", identity.bytes, num_bytes, _REBUILD)
         if not num_bytes:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ))
+            return _File(memoryview(b""), identity)
+        mapping = mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ)
+        return _File(memoryview(mapping), identity)
 
 
 def _read_small(path: Path, max_bytes: int) -> bytes:
@@ -179,11 +193,11 @@ def _opened(path: Path) -> io.FileIO:
     return file
 
 
-def _verify(path: Path, manifest: Manifest, data: dict[str, memoryview]) -> None:
+def _verify(path: Path, manifest: Manifest, files: dict[str, _File]) -> None:
     """Compares the digest of every file, chunks hashed by as many threads as there are cores."""
     num_threads = settings.NUM_THREADS.get() or len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(num_threads) as pool:
-        pending = {name: pool.map(_hash, _chunks(view)) for name, view in data.items()}
+        pending = {name: pool.map(_hash, _chunks(file.view)) for name, file in files.items()}
         for name, chunk_digests in pending.items():
             found, wanted = combine(list(chunk_digests)), manifest.files[name].digest
             if found != wanted:
@@ -199,9 +213,12 @@ def _hash(chunk: memoryview) -> bytes:
     return sha256(chunk).digest()
 
 
-def _identity(path: Path) -> tuple[int, ...] | None:
+def _identity(status: os.stat_result) -> _Identity:
+    return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _identity_of(path: Path) -> _Identity | None:
     try:
-        info = os.stat(path)
+        return _identity(os.stat(path))
     except OSError:
         return None
-    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)

@@ -1,11 +1,12 @@
 """What an artifact's JSON files hold. Decoding is strict: an unknown or missing field is refused.
 
 Sizes are parametric: an `Expression` maps a symbol of the step to its coefficient, `""` to the
-constant, with zero terms left out: `{"": 64, "R": 4}` is 64 + 4 R.
+constant, with zero terms left out: `{"": 64, "R": 4}` is 64 + 4 R. `"SP"` is the product S * P.
 Symbols: T tokens, S sequences, R logit rows of a step, P width of the block tables in pages.
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct, json
@@ -13,7 +14,7 @@ from msgspec import Meta, Struct, json
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.digest"
-SYMBOLS = ("", "T", "S", "R", "P")
+SYMBOLS = ("", "T", "S", "R", "P", "SP")
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Expression: TypeAlias = dict[str, int]
@@ -165,4 +166,4 @@ def encode(record: Strict) -> bytes:
 
 def evaluate(expression: Expression, sizes: Mapping[str, int]) -> int:
     """The value of `expression` where symbol s is `sizes[s]`."""
-    return sum(factor * sizes[s] if s else factor for s, factor in expression.items())
+    return sum(factor * prod(sizes[s] for s in term) for term, factor in expression.items())

@@ -48,10 +48,10 @@ def make(target: Path) -> tuple[Path, int | None]:
 
 def sweep(target: Path) -> None:
     """Removes what dead builders of `target` left; puts back a target one had stepped aside."""
-    left = sorted(target.parent.glob(f"{_prefix(target)}*"), reverse=True)  # x.aside before x
-    for folder in left:
-        with suppress(OSError):
-            _sweep_one(folder, target)
+    for name in sorted(os.listdir(target.parent), reverse=True):  # x.aside before x
+        if name.startswith(_prefix(target)):
+            with suppress(OSError):
+                _sweep_one(target.with_name(name), target)
 
 
 def install(staged: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from contextlib import contextmanager
 
 import pytest
 from small_artifact import label_of, write_small_artifact
@@ -47,11 +48,33 @@ def test_a_build_killed_at_random_leaves_a_whole_artifact(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_an_artifact_can_be_opened_at_every_instant_of_its_replacement(tmp_path):
     path = write_small_artifact(tmp_path / "m", "label -1")
-    child = os.fork()
-    if not child:
-        build_for_ever(path, 0)
-    try:
+    with builders(path, 1):
         assert len({label_of(path) for _ in range(100)}) > 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_builders_of_one_artifact_at_the_same_time_leave_one_whole(tmp_path):
+    path = write_small_artifact(tmp_path / "m", "label -1")
+    with builders(path, 3):
+        labels = {label_of(path) for _ in range(100)}
+    winners = {int(label.split()[1]) // 10**6 for label in labels} - {-1}
+    assert len(winners) > 1
+    write_small_artifact(path, "last")
+    assert os.listdir(tmp_path) == ["m"]
+
+
+@contextmanager
+def builders(path, number):
+    """Processes that replace the artifact all the time until the block ends."""
+    children = []
+    for builder in range(number):
+        child = os.fork()
+        if not child:
+            build_for_ever(path, builder * 10**6)
+        children.append(child)
+    try:
+        yield
     finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
