@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from ...ir.graph import Function, Node, Value
 from ...ir.ops import Kind, record_of
@@ -235,7 +234,7 @@ def _rope_element(elements: Elements, node: Node, indices: Indices, half: int) -
     return f"{name}.turn({straight}, {crossed}, {c}, {s})"
 
 
-_PRINTERS: Mapping[str, Callable[[Elements, Node, Indices], Any]] = {
+_PRINTERS: Mapping[str, Callable[[Elements, Node, Indices], str]] = {
     "constant": _constant,
     "reshape": _reshape,
     "transpose": _transpose,

@@ -42,7 +42,7 @@ def emit_rows(function: Function, packed: frozenset[str]) -> RegionKernel:
 
 
 def _bind_buffers(function: Function, results: list[Value], out: Writer) -> tuple[Operand, ...]:
-    buffers = []
+    buffers: list[Operand] = []
     caches = {n.operands[0]: n.operands[1] for n in function.nodes if n.op == "kv_write"}
     for place, value in enumerate(function.params):
         if value in caches:

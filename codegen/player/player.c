@@ -47,7 +47,7 @@ typedef struct {
     int worker;
 } worker_t;
 
-int tapeout_cpu_level(void) {
+TAPEOUT_EXPORT int tapeout_cpu_level(void) {
     __builtin_cpu_init();
     if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
           __builtin_cpu_supports("bmi2")))
@@ -139,7 +139,7 @@ static void free_tape(tape_t *tape) {
     free(tape->tickets);
 }
 
-void tapeout_player_close(void *handle) {
+TAPEOUT_EXPORT void tapeout_player_close(void *handle) {
     player_t *player = handle;
     player->job = NULL;
     player->num_workers = player->num_started + 1;
@@ -160,7 +160,8 @@ static void *fail(player_t *player, char *error, int error_bytes, const char *re
 }
 
 /* Loads a library of kernels and starts num_threads - 1 workers; NULL and a message on failure. */
-void *tapeout_player_open(const char *kernels_so, int num_threads, char *error, int error_bytes) {
+TAPEOUT_EXPORT void *tapeout_player_open(const char *kernels_so, int num_threads, char *error,
+                                         int error_bytes) {
     player_t *player = aligned_alloc(64, (sizeof *player + 63) / 64 * 64);
     if (!player) return NULL;
     memset(player, 0, sizeof *player);
@@ -208,10 +209,11 @@ static int add_failed(tape_t *tape, char *error, int error_bytes, const char *wh
 
 /* Adds a tape and gives its number; -1 and a message when a kernel is not in the library.
  * All arrays are copied; the buffers themselves must outlive the player. */
-int tapeout_tape_add(void *handle, int num_launches, const char *const *kernel_names,
-                     const int32_t *buffer_begin, void *const *buffers,
-                     const int32_t *scalar_begin, const int64_t *scalar_coefficients, char *error,
-                     int error_bytes) {
+TAPEOUT_EXPORT int tapeout_tape_add(void *handle, int num_launches,
+                                    const char *const *kernel_names, const int32_t *buffer_begin,
+                                    void *const *buffers, const int32_t *scalar_begin,
+                                    const int64_t *scalar_coefficients, char *error,
+                                    int error_bytes) {
     player_t *player = handle;
     if (player->num_tapes == MAX_TAPES) {
         snprintf(error, (size_t)error_bytes, "more than %d tapes", MAX_TAPES);
@@ -244,7 +246,8 @@ static void evaluate(tape_t *tape, const int64_t dims[DIMS]) {
 }
 
 /* Runs the first launches of a tape for dims T, S, R, P, and returns when they are done. */
-int tapeout_tape_run_until(void *handle, int tape, const int64_t dims[DIMS], int first_n_launches) {
+TAPEOUT_EXPORT int tapeout_tape_run_until(void *handle, int tape, const int64_t dims[DIMS],
+                                          int first_n_launches) {
     player_t *player = handle;
     if (tape < 0 || tape >= player->num_tapes) return -1;
     tape_t *job = &player->tapes[tape];
@@ -257,7 +260,7 @@ int tapeout_tape_run_until(void *handle, int tape, const int64_t dims[DIMS], int
     return 0;
 }
 
-int tapeout_tape_run(void *handle, int tape, const int64_t dims[DIMS]) {
+TAPEOUT_EXPORT int tapeout_tape_run(void *handle, int tape, const int64_t dims[DIMS]) {
     player_t *player = handle;
     if (tape < 0 || tape >= player->num_tapes) return -1;
     return tapeout_tape_run_until(handle, tape, dims, player->tapes[tape].num_launches);

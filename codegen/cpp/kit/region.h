@@ -7,7 +7,7 @@
 #include "tapeout_abi.h"
 
 // The head of a kernel: the only kind of name a library of kernels exports.
-#define TAPEOUT_KERNEL(name)                                                     \
-    extern "C" __attribute__((visibility("default"))) void name(                 \
-        [[maybe_unused]] const tapeout_launch *launch, [[maybe_unused]] int worker, \
-        [[maybe_unused]] int num_workers)
+#define TAPEOUT_KERNEL(name)                                           \
+    extern "C" TAPEOUT_EXPORT void name(                               \
+        [[maybe_unused]] const tapeout_launch *launch,                 \
+        [[maybe_unused]] int worker, [[maybe_unused]] int num_workers)

@@ -13,4 +13,7 @@ typedef struct {
 /* Every worker calls the kernel; the player puts a barrier after it. */
 typedef void (*tapeout_kernel)(const tapeout_launch *launch, int worker, int num_workers);
 
+/* Libraries are built with hidden symbols; what is called from outside says so. */
+#define TAPEOUT_EXPORT __attribute__((visibility("default")))
+
 #endif
