@@ -1,0 +1,155 @@
+"""Train tapeout-nano from nothing: generated data, its own tokenizer, one GPU, a few minutes.
+
+    python -m examples.nano.train --output examples/nano/checkpoint
+
+Data and initial weights are functions of the seed. The folder that results is an ordinary
+Hugging Face checkpoint in bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from torch.optim import AdamW
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from .batches import BUCKETS, PAD_ID, Batch, Steps, load_steps
+from .chat_format import TURN_END
+from .tokenizer import VOCAB_SIZE, save_tokenizer, train_tokenizer
+
+PEAK_LEARNING_RATE = 2e-3
+WARMUP_STEPS = 300
+DECAY_SHARE = 0.5
+PROBE_STEPS = 200
+
+
+def build_model(eos_token_id: int, seed: int) -> LlamaForCausalLM:
+    """A fresh model of 5.2 M parameters."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=max(bucket.length for bucket in BUCKETS),
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=eos_token_id,
+        pad_token_id=PAD_ID,
+        use_cache=False,
+    )
+    return LlamaForCausalLM(config)
+
+
+def learning_rate(step: int, num_steps: int) -> float:
+    """Linear warm-up, a plateau, and over the last part a straight line down to nothing."""
+    warmup = (step + 1) / WARMUP_STEPS
+    decay = (num_steps - step) / (DECAY_SHARE * num_steps)
+    return PEAK_LEARNING_RATE * min(1.0, warmup, decay)
+
+
+def batch_loss(model: LlamaForCausalLM, batch: Batch, device: str) -> torch.Tensor:
+    """Sum of the cross entropies of the tokens that the model is to write."""
+    with torch.autocast(device, dtype=torch.bfloat16):
+        hidden = model.model(input_ids=batch.token_ids).last_hidden_state
+        logits = model.lm_head(hidden.flatten(0, 1)[batch.positions])
+    return functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
+
+
+def make_optimizer(model: LlamaForCausalLM, device: str) -> AdamW:
+    """AdamW that decays matrices alone."""
+    matrices = [weight for weight in model.parameters() if weight.ndim == 2]
+    vectors = [weight for weight in model.parameters() if weight.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    return AdamW(groups, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.98), fused=device == "cuda")
+
+
+def train(model: LlamaForCausalLM, steps: Steps, args: argparse.Namespace) -> None:
+    """Run every step, or as many as the minutes allow."""
+    num_steps = len(steps)
+    started = probe_started = time.monotonic()
+    optimizer = make_optimizer(model, args.device)
+    for step, batches in enumerate(load_steps(steps, args.workers)):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, num_steps)
+        loss = train_step(model, optimizer, batches, args.device)
+        if step % 100 == 0:
+            elapsed_s = time.monotonic() - started
+            print(f"step {step:6d}  loss {loss.item():.4f}  {elapsed_s:6.1f} s", flush=True)
+        if step == PROBE_STEPS // 2:
+            probe_started = time.monotonic()
+        if step == PROBE_STEPS:
+            step_s = (time.monotonic() - probe_started) / (PROBE_STEPS - PROBE_STEPS // 2)
+            left_s = 60 * args.max_minutes - (time.monotonic() - started)
+            num_steps = min(num_steps, step + int(left_s / step_s))
+            print(f"{num_steps} steps of {1000 * step_s:.0f} ms", flush=True)
+        if step + 1 >= num_steps:
+            break
+
+
+def train_step(
+    model: LlamaForCausalLM, optimizer: AdamW, batches: list[Batch], device: str
+) -> torch.Tensor:
+    """One update from the batches of all buckets; the mean loss per token written."""
+    num_targets = sum(len(batch.targets) for batch in batches)
+    total = torch.zeros((), device=device)
+    for batch in batches:
+        loss = batch_loss(model, batch.to(device), device) / num_targets
+        loss.backward()
+        total += loss.detach()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+def save_model(model: LlamaForCausalLM, folder: Path) -> None:
+    """Write weights in bfloat16, `config.json` and `generation_config.json`."""
+    model.config.use_cache = True
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        eos_token_id=model.config.eos_token_id,
+        pad_token_id=PAD_ID,
+        max_new_tokens=256,
+    )
+    model.to(torch.bfloat16).save_pretrained(folder)
+
+
+def main() -> None:
+    """Train the tokenizer, then the model, and write the checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--max-minutes", type=float, default=60, help="run fewer steps if need be")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--shrink", type=int, default=1, help="divide the rows of a step")
+    args = parser.parse_args()
+
+    args.output.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_tokenizer(args.seed)
+    save_tokenizer(tokenizer, args.output)
+    eos_token_id = tokenizer.token_to_id(TURN_END)
+    assert eos_token_id is not None, "the tokenizer was trained without its end token"
+    model = build_model(eos_token_id, args.seed).to(args.device)
+    print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters", flush=True)
+    if args.device == "cuda":
+        torch.set_float32_matmul_precision("high")
+        for layer in model.model.layers:
+            layer.compile(dynamic=False)
+    steps = Steps(args.output / "tokenizer.json", args.seed, args.steps, args.shrink)
+    train(model, steps, args)
+    save_model(model, args.output)
+
+
+if __name__ == "__main__":
+    main()
