@@ -42,10 +42,11 @@ class Detokenizer:
         is_long = len(self._window) - self._num_read > _MAX_HELD_TOKENS
         if after.endswith(_REPLACEMENT) and not flush and not is_long:
             return
-        before = self._decode(self._window[: self._num_read]).rstrip(_REPLACEMENT)
-        self._window = self._window[self._num_read :] or self._window
+        before = self._decode(self._window[: self._num_read])
+        self._append(after[len(before.rstrip(_REPLACEMENT)) :])
+        if not before.endswith(_REPLACEMENT):  # else the new tokens start within a character
+            self._window = self._window[self._num_read :] or self._window
         self._num_read = len(self._window)
-        self._append(after[len(before) :])
 
     def visible_text(self) -> str:
         """The text without an end that may turn out to be the start of a stop string."""

@@ -13,16 +13,9 @@ from .plan import Limits, MemoryPlan, plan_memory
 from .scheduler import Scheduler
 from .tokenizer import Tokenizer
 
-_DTYPES = {
-    "bfloat16": "bf16",
-    "float32": "f32",
-    "float": "f32",
-    "float16": "f16",
-    "half": "f16",
-    "bf16": "bf16",
-    "f32": "f32",
-    "f16": "f16",
-}
+_ALIASES = {"bf16": "bfloat16", "f32": "float32", "float": "float32", "f16": "float16"}
+_ALIASES |= {"half": "float16"}
+_DTYPES = ("auto", "bfloat16", "float32", "float16")
 
 
 class LoadedModel(NamedTuple):
@@ -95,13 +88,12 @@ def _artifact_path(model: Path, dtype: str, load_format: str) -> Path:
 
 
 def _dtype_name(dtype: object) -> str:
-    """`auto`, or the artifact's word for a dtype; torch's own dtypes are known by their names."""
+    """`auto` or torch's word for a dtype; torch's own dtypes are known by their names."""
     name = str(dtype).removeprefix("torch.")
-    if name != "auto" and name not in _DTYPES:
-        raise InputError(
-            f"dtype={shown(name)} is not known; give auto, bfloat16, float32 or float16"
-        )
-    return _DTYPES.get(name, name)
+    name = _ALIASES.get(name, name)
+    if name not in _DTYPES:
+        raise InputError(f"dtype={shown(name)} is not known; give one of {', '.join(_DTYPES)}")
+    return name
 
 
 def _check_properties(
@@ -109,7 +101,7 @@ def _check_properties(
 ) -> None:
     """What was decided when the model was compiled is not changed at load."""
     asked = {
-        "dtype": (dtype, ("auto", artifact.manifest.model.dtype)),
+        "dtype": (dtype, ("auto", _dtype_name(artifact.manifest.model.dtype))),
         "quantization": (quantization, (None,)),
         "tensor_parallel_size": (tensor_parallel_size, (1,)),
     }

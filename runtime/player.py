@@ -46,7 +46,7 @@ class PlayerLibrary:
     def __init__(self, path: Path) -> None:
         self.c = ctypes.CDLL(str(path))
         for name, (result, arguments) in _SIGNATURES.items():
-            function = self.c[name]
+            function = getattr(self.c, name)  # kept by the library; self.c[name] is not
             function.restype, function.argtypes = result, arguments
         self.cpu_level = int(self.c.tapeout_cpu_level())
 
@@ -92,12 +92,14 @@ class Player:
 
     def run(self, tape: int, dims: Dims) -> None:
         """Runs a tape for one step's T, S, R, P and returns when it is done."""
+        assert self._handle is not None, "the player is closed"
         self._dims[:] = list(dims)
         status = self._c.tapeout_tape_run(self._handle, tape, self._dims)
         assert status == 0, f"tape {tape} of the player failed with {status}"
 
     def run_until(self, tape: int, dims: Dims, num_launches: int) -> None:
         """Runs the first `num_launches` launches of a tape: for bisecting."""
+        assert self._handle is not None, "the player is closed"
         self._dims[:] = list(dims)
         status = self._c.tapeout_tape_run_until(self._handle, tape, self._dims, num_launches)
         assert status == 0, f"tape {tape} of the player failed with {status}"

@@ -52,7 +52,7 @@ class Tokenizer:
         """The token ids of a text. Raises InputError for a text that is not Unicode."""
         try:
             return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
-        except UnicodeError as error:
+        except (UnicodeError, TypeError) as error:
             raise InputError(f"prompt {shown(text)} is not valid text: {error}") from None
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:

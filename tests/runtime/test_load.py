@@ -1,0 +1,105 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from fake_model import build_fake
+
+from tapeout import LLM
+from tapeout.errors import ArtifactError, InputError
+
+PARTS = ("ir", "frontend", "passes", "codegen", "api")
+GENERATE = """
+import subprocess, sys
+def refuse(*_, **__): raise AssertionError("a process was started")
+subprocess.Popen = refuse
+from tapeout import LLM, SamplingParams
+[out] = LLM(sys.argv[1]).generate("the cat", SamplingParams(max_tokens=3), use_tqdm=False)
+import json
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_opening_an_artifact_and_generating_loads_no_compiler_and_starts_no_process(fake):
+    command = [sys.executable, "-c", GENERATE, str(fake)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout)
+    heavy = {"torch", "transformers", "safetensors"} & {name.split(".")[0] for name in modules}
+    ours = {name for name in modules if name.split(".")[1:2] and name.split(".")[1] in PARTS}
+    assert heavy == set()
+    assert {name for name in ours if name.startswith("tapeout.")} == set()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"dtype": "bfloat16"}, "dtype=bfloat16 was asked for, but .* dtype=float32"),
+        ({"dtype": "int3"}, "dtype=int3 is not known"),
+        ({"quantization": "fp8"}, "quantization=fp8 was asked for, .* quantization=None"),
+        ({"tensor_parallel_size": 2}, "tensor_parallel_size=2 was asked for, .*_size=1"),
+        ({"load_format": "pickle"}, "load_format=pickle is not allowed"),
+        ({"load_format": "dummy"}, "load_format=dummy is for checkpoints"),
+        ({"enable_prefix_caching": True}, "enable_prefix_caching=True is not supported"),
+        ({"tokenizer": "/nowhere"}, "has no tokenizer.json"),
+    ],
+)
+def test_what_the_artifact_is_not_is_refused_naming_both(fake, option, message):
+    with pytest.raises(InputError, match=message):
+        LLM(fake, **option)
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "float", "torch.float32"])
+def test_a_dtype_that_is_the_artifacts_is_accepted(fake, dtype):
+    assert LLM(fake, dtype=dtype, enable_prefix_caching=False).artifact_path == fake
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is no model"):
+        LLM(tmp_path)
+
+
+def test_a_damaged_artifact_is_refused(fake, tmp_path):
+    copy = build_fake(tmp_path / "copy.tapeout")
+    (copy / "tokenizer.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="tokenizer.json"):
+        LLM(copy)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def compiled(monkeypatch, tmp_path):
+    """Compiles nothing; gives what it was asked for."""
+    asked = []
+
+    def compile_model(checkpoint, output, **options):
+        asked.append({"checkpoint": checkpoint, "output": output, **options})
+        return build_fake(output)
+
+    monkeypatch.setitem(sys.modules, "tapeout.api", SimpleNamespace(compile_model=compile_model))
+    monkeypatch.setenv("TAPEOUT_CACHE", str(tmp_path / "cache"))
+    return asked
+
+
+def test_a_checkpoint_is_compiled_once_into_the_cache_and_says_where(checkpoint, compiled, capfd):
+    first = LLM(checkpoint)
+    assert f"compiling {checkpoint} into {first.artifact_path}" in capfd.readouterr().err
+    assert LLM(checkpoint).artifact_path == first.artifact_path
+    assert len(compiled) == 1
+    assert capfd.readouterr().err == ""
+
+
+def test_a_checkpoint_that_changed_is_compiled_again(checkpoint, compiled):
+    LLM(checkpoint)
+    (checkpoint / "config.json").write_text('{"changed": true}')
+    LLM(checkpoint)
+    LLM(checkpoint, load_format="dummy")
+    assert len({ask["output"] for ask in compiled}) == 3
+    assert compiled[2]["load_format"] == "dummy"

@@ -1,0 +1,76 @@
+import pytest
+from fake_model import CONTEXT
+
+from tapeout.artifact import Artifact
+from tapeout.errors import CapacityError, InputError
+from tapeout.runtime import plan as plan_module
+from tapeout.runtime.plan import Limits, plan_memory
+
+PAGE_BYTES = 2 * 128
+
+
+@pytest.fixture
+def planned(fake):
+    target = Artifact.open(fake).manifest.targets["cpu"]
+    return lambda **limits: plan_memory(target, CONTEXT, Limits(**limits))
+
+
+def test_by_default_every_sequence_can_be_as_long_as_the_context(planned):
+    plan = planned(max_num_seqs=3)
+    assert plan.max_model_len == CONTEXT
+    assert plan.num_kv_tokens == 3 * CONTEXT
+    assert plan.num_pages == [1 + 3 * CONTEXT // 16]
+    assert plan.kv_cache_bytes == plan.num_pages[0] * PAGE_BYTES
+
+
+@pytest.mark.parametrize("pages", [17, 18, 100])
+def test_a_budget_of_bytes_is_rounded_down_to_pages(planned, pages):
+    plan = planned(kv_cache_bytes=pages * PAGE_BYTES + 255)
+    assert plan.num_pages == [pages]
+    assert plan.kv_cache_bytes == pages * PAGE_BYTES
+
+
+def test_the_context_shrinks_to_a_small_cache_unless_it_was_asked_for(planned):
+    assert planned(kv_cache_bytes=6 * PAGE_BYTES).max_model_len == 80
+    with pytest.raises(CapacityError, match="holds 80 tokens.*max_model_len=81"):
+        planned(kv_cache_bytes=6 * PAGE_BYTES, max_model_len=81)
+
+
+def test_bounds_are_those_of_a_step(planned):
+    plan = planned(max_model_len=100, max_num_seqs=5, max_num_batched_tokens=50)
+    assert plan.bounds == (50, 5, 5, 7)
+    assert planned(max_num_seqs=2000).max_num_batched_tokens == 2000
+
+
+def test_slots_take_their_largest_tenant_in_multiples_of_64(planned):
+    assert planned(max_num_seqs=1).arena_bytes == 64 + 320 * 4
+    assert planned(max_num_seqs=17).arena_bytes == 128 + 17 * 320 * 4
+
+
+def test_all_together_stays_within_the_share_of_the_machine(planned, monkeypatch):
+    monkeypatch.setattr(plan_module, "memory_bytes", lambda: 1_000_000)
+    assert planned().total_bytes <= 900_000
+    assert planned(memory_utilization=0.5).total_bytes <= 500_000
+    with pytest.raises(CapacityError, match="900000 bytes that are gpu_memory_utilization=0.9"):
+        planned(kv_cache_bytes=900_000)
+    with pytest.raises(CapacityError, match="lower max_num_seqs"):
+        planned(max_num_seqs=1000)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_model_len": CONTEXT + 1}, f"max_model_len={CONTEXT + 1} is more than .* {CONTEXT}"),
+        ({"max_model_len": 0}, "max_model_len=0 is not allowed"),
+        ({"max_num_seqs": -1}, "max_num_seqs=-1 is not allowed"),
+        ({"max_num_seqs": True}, "max_num_seqs=True is not allowed"),
+        ({"max_num_seqs": 9, "max_num_batched_tokens": 8}, "=8 is below max_num_seqs=9"),
+        ({"kv_cache_bytes": 0}, "kv_cache_bytes=0 is not allowed"),
+        ({"memory_utilization": 0}, "gpu_memory_utilization=0 is not allowed"),
+        ({"memory_utilization": float("nan")}, "gpu_memory_utilization=nan is not allowed"),
+        ({"memory_utilization": 1.5}, "gpu_memory_utilization=1.5 is not allowed"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_by_name(planned, limits, message):
+    with pytest.raises(InputError, match=message):
+        planned(**limits)
