@@ -41,7 +41,10 @@ def test_a_tape_comes_back_as_it_was_written(path):
 
 
 def test_an_expression_is_evaluated_at_the_sizes_of_a_step():
-    assert evaluate({"": 64, "R": 4, "T": 2}, {"T": 10, "S": 1, "R": 3, "P": 0}) == 96
+    sizes = {"T": 10, "S": 5, "R": 3, "P": 7}
+    assert evaluate({"": 64, "R": 4, "T": 2}, sizes) == 96
+    assert evaluate({"SP": 4}, sizes) == 140
+    assert evaluate({}, sizes) == 0
 
 
 def test_weights_outlive_the_artifact_object(path):
