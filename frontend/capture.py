@@ -35,7 +35,7 @@ NO_WINDOW = 0
 """How the captured ops write "no sliding window"; a schema has no optional mask attribute."""
 
 _LIBRARY = torch.library.Library("tapeout", "DEF")
-_LIBRARY.define("mask(Tensor like, SymInt queries, SymInt keys, int window) -> Tensor")
+_LIBRARY.define("mask(Tensor like, SymInt queries, SymInt keys, int window, str problem) -> Tensor")
 _LIBRARY.define(
     "attention(Tensor q, Tensor k, Tensor v, Tensor mask, Tensor? sinks, float scale, "
     "int window, float? softcap) -> Tensor"
@@ -48,7 +48,7 @@ _LIBRARY.define(
 
 
 @torch.library.register_fake("tapeout::mask", lib=_LIBRARY)
-def _mask_shape(like: torch.Tensor, queries: int, keys: int, window: int) -> torch.Tensor:
+def _mask_shape(like: torch.Tensor, queries: int, keys: int, *_: object) -> torch.Tensor:
     return like.new_empty((1, 1, queries, keys), dtype=torch.bool)
 
 
@@ -101,14 +101,29 @@ def mask(
     device: torch.device | None = None,
     **_: Any,
 ) -> torch.Tensor:
-    """Record a description of the mask in place of its values: bool [1, 1, T, T]."""
+    """Record a description of the mask in place of its values: bool [1, 1, T, T].
+
+    A mask that cannot be compiled is refused when an attention uses it: some are never used.
+    """
+    window, problem = NO_WINDOW, ""
+    try:
+        window = _recognize(mask_function, attention_mask, q_offset, kv_offset)
+    except UnsupportedModelError as error:
+        problem = str(error)
+    like = torch.empty((), dtype=torch.bool, device=device)
+    result: torch.Tensor = torch.ops.tapeout.mask(like, q_length, kv_length, window, problem)
+    return result
+
+
+def _recognize(
+    mask_function: Callable[..., object] | None,
+    attention_mask: torch.Tensor | None,
+    q_offset: object,
+    kv_offset: object,
+) -> int:
     if mask_function is None or attention_mask is not None:
         raise UnsupportedModelError("attention mask: a padding mask is not compiled")
-    spec = recognize_mask(mask_function, q_offset, kv_offset)
-    like = torch.empty((), dtype=torch.bool, device=device)
-    window = spec.window or NO_WINDOW
-    result: torch.Tensor = torch.ops.tapeout.mask(like, q_length, kv_length, window)
-    return result
+    return recognize_mask(mask_function, q_offset, kv_offset).window or NO_WINDOW
 
 
 def experts(

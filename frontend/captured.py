@@ -8,7 +8,7 @@ from torch.fx import Node as FxNode
 
 from ..errors import UnsupportedModelError
 from ..ir.graph import Value
-from ..ir.types import Dim
+from ..ir.types import Dim, DType
 from .capture import NO_WINDOW
 from .import_fx import Importer, module_path
 
@@ -34,8 +34,10 @@ def _window(mask: Any, window: int, path: str) -> int | None:
     """The window that mask and call agree on; None when there is none."""
     if not isinstance(mask, FxNode) or str(mask.target) != "tapeout.mask.default":
         raise UnsupportedModelError(f"{path}: the attention mask is computed by the model itself")
-    masked = mask.args[3]
+    masked, problem = mask.args[3:5]
     assert isinstance(masked, int)
+    if problem:
+        raise UnsupportedModelError(f"{path}: {problem}")
     if window not in (NO_WINDOW, masked):
         raise UnsupportedModelError(
             f"{path}: the attention's window is {window}, its mask's is {masked or 'none'}"
@@ -58,15 +60,22 @@ def import_attention(importer: Importer, fx: FxNode) -> None:
 
 
 def import_index(importer: Importer, fx: FxNode) -> None:
-    """``x[:, rows]`` of x [1, T, H] as `gather_rows`; any other indexing is refused."""
+    """``table[ids]``, and ``x[:, rows]`` of x [1, T, H], as `gather_rows`; no other indexing."""
     x, indices = importer.value(fx.args[0]), list(fx.args[1])  # type: ignore[arg-type]
     rows = importer.value(indices[-1])
-    if len(indices) != 2 or indices[0] is not None or x.shape[0] != Dim(1) or rows.type.rank != 1:
+    batched = len(indices) == 2 and indices[0] is None and x.shape[0] == Dim(1)
+    if not (batched or len(indices) == 1) or rows.dtype is DType.BOOL:
         raise UnsupportedModelError(f"{module_path(fx)}: indexing by {fx.args[1]} is not compiled")
-    flat = _reshape(importer, x, x.shape[1:], fx)
-    type = x.type.with_shape(*rows.shape, *x.shape[2:])
-    found = importer.emit("gather_rows", [flat, rows], {}, [type], fx)[0]
-    importer.values[fx] = _reshape(importer, found, (Dim(1), *type.shape), fx)
+    if not batched and not x.shape[0].is_const:
+        raise UnsupportedModelError(
+            f"{module_path(fx)}: picks tokens of the step, which mixes them"
+        )
+    table = _reshape(importer, x, x.shape[1:], fx) if batched else x
+    flat = _reshape(importer, rows, (rows.type.numel(),), fx)
+    type = table.type.with_shape(*flat.shape, *table.shape[1:])
+    found = importer.emit("gather_rows", [table, flat], {}, [type], fx)[0]
+    shape = importer.type(fx.meta["val"]).shape
+    importer.values[fx] = _reshape(importer, found, shape, fx)
 
 
 _CLAMPED = (

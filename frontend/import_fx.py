@@ -90,15 +90,34 @@ def module_path(fx: FxNode) -> str:
     return path.removeprefix("model").removeprefix(".")
 
 
+def is_in_place(fx: FxNode) -> bool:
+    """True for a call that writes to its first operand."""
+    schema = getattr(fx.target, "_schema", None) if fx.op == "call_function" else None
+    return bool(schema is not None and schema.is_mutable)
+
+
+def writes_are_plain(graph: torch.fx.Graph) -> bool:
+    """True when each in-place op writes to a value of its own, of which there are no views."""
+    return all(_owns_memory(fx.args[0]) for fx in graph.nodes if is_in_place(fx))
+
+
+def _owns_memory(fx: Any) -> bool:
+    source = fx.args[0] if fx.target is operator.getitem else fx
+    readers = [user for user in fx.users if not is_in_place(user)]
+    return source.op == "call_function" and not any(map(_is_view, (source, *readers)))
+
+
+def _is_view(fx: FxNode) -> bool:
+    schema = getattr(fx.target, "_schema", None)
+    return schema is not None and any(result.alias_info for result in schema.returns)
+
+
 def live_nodes(graph: torch.fx.Graph) -> set[FxNode]:
-    """Nodes that the outputs depend on."""
-    live: set[FxNode] = set()
-    pending = [graph.output_node()]
-    while pending:
-        node = pending.pop()
-        if node not in live:
-            live.add(node)
-            pending += node.all_input_nodes
+    """Nodes that the outputs depend on, writes to values that are read later among them."""
+    live: set[FxNode] = {graph.output_node()}
+    for fx in reversed(graph.nodes):
+        if fx in live or (is_in_place(fx) and fx.args[0] in live):
+            live.update((fx, *fx.all_input_nodes))
     return live
 
 
@@ -122,9 +141,13 @@ def import_aten(importer: Importer, fx: FxNode) -> None:
     found = fx.meta["val"]
     tensors = list(found) if isinstance(found, (tuple, list)) else [found]
     types = [importer.type(tensor) for tensor in tensors]
-    results = importer.emit(str(fx.target), operands, attrs, types, fx)
+    in_place = is_in_place(fx)
+    name = str(fx.target).replace("_.", ".") if in_place else str(fx.target)
+    results = importer.emit(name, operands, attrs, types, fx)
     importer.results[fx] = results
     importer.values[fx] = results[0]
+    if in_place:
+        importer.values[fx.args[0]] = results[0]  # type: ignore[index]
 
 
 def _is_tensor(value: Any) -> bool:

@@ -32,15 +32,23 @@ def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
                 experts_implementation=IMPLEMENTATION,
                 dtype=dtype,
             )
-    except (ValueError, KeyError, ImportError) as error:
-        kind = getattr(config, "model_type", type(config).__name__)
-        raise UnsupportedModelError(f"{kind}: {str(error).splitlines()[0]}") from error
+    except KeyError as error:  # a dictionary of attention classes that lacks our name
+        raise UnsupportedModelError(
+            f"{config.model_type}: its attention is not on transformers' attention interface"
+        ) from error
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        raise UnsupportedModelError(f"{config.model_type}: {first_line(error)}") from error
     model.eval()
     _check(model)
     for module in model.modules():
         if hasattr(module, "_is_expert_parallel"):
             module.experts_layout = describe_experts(module)
     return model
+
+
+def first_line(error: BaseException) -> str:
+    """An error's message, as one line."""
+    return next((line for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 def _check(model: Any) -> None:

@@ -16,9 +16,9 @@ from ..ir.types import Dim, DType, TensorType
 from ..ir.weights import Step, Weight
 from .captured import SPECIAL
 from .checkpoint import TensorSource
-from .import_fx import Importer, import_graph
+from .import_fx import Importer, import_graph, writes_are_plain
 from .layers import cut_layers
-from .model import build_model, constants
+from .model import build_model, constants, first_line
 from .names import weight_programs
 
 INPUTS = {"token_ids": "T", "positions": "T", "sequence_ids": "T", "logit_rows": "R"}
@@ -66,7 +66,11 @@ def model_config(fields: Mapping[str, Any]) -> PretrainedConfig:
     kind = str(fields.get("model_type"))
     if kind not in CONFIG_MAPPING:
         raise UnsupportedModelError(f"model_type {kind!r} is not one of transformers' own")
-    return CONFIG_MAPPING[kind].from_dict(dict(fields))
+    try:
+        return CONFIG_MAPPING[kind].from_dict(dict(fields))
+    except Exception as error:  # validators of configurations raise what they like
+        message = " ".join(str(error).split())
+        raise UnsupportedModelError(f"the configuration of {kind}: {message}") from error
 
 
 def trace_config(
@@ -117,7 +121,8 @@ def _export(model: Any) -> Any:
             exported = torch.export.export(
                 _Step(model), (), examples, dynamic_shapes=shapes, strict=False
             )
-            return exported.run_decompositions({}) if _mutates(exported) else exported
+            plain = writes_are_plain(exported.graph)
+            return exported if plain else exported.run_decompositions({})
     except TapeoutError:
         raise
     except Exception as error:  # whatever a model's Python raises while it is traced
@@ -133,16 +138,10 @@ def _reason(model: Any, error: BaseException) -> str:
             owner = frame.tb_frame.f_locals.get("self")
             place = f"{type(owner).__name__}.{code.co_name}" if owner is not None else code.co_name
         frame = frame.tb_next
-    message = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+    message = first_line(error)
+    if message.startswith("Constraints violated"):
+        message = "the number of tokens in a step cannot vary freely"
     return f"{type(model).__name__}: {place or 'forward'} cannot be traced: {message}"
-
-
-def _mutates(exported: Any) -> bool:
-    return any(
-        node.op == "call_function" and getattr(node.target, "_schema", None) is not None
-        and node.target._schema.is_mutable
-        for node in exported.graph.nodes
-    )  # fmt: skip
 
 
 def _tensors(exported: Any) -> dict[str, str]:

@@ -22,7 +22,15 @@ def slice_axis(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
     size = int(x[0].shape[fixed_axis(node, x[0])])
     start, stop = (node.attrs.get(name) for name in ("start", "end"))
     first, last, step = slice(start, stop, node.attrs.get("step", 1)).indices(size)
+    if first >= last:
+        return _empty(emit, node)
     return [_take(emit, x[0], axis, first, last, step)]
+
+
+def _empty(emit: Emitter, node: Node) -> list[Value]:
+    """A value without elements; only a concatenation, which skips it, may read it."""
+    type = node.results[0].type
+    return [emit("broadcast", emit.constant(0, type.dtype), shape=type.shape)]
 
 
 def select(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
@@ -50,7 +58,8 @@ def concat(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
     axis = int(node.attrs.get("dim", 0)) % x[0].type.rank
     if not all(value.shape[axis].is_const for value in x):
         raise NotLoweredError("along the axis of tokens, which mixes requests")
-    return [x[0] if len(x) == 1 else emit("concat", *x, axis=axis)]
+    parts = [value for value in x if value.shape[axis] != Dim(0)]
+    return [parts[0] if len(parts) == 1 else emit("concat", *parts, axis=axis)]
 
 
 def stack(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:

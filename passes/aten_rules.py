@@ -88,6 +88,22 @@ def promote(emit: Emitter, operands: Sequence[Value], dtype: DType) -> list[Valu
     return [emit.cast(v, dtype) if v.type.rank else v for v in operands]
 
 
+def extreme(op: str) -> Rule:
+    """The smaller or larger of two operands; torch's reductions of the same name are refused."""
+
+    def rule(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
+        if len(x) != 2:
+            raise NotLoweredError("as a reduction")
+        return [emit(op, *promote(emit, x, node.results[0].dtype))]
+
+    return rule
+
+
+def expm1(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
+    """exp(x) - 1."""
+    return [emit("sub", emit("exp", x[0]), emit.constant(1.0, DType.F32))]
+
+
 def comparison(op: str, swapped: bool = False, negated: bool = False) -> Rule:
     """A comparison, of swapped operands or negated where ours are fewer than torch's."""
 
@@ -188,6 +204,9 @@ ELEMENTWISE: dict[str, Rule] = {
     **{op: binary(op) for op in ("add", "sub", "mul", "div")},
     "minimum": binary("min"),
     "maximum": binary("max"),
+    "min": extreme("min"),
+    "max": extreme("max"),
+    "expm1": expm1,
     "pow": power,
     "square": lambda emit, node, x: [emit("mul", x[0], x[0])],
     "reciprocal": lambda emit, node, x: [emit("div", emit.constant(1.0, DType.F32), x[0])],

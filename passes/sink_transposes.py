@@ -1,4 +1,4 @@
-"""Move transposes below elementwise ops, slices and concatenations, towards where they cancel.
+"""Move transposes below ops that do not mind the order of axes, towards where they cancel.
 
 Before:
     module level=model
@@ -20,8 +20,8 @@ After:
     }
 
 Requires: nothing.
-Keeps: every result. An op moves only when its other operands are smaller than its result, or are
-transposed in the same way.
+Keeps: every result. An elementwise op moves only when its other operands are smaller than its
+result or are transposed in the same way; an op along the last axis only when that stays the last.
 """
 
 from __future__ import annotations
@@ -34,6 +34,13 @@ from ..ir.types import Dim
 from .cancel_layouts import cancel_layouts
 from .emit import Emitter, copy_node, rebuild
 
+Order = tuple[int, ...]
+Sources = dict[Value, tuple[Value, Order]]
+"""For each transposed value: what it is the transpose of, and the permutation."""
+
+_ALONG_AXIS = ("slice", "concat", "reduce_sum", "reduce_mean", "reduce_max")
+_LAST_AXIS = ("rms_norm", "layer_norm", "softmax")
+
 
 def sink_transposes(module: Module) -> tuple[Module, int]:
     """Sink in every function, then cancel what met."""
@@ -42,7 +49,7 @@ def sink_transposes(module: Module) -> tuple[Module, int]:
 
 
 def _sink(function: Function) -> tuple[Function, int]:
-    sources: dict[Value, tuple[Value, tuple[int, ...]]] = {}
+    sources: Sources = {}
     count = 0
 
     def rule(emit: Emitter, node: Node, operands: list[Value]) -> Sequence[Value]:
@@ -64,16 +71,19 @@ def _sink(function: Function) -> tuple[Function, int]:
 
 
 def _moved(
-    emit: Emitter,
-    node: Node,
-    operands: Sequence[Value],
-    sources: dict[Value, tuple[Value, tuple[int, ...]]],
-) -> tuple[Value, tuple[int, ...]] | None:
+    emit: Emitter, node: Node, operands: Sequence[Value], sources: Sources
+) -> tuple[Value, Order] | None:
     """The op on untransposed operands, and the permutation to apply to its result."""
     orders = {sources[value][1] for value in operands if value in sources}
-    if len(orders) != 1 or not _may_move(node, operands, sources):
+    if len(orders) != 1:
         return None
     order = orders.pop()
+    if node.op == "reshape":
+        return _reshaped(emit, node, sources[operands[0]][0], order)
+    if not _may_move(node, operands, sources, order):
+        return None
+    if node.op in _LAST_AXIS:
+        return emit(node.op, sources[operands[0]][0], *operands[1:], **node.attrs), order
     plain = [_untransposed(emit, value, order, sources) for value in operands]
     attrs = dict(node.attrs)
     if "axis" in attrs:
@@ -81,11 +91,19 @@ def _moved(
     return emit(node.op, *plain, **attrs), order
 
 
-def _may_move(
-    node: Node,
-    operands: Sequence[Value],
-    sources: dict[Value, tuple[Value, tuple[int, ...]]],
-) -> bool:
+def _reshaped(emit: Emitter, node: Node, x: Value, order: Order) -> tuple[Value, Order] | None:
+    """A reshape of the axes behind the transposed ones."""
+    stays = len(order)
+    while stays and order[stays - 1] == stays - 1:
+        stays -= 1
+    old, new = node.operands[0].shape, node.results[0].shape
+    if old[:stays] != new[:stays]:
+        return None
+    rest = tuple(range(stays, len(new)))
+    return emit.reshape(x, *x.shape[:stays], *new[stays:]), order[:stays] + rest
+
+
+def _may_move(node: Node, operands: Sequence[Value], sources: Sources, order: Order) -> bool:
     others = [value for value in operands if value not in sources]
     rank = node.results[0].type.rank
     if any(value.type.rank != rank for value in operands if value in sources):
@@ -93,15 +111,12 @@ def _may_move(
     if record_of(node.op).kind is Kind.ELEMENTWISE:
         shape = node.results[0].shape
         return all(value.shape != shape for value in others)
-    return node.op in ("slice", "concat") and not others
+    if node.op in _LAST_AXIS:
+        return order[-1] == rank - 1 and operands[0] in sources
+    return node.op in _ALONG_AXIS and not others
 
 
-def _untransposed(
-    emit: Emitter,
-    value: Value,
-    order: Sequence[int],
-    sources: dict[Value, tuple[Value, tuple[int, ...]]],
-) -> Value:
+def _untransposed(emit: Emitter, value: Value, order: Order, sources: Sources) -> Value:
     """``value`` with its axes where the transpose's source has them."""
     if value in sources:
         return sources[value][0]

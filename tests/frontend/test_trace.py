@@ -1,0 +1,198 @@
+"""Traced and raised models against transformers, and what is refused."""
+
+import pytest
+import torch
+from models import CONFIGS, random_prompts, reference_logits, save_tiny, tiny_config
+from transformers import AutoConfig
+
+from tapeout.errors import CheckpointError, UnsupportedModelError
+from tapeout.frontend.checkpoint import Checkpoint
+from tapeout.frontend.trace import model_config, trace, trace_config
+from tapeout.frontend.weights import stream_weights
+from tapeout.ir.interpret import Interpreter
+from tapeout.ir.types import DType
+from tapeout.ir.verify import verify
+from tapeout.passes.pipeline import CANONICALIZE, RAISE
+from tapeout.passes.run import run_stages
+
+LENGTHS = (1, 7, 33)
+SIZES = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 32,
+    "vocab_size": 99,
+    "max_position_embeddings": 128,
+}
+WINDOWED = ["full_attention", "sliding_attention", "full_attention"]
+VARIANTS = [
+    ("llama", {"attention_bias": True, "mlp_bias": True, "hidden_act": "gelu_pytorch_tanh"}),
+    ("llama", {"head_dim": 8, "num_attention_heads": 1, "num_key_value_heads": 1}),
+    ("mistral", {"sliding_window": None, "num_hidden_layers": 1}),
+    ("qwen2", {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}),
+    ("gemma2", {"attn_logit_softcapping": None, "final_logit_softcapping": None}),
+    ("gpt2", {"activation_function": "gelu_fast", "scale_attn_by_inverse_layer_idx": True}),
+    ("gpt2", {"activation_function": "gelu_python", "tie_word_embeddings": False}),
+    ("gpt2", {"activation_function": "quick_gelu", "n_inner": 100}),
+    ("gpt2", {"activation_function": "relu", "scale_attn_weights": False}),
+    ("qwen3_moe", {"norm_topk_prob": False, "decoder_sparse_step": 2}),
+    ("qwen3_moe", {"mlp_only_layers": [0]}),
+    ("gpt_oss", {"num_hidden_layers": 3, "layer_types": WINDOWED, "swiglu_limit": 3.0}),
+]
+
+
+def model_level(checkpoint, dtype=DType.F32):
+    return run_stages(verify(trace(checkpoint, dtype)), (CANONICALIZE, RAISE))[0]
+
+
+def lowered(config):
+    return run_stages(verify(trace_config(config)), (CANONICALIZE, RAISE))[0]
+
+
+def interpret(module, checkpoint, prompts):
+    weights = {n: t.clone() for n, t in stream_weights(module.weights.values(), checkpoint)}
+    lengths = [len(prompt) for prompt in prompts]
+    total = sum(lengths)
+    inputs = [
+        sum(prompts, []),
+        [place for length in lengths for place in range(length)],
+        [sequence for sequence, length in enumerate(lengths) for _ in range(length)],
+        list(range(total)),
+    ]
+    symbols = {"T": total, "R": total, "S": len(lengths)}
+    arguments = [torch.tensor(values, dtype=torch.int32) for values in inputs]
+    return Interpreter(module, weights, symbols).run("step", arguments)[0]
+
+
+def largest_error(name, folder, **changes):
+    save_tiny(name, folder, **changes)
+    checkpoint = Checkpoint.open(folder)
+    module = model_level(checkpoint)
+    prompts = random_prompts(module.attrs["vocab_size"], list(LENGTHS))
+    wanted = torch.cat(reference_logits(folder, prompts))
+    found = interpret(module, checkpoint, prompts)
+    return float(((found - wanted).norm(dim=-1) / wanted.norm(dim=-1)).max())
+
+
+def ops_of(module):
+    return {node.op for function in module.functions.values() for node in function.nodes}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_packed_sequences_give_the_logits_of_transformers(name, tmp_path):
+    assert largest_error(name, tmp_path) < 5e-6
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_options_of_an_architecture_are_followed(name, changes, tmp_path):
+    assert largest_error(name, tmp_path, **changes) < 5e-6
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("dtype", [DType.F32, DType.BF16], ids=str)
+def test_norms_and_rotations_are_raised_and_layouts_cancel(name, dtype):
+    config = tiny_config(name)
+    module = run_stages(trace_config(config, dtype), (CANONICALIZE, RAISE))[0]
+    left = {"rsqrt", "neg", "transpose", "concat", "reduce_mean"}
+    assert ops_of(module) & left == set()
+    rotary = {"rope"} if hasattr(config, "rope_parameters") else set()
+    assert ops_of(module) >= {"attention"} | rotary
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "calls"),
+    [
+        ("llama", {"num_hidden_layers": 5}, [(("layer0",), 5)]),
+        ("gemma2", {}, [(("layer0", "layer1"), 2)]),
+        (
+            "gemma2",
+            {
+                "num_hidden_layers": 5,
+                "layer_types": ["sliding_attention", "full_attention"] * 2 + ["sliding_attention"],
+            },
+            [(("layer0", "layer1"), 2), (("layer0",), 1)],
+        ),
+        ("qwen3_moe", {"mlp_only_layers": [0]}, [(("layer0",), 1), (("layer1",), 2)]),
+        (
+            "gpt_oss",
+            {"num_hidden_layers": 3, "layer_types": WINDOWED},
+            [(("layer0",), 1), (("layer1",), 1), (("layer0",), 1)],
+        ),
+    ],
+    ids=str,
+)
+def test_equal_layers_are_one_function_called_by_repeats(name, changes, calls):
+    module = lowered(tiny_config(name, **changes))
+    repeats = [node for node in module.functions["step"].nodes if node.op == "repeat"]
+    assert [(node.attrs["pattern"], node.attrs["count"]) for node in repeats] == calls
+    assert set(module.functions) == {"step"} | {name for pattern, _ in calls for name in pattern}
+
+
+def test_a_tied_head_is_the_embedding_itself():
+    weights = lowered(tiny_config("qwen2")).weights
+    assert [name for name, weight in weights.items() if int(weight.type.shape[0]) == 777] == [
+        "model.embed_tokens.weight"
+    ]
+
+
+def test_rotary_frequencies_are_those_that_transformers_computes(tmp_path):
+    from models import load_reference
+
+    save_tiny("gpt_oss", tmp_path)
+    checkpoint = Checkpoint.open(tmp_path)
+    module = model_level(checkpoint)
+    weights = dict(stream_weights([module.weights["model.rotary_emb.inv_freq"]], checkpoint))
+    wanted = load_reference(tmp_path).model.rotary_emb.inv_freq
+    assert torch.equal(weights["model.rotary_emb.inv_freq"], wanted)
+
+
+def test_no_weight_is_read_while_tracing(tmp_path):
+    save_tiny("llama", tmp_path)
+    source = Checkpoint.open(tmp_path)
+    source.read = lambda name: pytest.fail(f"{name} was read")
+    model_level(source)
+
+
+def test_windows_of_mask_and_call_reach_the_op():
+    module = lowered(tiny_config("gemma2"))
+    attentions = [n for f in module.functions.values() for n in f.nodes if n.op == "attention"]
+    assert [node.attrs["window"] for node in attentions] == [32, None]
+    assert {node.attrs["softcap"] for node in attentions} == {50.0}
+
+
+def test_sinks_are_an_operand_of_attention():
+    module = lowered(tiny_config("gpt_oss"))
+    (node,) = [n for n in module.functions["layer0"].nodes if n.op == "attention"]
+    assert node.operands[5].name == "self_attn.sinks"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "reason"),
+    [
+        ("mamba", {}, "recurrent state"),
+        ("bert", {}, "causal"),
+        ("gptj", {"n_embd": 64, "n_head": 2, "n_layer": 1}, "interface"),
+        ("bloom", {"n_head": 2, "n_layer": 1}, "interface"),
+        ("lfm2", {"layer_types": ["conv", "full_attention"]}, r"layers\.0\.conv: .*conv1d"),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "rope type dynamic"),
+        ("t5", {}, "CausalLM"),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_by_name(kind, fields, reason):
+    config = AutoConfig.for_model(kind, **(SIZES if kind != "t5" else {}) | fields)
+    with pytest.raises(UnsupportedModelError, match=reason):
+        lowered(config)
+
+
+def test_an_unknown_model_type_is_refused():
+    with pytest.raises(UnsupportedModelError, match="model_type 'nonesuch'"):
+        model_config({"model_type": "nonesuch"})
+
+
+def test_a_checkpoint_that_lacks_a_weight_is_refused():
+    config = tiny_config("llama")
+    names = trace_config(config).weights
+    with pytest.raises(CheckpointError, match="lm_head.weight"):
+        trace_config(config, DType.F32, set(names) - {"lm_head.weight"})
