@@ -12,6 +12,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from .. import settings
+from .progress import BuildProgress
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,12 @@ def compiled_artifact(checkpoint: Path, dtype: str, load_format: str) -> Path:
         return path
     sys.stderr.write(f"tapeout: compiling {checkpoint} into {path}, once\n")
     api = import_module("..api", __package__)
-    api.compile_model(checkpoint, output=path, target="cpu", dtype=dtype, load_format=load_format)
+    progress = BuildProgress()
+    options = {"target": "cpu", "dtype": dtype, "load_format": load_format, "progress": progress}
+    try:
+        api.compile_model(checkpoint, output=path, **options)
+    finally:
+        progress.close()
     return path
 
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from ..artifact import Artifact, Manifest
 from ..errors import InputError, shown
 from ..kvcache.cache import PagedCache
-from .compiled_cache import compiled_artifact
 from .engine import Engine
 from .executor import TARGET, Executor
 from .plan import Limits, MemoryPlan, plan_memory
@@ -84,6 +83,8 @@ def _artifact_path(model: Path, dtype: str, load_format: str) -> Path:
             f"{model} is no model: it has neither an artifact's manifest.json nor a checkpoint's "
             "config.json; give the folder of one"
         )
+    from .compiled_cache import compiled_artifact
+
     return compiled_artifact(model, dtype, load_format)
 
 

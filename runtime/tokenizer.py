@@ -64,10 +64,14 @@ class Tokenizer:
         if self._template is None:
             from .chat_template import ChatTemplate
 
-            self._template = ChatTemplate(self._template_text(), self.special_tokens())
+            text = self.chat_template()
+            if text is None:
+                raise InputError(f"{self._folder} has no chat template; give a prompt instead")
+            self._template = ChatTemplate(text, self.special_tokens())
         return self._template.render(messages, **options)
 
-    def _template_text(self) -> str:
+    def chat_template(self) -> str | None:
+        """The text of the chat template; None if the model has none."""
         file = self._folder / "chat_template.jinja"
         if file.is_file():
             return file.read_text(encoding="utf-8")
@@ -75,9 +79,7 @@ class Tokenizer:
         if isinstance(template, list):  # several, by name
             named = {entry["name"]: entry["template"] for entry in template}
             template = named.get("default")
-        if not isinstance(template, str):
-            raise InputError(f"{self._folder} has no chat template; give a prompt instead")
-        return template
+        return template if isinstance(template, str) else None
 
 
 def _token_text(value: Any) -> str | None:

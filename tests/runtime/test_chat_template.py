@@ -10,7 +10,7 @@ MESSAGES = [
 ]
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 TEMPLATES = [
-    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ eos_token }}",
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ eos_token}}",
     "{% for m in messages %}\n    {%- if m.tool_calls %}\n    {{ m.tool_calls | tojson }}\n"
     "    {%- else %}\n    {{ m['content'] | trim }}\n    {%- endif %}\n{% endfor %}\n",
     "{% if tools %}{{ tools | tojson(indent=2) }}{% endif %}"

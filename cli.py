@@ -1,0 +1,301 @@
+"""The `tapeout` command. It imports what a command needs when that command runs."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import TapeoutError
+
+if TYPE_CHECKING:
+    from .artifact import Manifest, Target
+    from .runtime.llm import LLM
+    from .runtime.outputs import RequestOutput
+    from .runtime.plan import MemoryPlan
+
+_PATH = click.Path(path_type=Path)
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_DTYPE = click.option("--dtype", default="auto", help="auto, bfloat16 or float32.")
+
+
+class _Refusal(click.ClickException):
+    """An error of the user's: one line, exit code 2."""
+
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    """Turns our errors into one line each."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TapeoutError as error:
+            raise _Refusal(" ".join(str(error).split())) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tapeout")
+def main() -> None:
+    """Compile a language model once, ahead of time; run the artifact anywhere."""
+
+
+@main.command("compile")
+@click.argument("checkpoint", type=_PATH)
+@click.option("-o", "--output", type=_PATH, help="Default: NAME.tapeout in this folder.")
+@click.option("--target", default="cpu", show_default=True)
+@_DTYPE
+@click.option("--quantize", "quantization", help="A quantization scheme.")
+@click.option("--tensor-parallel-size", default=1, show_default=True)
+@click.option("--load-format", default="auto", help="auto, or dummy: random weights.")
+@click.option("--dump-ir", type=_PATH, help="A folder for the IR before and after each pass.")
+@click.option("--cpu-level", "cpu_levels", multiple=True, help="Build for these levels alone.")
+@_AS_JSON
+def compile_command(
+    checkpoint: Path, as_json: bool, cpu_levels: tuple[str, ...], **options: Any
+) -> None:
+    """Compile a CHECKPOINT folder into an artifact."""
+    started_s = time.monotonic()
+    with _build_progress() as progress:
+        api = import_module(".api", __package__)
+        options |= {"cpu_levels": list(cpu_levels) or None, "progress": progress}
+        path = api.compile_model(checkpoint, **options)
+    took_s = time.monotonic() - started_s
+    num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    if as_json:
+        _print_json({"artifact": str(path), "bytes": num_bytes, "seconds": took_s})
+    else:
+        click.echo(f"{path}: {_readable(num_bytes)}, built in {took_s:.1f} s")
+
+
+@main.command("run")
+@click.argument("model", type=_PATH)
+@click.argument("prompt")
+@click.option("--max-tokens", default=256, show_default=True)
+@click.option("--temperature", default=0.0, show_default=True, help="0: the likeliest token.")
+@click.option("--seed", type=int, help="Of the random choices.")
+@click.option("--chat/--raw", "as_chat", default=None, help="Default: chat if there is a template.")
+@click.option("--num-threads", type=int, help="Default: one for each core.")
+@_DTYPE
+@_AS_JSON
+def run_command(
+    model: Path,
+    prompt: str,
+    max_tokens: int,
+    temperature: float,
+    seed: int | None,
+    as_chat: bool | None,
+    num_threads: int | None,
+    dtype: str,
+    as_json: bool,
+) -> None:
+    """Answer PROMPT (- reads it from the input) with MODEL, an artifact or a checkpoint."""
+    from .runtime.llm import LLM
+    from .runtime.sampling_params import SamplingParams
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    llm = LLM(model, dtype=dtype, max_num_seqs=1, num_threads=num_threads)
+    started_s = time.monotonic()
+    output = _stream(llm, _prompt(llm, text, as_chat), params, shows_text=not as_json)
+    _report_run(output, time.monotonic() - started_s, as_json)
+
+
+@main.command("plan")
+@click.argument("model", type=_PATH)
+@click.option("--target", default="cpu", show_default=True)
+@_DTYPE
+@click.option("--max-model-len", type=int, help="Tokens of a sequence.")
+@click.option("--max-num-seqs", type=int, help="Sequences at a time.")
+@click.option("--max-num-batched-tokens", type=int, help="Tokens of a step.")
+@click.option("--kv-cache-bytes", type=int, help="For keys and values.")
+@click.option("--gpu-memory-utilization", "memory_utilization", type=float, help="A share.")
+@_AS_JSON
+def plan_command(model: Path, target: str, dtype: str, as_json: bool, **limits: Any) -> None:
+    """Say what memory MODEL, an artifact or a checkpoint, will take; nothing is built or loaded."""
+    from .runtime.load import is_artifact
+    from .runtime.plan import Limits, plan_memory
+
+    asked = Limits(**{name: value for name, value in limits.items() if value is not None})
+    if is_artifact(model):
+        from .artifact import Artifact
+
+        manifest = Artifact.open(model).manifest
+        facts, described = manifest.model, _target(manifest, target)
+    else:
+        api = import_module(".api", __package__)
+        facts, described = api.plan_checkpoint(model, target, dtype=dtype)
+    plan = plan_memory(described, facts.max_position_embeddings, asked)
+    _print_plan(plan, described, as_json)
+
+
+@main.command("inspect")
+@click.argument("artifact", type=_PATH)
+@_AS_JSON
+def inspect_command(artifact: Path, as_json: bool) -> None:
+    """Verify ARTIFACT and say what is inside."""
+    from .artifact import Artifact
+
+    opened = Artifact.open(artifact)
+    summary = _summary(opened.manifest)
+    for name, target in opened.manifest.targets.items():
+        counts = {entry: len(opened.tape(name, entry).launches) for entry in target.tapes}
+        summary["targets"][name]["launches"] = counts
+    if as_json:
+        _print_json(summary)
+    else:
+        _print_tree(summary)
+
+
+# ---- run ----
+
+
+def _prompt(llm: "LLM", text: str, as_chat: bool | None) -> Any:
+    if as_chat is None:
+        as_chat = llm.get_tokenizer().chat_template() is not None
+    return llm.render_chat([{"role": "user", "content": text}]) if as_chat else text
+
+
+def _stream(llm: "LLM", prompt: Any, params: Any, shows_text: bool) -> "RequestOutput":
+    num_shown, output = 0, None
+    for output in llm.stream(prompt, params):
+        text = output.outputs[0].text
+        if shows_text:
+            click.echo(text[num_shown:], nl=False)
+            num_shown = len(text)
+    assert output is not None, "a stream ends with an output"
+    if shows_text:
+        click.echo()
+    return output
+
+
+def _report_run(output: "RequestOutput", took_s: float, as_json: bool) -> None:
+    completion, times = output.outputs[0], output.metrics
+    num_tokens = len(completion.token_ids)
+    assert times is not None, "a finished request has its times"
+    first_s = (times.first_token_s or times.finished_s) - times.arrived_s
+    if as_json:
+        _print_json(
+            {
+                "text": completion.text,
+                "token_ids": completion.token_ids,
+                "finish_reason": completion.finish_reason,
+                "num_prompt_tokens": len(output.prompt_token_ids),
+                "first_token_s": first_s,
+                "seconds": took_s,
+                "tokens_per_s": num_tokens / took_s,
+            }
+        )
+        return
+    click.echo(
+        f"{num_tokens} tokens in {took_s:.2f} s: {num_tokens / took_s:.1f} tokens/s, the first "
+        f"after {first_s * 1e3:.0f} ms ({completion.finish_reason})",
+        err=True,
+    )
+
+
+# ---- plan and inspect ----
+
+
+def _target(manifest: "Manifest", name: str) -> "Target":
+    if name not in manifest.targets:
+        raise _Refusal(f"target={name!r} is not in the artifact; it has {[*manifest.targets]}")
+    return manifest.targets[name]
+
+
+def _print_plan(plan: "MemoryPlan", target: "Target", as_json: bool) -> None:
+    names = [group.name for group in target.cache_groups]
+    sizes = {
+        "weights_bytes": plan.weights_bytes,
+        "arena_bytes": plan.arena_bytes,
+        "inputs_bytes": plan.inputs_bytes,
+        "kv_cache_bytes": plan.kv_cache_bytes,
+        "total_bytes": plan.total_bytes,
+    }
+    bounds = {
+        "num_kv_tokens": plan.num_kv_tokens,
+        "max_model_len": plan.max_model_len,
+        "max_num_seqs": plan.max_num_seqs,
+        "max_num_batched_tokens": plan.max_num_batched_tokens,
+    }
+    num_pages = dict(zip(names, plan.num_pages, strict=True))
+    if as_json:
+        _print_json({**sizes, **bounds, "num_pages": num_pages})
+        return
+    for name, size in sizes.items():
+        click.echo(f"{name:<24}{size:>16,}  {_readable(size)}")
+    for name, count in {**bounds, **{f"pages of {n}": c for n, c in num_pages.items()}}.items():
+        click.echo(f"{name:<24}{count:>16,}")
+
+
+def _summary(manifest: "Manifest") -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    return {
+        "model": to_builtins(manifest.model),
+        "tool": manifest.tool,
+        "files": len(manifest.files),
+        "bytes": sum(file.bytes for file in manifest.files.values()),
+        "targets": {name: _target_summary(t) for name, t in manifest.targets.items()},
+    }
+
+
+def _target_summary(target: "Target") -> dict[str, Any]:
+    from collections import Counter
+
+    return {
+        "levels": [*target.levels],
+        "kernels": dict(Counter(kernel.anchor for kernel in target.kernels)),
+        "weights": len(target.weights.tensors),
+        "weights_bytes": target.weights.total_bytes,
+        "cache_groups": {
+            group.name: f"{group.layers} layers, window {group.window or 'none'}"
+            for group in target.cache_groups
+        },
+    }
+
+
+# ---- printing ----
+
+
+@contextmanager
+def _build_progress() -> Iterator[Callable[[str, float], None]]:
+    from .runtime.progress import BuildProgress
+
+    progress = BuildProgress()
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _print_tree(value: dict[str, Any], indent: str = "") -> None:
+    for name, entry in value.items():
+        if isinstance(entry, dict):
+            click.echo(f"{indent}{name}:")
+            _print_tree(entry, indent + "  ")
+        else:
+            click.echo(f"{indent}{name}: {entry}")
+
+
+def _readable(num_bytes: int) -> str:
+    size = float(num_bytes)
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} GiB"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from fake_model import build_fake, make_tokenizer, reference
+
+from tapeout.artifact import Artifact
+from tapeout.cli import main
+from tapeout.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory):
+    return str(build_fake(tmp_path_factory.mktemp("fake") / "fake.tapeout"))
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    return str(tmp_path)
+
+
+@pytest.fixture
+def compiler(monkeypatch, fake):
+    """Stands where the compiler does; gives what it was asked for."""
+    asked = {}
+
+    def compile_model(checkpoint, output, **options):
+        asked.update(options, checkpoint=checkpoint)
+        options["progress"]("kernels", 0.5)
+        if options["dtype"] == "int3":
+            raise InputError("dtype='int3'\ncannot be compiled")
+        return build_fake(output)
+
+    def plan_checkpoint(checkpoint, target, *, dtype):
+        manifest = Artifact.open(fake).manifest
+        return manifest.model, manifest.targets[target]
+
+    names = SimpleNamespace(compile_model=compile_model, plan_checkpoint=plan_checkpoint)
+    monkeypatch.setitem(sys.modules, "tapeout.api", names)
+    return asked
+
+
+def invoke(*arguments, exit_code=0, **options):
+    result = CliRunner().invoke(main, [str(a) for a in arguments], **options)
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+def test_compile_gives_the_artifact_and_its_size(compiler, checkpoint, tmp_path):
+    output = tmp_path / "out.tapeout"
+    options = ["-o", output, "--cpu-level", "x86-64-v3", "--dtype", "bfloat16", "--json"]
+    report = json.loads(invoke("compile", checkpoint, *options).stdout)
+    assert report["artifact"] == str(output)
+    assert report["bytes"] == sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
+    assert (compiler["cpu_levels"], compiler["dtype"]) == (["x86-64-v3"], "bfloat16")
+
+
+def test_an_error_is_one_line_and_exit_code_2(compiler, checkpoint):
+    result = invoke("compile", checkpoint, "--dtype", "int3", "-o", "x", exit_code=2)
+    assert result.stderr == "Error: dtype='int3' cannot be compiled\n"
+    result = invoke("run", checkpoint + "/none", "hello", exit_code=2)
+    assert result.stderr.count("\n") == 1 and "is no model" in result.stderr
+
+
+def test_run_streams_the_text_and_reports_the_speed(fake):
+    result = invoke("run", fake, "the cat", "--raw", "--max-tokens", 9)
+    whole = json.loads(invoke("run", fake, "the cat", "--raw", "--max-tokens", 9, "--json").stdout)
+    assert result.stdout == whole["text"] + "\n"
+    assert "9 tokens in" in result.stderr and "tokens/s" in result.stderr
+    assert len(whole["token_ids"]) == 9 and whole["finish_reason"] == "length"
+
+
+def test_run_uses_the_chat_template_where_there_is_one(fake):
+    chat = json.loads(invoke("run", fake, "cat", "--json", "--max-tokens", 1).stdout)
+    raw = json.loads(
+        invoke("run", fake, "<user>cat<a>", "--raw", "--json", "--max-tokens", 1).stdout
+    )
+    assert chat["token_ids"] == raw["token_ids"]
+
+
+def test_run_reads_the_prompt_from_the_input(fake):
+    options = ("--raw", "--json", "--max-tokens", 4)
+    read = json.loads(invoke("run", fake, "-", *options, input="the cat").stdout)
+    given = json.loads(invoke("run", fake, "the cat", *options).stdout)
+    assert read["token_ids"] == given["token_ids"]
+
+
+def test_run_with_a_seed_says_the_same_again(fake):
+    options = ("--raw", "--json", "--temperature", 1, "--seed", 3, "--max-tokens", 5)
+    first, second = (json.loads(invoke("run", fake, "a", *options).stdout) for _ in range(2))
+    assert first["token_ids"] == second["token_ids"]
+    assert first["token_ids"] == reference(make_tokenizer().encode("a").ids, 5, seed=3)
+
+
+@pytest.mark.parametrize("kind", ["artifact", "checkpoint"])
+def test_plan_says_what_is_then_allocated(kind, fake, checkpoint, compiler):
+    from tapeout import LLM
+
+    model = fake if kind == "artifact" else checkpoint
+    limits = ["--max-num-seqs", 3, "--max-model-len", 100, "--kv-cache-bytes", 9000]
+    plan = json.loads(invoke("plan", model, *limits, "--json").stdout)
+    llm = LLM(fake, max_num_seqs=3, max_model_len=100, kv_cache_bytes=9000)
+    assert plan["total_bytes"] == llm.memory_plan.total_bytes
+    assert plan["num_pages"] == {"full": 35}
+    assert plan["num_kv_tokens"] == 34 * 16
+    assert f"{plan['total_bytes']:,}" in invoke("plan", model, *limits).stdout
+
+
+def test_plan_refuses_a_target_that_is_not_there(fake):
+    result = invoke("plan", fake, "--target", "cuda:sm_90", exit_code=2)
+    assert "'cuda:sm_90' is not in the artifact" in result.stderr
+
+
+def test_inspect_says_what_is_inside(fake):
+    summary = json.loads(invoke("inspect", fake, "--json").stdout)
+    target = summary["targets"]["cpu"]
+    assert summary["model"]["architecture"] == "FakeForCausalLM"
+    assert (target["launches"], target["levels"]) == ({"step": 3, "sample": 1}, ["x86-64-v3"])
+    assert "FakeForCausalLM" in invoke("inspect", fake).stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys, tapeout.cli; print('numpy' in sys.modules, 'rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
