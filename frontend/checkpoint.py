@@ -4,7 +4,6 @@ Headers, sizes and the index are checked when the folder is opened. Tensors are 
 files; nothing is copied.
 """
 
-import hashlib
 import mmap
 import re
 from collections.abc import Mapping
@@ -88,16 +87,6 @@ class Checkpoint:
             start = info.offset - info.offset % mmap.PAGESIZE
             length = info.offset + info.bytes - start
             self._map(info.file).madvise(mmap.MADV_DONTNEED, start, length)
-
-    def fingerprint(self) -> str:
-        """A hash that changes when the configuration, a file's header, size or time does."""
-        digest = hashlib.sha256(repr(sorted(self.config.items())).encode())
-        for name, (dtype, shape, file, offset, _) in sorted(self.tensors.items()):
-            digest.update(repr((name, dtype, shape, file.name, offset)).encode())
-        for file in sorted({info.file for info in self.tensors.values()}):
-            status = file.stat()
-            digest.update(repr((file.name, status.st_size, status.st_mtime_ns)).encode())
-        return digest.hexdigest()
 
     def _info(self, name: str) -> TensorInfo:
         if name not in self.tensors:

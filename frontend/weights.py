@@ -6,16 +6,13 @@ pages of checkpoint tensors are given back as soon as they have been used.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 
-from ..artifact import ArtifactWriter, TensorSpec, Weights
 from ..errors import CheckpointError
 from ..ir.ops.dtypes import to_torch
-from ..ir.printer import print_step
 from ..ir.types import TensorType
 from ..ir.weights import Step, Weight
 from .checkpoint import TensorSource
@@ -30,7 +27,9 @@ def stream_weights(
     packers: Mapping[str, Transform] | None = None,
     allow_nonfinite: bool = False,
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, tensor) of every member of every weight, in order; each is to be used up at once.
+    """(name, tensor) of every member of every weight, in order.
+
+    Each is to be used up, and let go of, before the next is asked for.
 
     `packers` are the steps of a target's own. Raises CheckpointError for a tensor of another shape
     than the program expects, and for NaN and infinity unless `allow_nonfinite`.
@@ -44,35 +43,6 @@ def stream_weights(
             del tensor
             for used in program.sources():
                 source.release(used)
-
-
-def write_weights(
-    writer: ArtifactWriter,
-    target: str,
-    weights: Sequence[Weight],
-    source: TensorSource,
-    packers: Mapping[str, Transform] | None = None,
-    allow_nonfinite: bool = False,
-    progress: Callable[[int], None] = lambda num_bytes: None,
-) -> Weights:
-    """Streams all weights into an artifact's files; gives the manifest's table of them.
-
-    `progress` is told the bytes written so far. Raises BuildError and what `stream_weights` does.
-    """
-    specs = [_spec(name, weight.type) for weight in weights for name, _ in weight.members()]
-    files = writer.weights(target, specs)
-    written_bytes = 0
-    for name, tensor in stream_weights(weights, source, packers, allow_nonfinite):
-        files.add(name, as_bytes(tensor))
-        written_bytes += tensor.nbytes
-        del tensor  # before the next one is made
-        progress(written_bytes)
-    return files.finish()
-
-
-def as_bytes(tensor: torch.Tensor) -> memoryview:
-    """The tensor's elements in row-major order; copied only where they are not so already."""
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 class Runner:
@@ -116,10 +86,6 @@ class Runner:
         return rounded
 
 
-def _spec(name: str, type: TensorType) -> TensorSpec:
-    return TensorSpec(name, type.dtype.value.upper(), tuple(map(int, type.shape)))
-
-
 def _constant(dtype: Any, shape: Any, text: str) -> torch.Tensor:
     data = bytearray.fromhex(text)
     if not data:
@@ -147,12 +113,6 @@ TRANSFORMS: dict[str, Transform] = {
     "multiply": lambda x, number: x * number,
 }
 """The steps that are the same for every target; those of `ir.weights.STEPS` that pack are not."""
-
-
-def address(program: Step, type: TensorType, digest: Callable[[str], str]) -> str:
-    """Names a tensor by what it is made of: its program and the digests of its sources."""
-    parts = [str(type), print_step(program), *map(digest, program.sources())]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _check_finite(name: str, tensor: torch.Tensor) -> None:

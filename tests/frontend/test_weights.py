@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_files import write_checkpoint
-from small_artifact import manifest_of
 
-from tapeout.artifact import Artifact, ArtifactWriter
 from tapeout.errors import CheckpointError
 from tapeout.frontend.dummy_checkpoint import DummyCheckpoint
-from tapeout.frontend.weights import TRANSFORMS, address, as_bytes, stream_weights, write_weights
-from tapeout.ir.ops.dtypes import to_torch
+from tapeout.frontend.weights import TRANSFORMS, stream_weights
 from tapeout.ir.types import DType, TensorType
 from tapeout.ir.weights import STEPS, Step, Weight, checkpoint
 
@@ -125,51 +122,12 @@ def test_a_value_that_is_not_finite_is_refused_with_its_place(dtype, value, posi
     run(checkpoint("x"), f32(2011), allow_nonfinite=True, x=x)
 
 
-def test_an_address_changes_with_the_program_the_type_and_the_sources():
-    def digest(name):
-        return f"digest of {name}"
-
-    addresses = {
-        address(a, f32(3, 4), digest),
-        address(b, f32(3, 4), digest),
-        address(a, TensorType.of("bf16", 3, 4), digest),
-        address(Step("add", (a,), (1.0,)), f32(3, 4), digest),
-        address(a, f32(3, 4), lambda name: "another"),
-    }
-    assert len(addresses) == 5
-    assert address(a, f32(3, 4), digest) in addresses
-
-
-@pytest.mark.parametrize("dtype", ["bf16", "f16", "f32", "i32", "i64", "bool"])
-@pytest.mark.parametrize("shape", [(), (7,), (3, 5), (0, 4)])
-def test_written_weights_are_what_the_artifact_gives_back(tmp_path, dtype, shape):
-    type = TensorType.of(dtype, *shape)
-    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 4
-    stored = values.to(to_torch(type.dtype))
-    source = Source(x=stored, y=torch.ones(2))
-    weights = [Weight("x", type, checkpoint("x")), Weight("y", f32(2), checkpoint("y"), count=2)]
-    told = []
-    path = tmp_path / "m"
-    with ArtifactWriter(path) as writer:
-        table = write_weights(writer, "cpu", weights, source, progress=told.append)
-        writer.commit(manifest_of(writer, table))
-    artifact = Artifact.open(path)
-    assert artifact.weight("cpu", "x").tobytes() == bytes(as_bytes(stored))
-    assert told[-1] == table.total_bytes == stored.nbytes + 16
-    assert list(table.tensors) == ["x", "y/0", "y/1"]
-
-
-def test_a_transposed_tensor_is_written_row_by_row():
-    assert bytes(as_bytes(A.T)) == A.T.contiguous().numpy().tobytes()
-
-
 _PEAK = """
 import re, sys
 from pathlib import Path
-from tapeout.artifact import ArtifactWriter
 from tapeout.codegen.packing import PACKERS
 from tapeout.frontend.checkpoint import Checkpoint
-from tapeout.frontend.weights import write_weights
+from tapeout.frontend.weights import stream_weights
 from tapeout.ir.types import TensorType
 from tapeout.ir.weights import Step, Weight, checkpoint
 
@@ -181,16 +139,16 @@ program = Step("concat", (checkpoint("h.{i}.a"), checkpoint("h.{i}.b")), (0,))
 packed = TensorType.of("bf16", 512, 512, 16, 2)
 weight = Weight("w", packed, Step("pack_rows16", (program,)), count=6)
 tiny = Weight("tiny", TensorType.of("bf16", 1, 2, 16, 2), Step("pack_rows16", (checkpoint("t"),)))
-try:
-    with ArtifactWriter(sys.argv[2]) as writer:
-        write_weights(writer, "cpu", [tiny], source, PACKERS)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here again
-        before = peak_bytes()
-        write_weights(writer, "other", [weight], source, PACKERS)
-        print(peak_bytes() - before)
-        raise KeyboardInterrupt
-except KeyboardInterrupt:
-    pass
+
+def use_up(weight):
+    for name, tensor in stream_weights([weight], source, PACKERS):
+        del tensor
+
+use_up(tiny)
+Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here again
+before = peak_bytes()
+use_up(weight)
+print(peak_bytes() - before)
 """
 
 
@@ -199,13 +157,13 @@ def test_packing_takes_no_more_memory_than_three_times_the_largest_tensor(tmp_pa
     half = np.ones((4096, 1024), dtype)
     tensors = {f"h.{i}.{part}": half for i in range(6) for part in "ab"}
     folder = write_checkpoint(tmp_path / "c", tensors | {"t": np.ones((16, 4), dtype)})
-    command = [sys.executable, "-c", _PEAK, str(folder), str(tmp_path / "m")]
+    command = [sys.executable, "-c", _PEAK, str(folder)]
     # As for tensors of full size, whose memory goes back to the system at once.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     peak = int(done.stdout)
     largest = 2 * half.nbytes  # as the checkpoint stores what makes one tensor
-    assert peak <= 3 * largest + (4 << 20)
+    assert largest // 2 < peak <= 3 * largest + (4 << 20)
 
 
 SHAPES = {"norm": (torch.float32, (4096,)), "w": (torch.bfloat16, (64, 65)), "n": (torch.int64, ())}
@@ -217,7 +175,6 @@ def test_dummy_weights_depend_on_name_and_seed_alone():
     assert torch.equal(first.read("w"), again.read("w"))
     assert torch.equal(first.read("w"), shuffled.read("w"))
     assert not torch.equal(first.read("w"), other.read("w"))
-    assert first.fingerprint() == again.fingerprint() != other.fingerprint()
 
 
 def test_dummy_weights_are_small_around_zero_and_norms_around_one():
