@@ -36,12 +36,22 @@ class Grouping:
                 self.of[id(node)] = Group(anchor_of(node), [node])
 
     def is_free(self, node: Node) -> bool:
-        """True for a free op unless its result is wanted as such: returned, or passed to layers."""
+        """True for a free op unless its result must lie in memory as it is: returned, passed to
+        layers, or, for what is no mere view, read by an anchor."""
         if node.op not in FREE:
             return False
-        readers = self.context.users.get(node.result, [])
-        passed = any(reader.op in OUTSIDE for reader in readers)
-        return not passed and node.result not in self.context.function.results
+        readers = self.readers(node.result)
+        needed = any(reader.op in OUTSIDE for reader in readers)
+        if node.op in {"slice", "broadcast"}:
+            needed |= any(anchor_of(reader) != "rows" for reader in readers)
+        return not needed and node.result not in self.context.function.results
+
+    def readers(self, value: Value) -> list[Node]:
+        """The nodes that read ``value``, also through reshapes."""
+        found = []
+        for reader in self.context.users.get(value, []):
+            found += [reader, *(self.readers(reader.result) if reader.op == "reshape" else [])]
+        return found
 
     def groups(self) -> list[Group]:
         """Every group once, in the order of its first node."""
