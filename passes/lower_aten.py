@@ -55,8 +55,9 @@ def _lower(emit: Emitter, node: Node, operands: list[Value]) -> Sequence[Value]:
     place = node.origin or "model"
     if rule is None:
         raise UnsupportedModelError(f"{place}: the op {node.op} is not compiled")
+    given = {name: value for name, value in node.attrs.items() if value is not None}
     try:
-        values = rule(emit, node, operands)
+        values = rule(emit, replace(node, attrs=given), operands)
     except NotLoweredError as error:
         raise UnsupportedModelError(f"{place}: {node.op} {error} is not compiled") from error
     except AssertionError as error:

@@ -176,7 +176,11 @@ def test_sinks_are_an_operand_of_attention():
         ("gptj", {"n_embd": 64, "n_head": 2, "n_layer": 1}, "interface"),
         ("bloom", {"n_head": 2, "n_layer": 1}, "interface"),
         ("lfm2", {"layer_types": ["conv", "full_attention"]}, r"layers\.0\.conv: .*conv1d"),
-        ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "rope type dynamic"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}},
+            "rope type dynamic",
+        ),
         ("t5", {}, "CausalLM"),
     ],
 )
