@@ -62,9 +62,17 @@ class Batch:
 
 
 class Steps(Dataset[list[Batch]]):
-    """The batches of each training step: a pure function of seed and step."""
+    """The batches of each training step: a pure function of seed, step and novelty."""
 
-    def __init__(self, tokenizer_json: Path, seed: int, num_steps: int, shrink: int = 1) -> None:
+    def __init__(
+        self,
+        tokenizer_json: Path,
+        seed: int,
+        num_steps: int,
+        novelty: float = 0.0,
+        shrink: int = 1,
+    ) -> None:
+        self._novelty = novelty
         self._tokenizer = Tokenizer.from_file(str(tokenizer_json))
         self._seed = seed
         self._num_steps = num_steps
@@ -93,7 +101,7 @@ class Steps(Dataset[list[Batch]]):
         """Tokens, each with whether the model is to write it; one turn or more."""
         row: list[tuple[int, bool]] = []
         while not row:
-            conversation = Conversation(rng, bucket.tool_share)
+            conversation = Conversation(rng, bucket.tool_share, self._novelty)
             turn = self._encode_turn(conversation)
             while len(row) + len(turn) <= bucket.length:
                 row += turn

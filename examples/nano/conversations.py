@@ -7,6 +7,7 @@ from typing import Any
 
 from .chat_format import segments
 from .example import Example, Message, Tool, ask
+from .novelty import describe_further, disguise, rename, unfamiliar_word
 from .small_talk import SYSTEM_PROMPTS, make_chat
 from .tasks import make
 from .tool_calls import Call, describe, draw_call, draw_tools
@@ -35,11 +36,12 @@ class Conversation:
     """A conversation that grows by turns.
 
     One in five opens with a system prompt, `tool_share` of them with tools; where there are tools,
-    half of the turns call one.
+    half of the turns call one. A `novelty` share of turns and tools has unfamiliar words.
     """
 
-    def __init__(self, rng: random.Random, tool_share: float = 0.1) -> None:
+    def __init__(self, rng: random.Random, tool_share: float = 0.1, novelty: float = 0.0) -> None:
         self._rng = rng
+        self._novelty = novelty
         self._specs: list[ToolSpec] = []
         self._opening: list[Message] = []
         self._tools: list[Tool] | None = None
@@ -47,7 +49,9 @@ class Conversation:
             self._opening.append({"role": "system", "content": rng.choice(SYSTEM_PROMPTS)})
         if rng.random() < tool_share:
             self._specs = draw_tools(rng)
+            self._specs = [rename(spec, rng) if self._novel() else spec for spec in self._specs]
             self._tools = [describe(spec, rng) for spec in self._specs]
+            self._tools = [describe_further(t, rng) if self._novel() else t for t in self._tools]
 
     def next_turn(self) -> Segments:
         """The segments of one more request with its answer; the first come with the opening."""
@@ -63,14 +67,24 @@ class Conversation:
             example = make_chat(self._rng)
         else:
             example = make(task, self._rng, split="train")
-        return [*example.messages, {"role": "assistant", "content": example.answer}]
+        return self._exchange(task, example.messages[0]["content"], example.answer)
+
+    def _novel(self) -> bool:
+        return self._novelty > 0 and self._rng.random() < self._novelty
+
+    def _exchange(self, task: str, request: str, answer: str) -> list[Message]:
+        if self._novel():
+            request, answer = disguise(task, (request, answer), self._rng)
+        return [*ask(request), {"role": "assistant", "content": answer}]
 
     def _draw_tool_turn(self) -> list[Message]:
         """A call, and now and then what the tool gave and the answer that follows from it."""
         call = self._draw_call()
-        messages = [*ask(call.request), {"role": "assistant", "content": call.text}]
+        messages = self._exchange("tool_call", call.request, call.text)
         if self._rng.random() < 0.25:
             result = self._rng.choice(_RESULTS).format_map(_Drawn(self._rng))
+            if self._novel():
+                result = unfamiliar_word(self._rng)
             messages.append({"role": "tool", "content": result})
             messages.append({"role": "assistant", "content": f"The result is {result}."})
         return messages

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from . import tasks
-from .example import Example
+from .example import Example, ask
+from .novelty import disguise
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 
@@ -45,10 +47,19 @@ def is_right(example: Example, reply: str, end: str) -> bool:
     return bool(ended) and tasks.check(example.task, text, example.answer)
 
 
+def with_unfamiliar_words(example: Example, rng: random.Random) -> Example:
+    """The same exercise about words that no task draws; sums stay as they are."""
+    turn = (example.messages[0]["content"], example.answer)
+    request, answer = disguise(example.task, turn, rng)
+    return replace(example, messages=ask(request), answer=answer)
+
+
 def measure(model: Any, tokenizer: Any, task: str, args: argparse.Namespace) -> dict[str, Any]:
     """Accuracy on one task, with the first few mistakes."""
     rng = random.Random(f"evaluate/{args.seed}/{task}")
     examples = [tasks.make(task, rng, unseen=args.unseen) for _ in range(args.count)]
+    if args.unfamiliar:
+        examples = [with_unfamiliar_words(example, rng) for example in examples]
     examples.sort(key=lambda example: len(str(example.tools)) + len(str(example.messages)))
     wrong = []
     for start in range(0, len(examples), args.batch_size):
@@ -74,6 +85,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--unseen", action="store_true", help="wordings that training never uses")
+    parser.add_argument("--unfamiliar", action="store_true", help="words that no task draws")
     parser.add_argument("--show-wrong", action="store_true")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()

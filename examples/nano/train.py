@@ -1,16 +1,20 @@
 """Train tapeout-nano from nothing: generated data, its own tokenizer, one GPU, a few minutes.
 
-    python -m examples.nano.train --output examples/nano/checkpoint
+    python -m examples.nano.train --output .build/nano
+    python -m examples.nano.train --start .build/nano --output examples/nano/checkpoint
 
-Data and initial weights are functions of the seed. The folder that results is an ordinary
-Hugging Face checkpoint in bfloat16.
+The first run learns the tasks in familiar words, the second goes on with unfamiliar ones. Data and
+initial weights are functions of the seed. What results is an ordinary Hugging Face checkpoint in
+bfloat16.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,15 +26,14 @@ from .batches import BUCKETS, PAD_ID, Batch, Steps, load_steps
 from .chat_format import TURN_END
 from .tokenizer import VOCAB_SIZE, save_tokenizer, train_tokenizer
 
-PEAK_LEARNING_RATE = 2e-3
 WARMUP_STEPS = 300
 DECAY_SHARE = 0.5
 PROBE_STEPS = 200
 
 
-def build_model(eos_token_id: int, seed: int) -> LlamaForCausalLM:
+def build_model(eos_token_id: int) -> LlamaForCausalLM:
     """A fresh model of 5.2 M parameters."""
-    torch.manual_seed(seed)
+    torch.manual_seed(FIRST_PART.seed)
     config = LlamaConfig(
         vocab_size=VOCAB_SIZE,
         hidden_size=256,
@@ -49,11 +52,25 @@ def build_model(eos_token_id: int, seed: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def learning_rate(step: int, num_steps: int) -> float:
-    """Linear warm-up, a plateau, and over the last part a straight line down to nothing."""
+@dataclass(frozen=True)
+class Part:
+    """A part of the training: its data's seed and novelty, its steps and peak learning rate."""
+
+    seed: int
+    num_steps: int
+    learning_rate: float
+    novelty: float
+
+
+FIRST_PART = Part(seed=0, num_steps=6376, learning_rate=2e-3, novelty=0.0)
+SECOND_PART = Part(seed=1, num_steps=2500, learning_rate=1e-3, novelty=0.5)
+
+
+def learning_rate_factor(step: int, num_steps: int) -> float:
+    """Linear warm-up, a plateau at 1, and over the last part a straight line down to 0."""
     warmup = (step + 1) / WARMUP_STEPS
     decay = (num_steps - step) / (DECAY_SHARE * num_steps)
-    return PEAK_LEARNING_RATE * min(1.0, warmup, decay)
+    return min(1.0, warmup, decay)
 
 
 def batch_loss(model: LlamaForCausalLM, batch: Batch, device: str) -> torch.Tensor:
@@ -69,17 +86,18 @@ def make_optimizer(model: LlamaForCausalLM, device: str) -> AdamW:
     matrices = [weight for weight in model.parameters() if weight.ndim == 2]
     vectors = [weight for weight in model.parameters() if weight.ndim < 2]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
-    return AdamW(groups, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.98), fused=device == "cuda")
+    return AdamW(groups, betas=(0.9, 0.98), fused=device == "cuda")
 
 
-def train(model: LlamaForCausalLM, steps: Steps, args: argparse.Namespace) -> None:
-    """Run every step, or as many as the minutes allow."""
-    num_steps = len(steps)
+def train(model: LlamaForCausalLM, part: Part, args: argparse.Namespace) -> None:
+    """Run every step of a part, or as many as the minutes allow."""
+    num_steps = part.num_steps
+    steps = Steps(args.output / "tokenizer.json", part.seed, num_steps, part.novelty, args.shrink)
     started = probe_started = time.monotonic()
     optimizer = make_optimizer(model, args.device)
     for step, batches in enumerate(load_steps(steps, args.workers)):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, num_steps)
+            group["lr"] = part.learning_rate * learning_rate_factor(step, num_steps)
         loss = train_step(model, optimizer, batches, args.device)
         if step % 100 == 0:
             elapsed_s = time.monotonic() - started
@@ -123,12 +141,29 @@ def save_model(model: LlamaForCausalLM, folder: Path) -> None:
     model.to(torch.bfloat16).save_pretrained(folder)
 
 
+def start_from_nothing(folder: Path) -> LlamaForCausalLM:
+    """A new tokenizer, written to the folder, and a model with random weights."""
+    tokenizer = train_tokenizer(FIRST_PART.seed)
+    save_tokenizer(tokenizer, folder)
+    eos_token_id = tokenizer.token_to_id(TURN_END)
+    assert eos_token_id is not None, "the tokenizer was trained without its end token"
+    return build_model(eos_token_id)
+
+
+def start_from_checkpoint(start: Path, folder: Path) -> LlamaForCausalLM:
+    """The model of a checkpoint in float32, and its tokenizer copied to the folder."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(start / name, folder / name)
+    model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+    model.config.use_cache = False
+    return model.train()
+
+
 def main() -> None:
-    """Train the tokenizer, then the model, and write the checkpoint."""
+    """Train one part and write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--start", type=Path, help="checkpoint of the first part, for the second")
     parser.add_argument("--max-minutes", type=float, default=60, help="run fewer steps if need be")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -136,18 +171,17 @@ def main() -> None:
     args = parser.parse_args()
 
     args.output.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(args.seed)
-    save_tokenizer(tokenizer, args.output)
-    eos_token_id = tokenizer.token_to_id(TURN_END)
-    assert eos_token_id is not None, "the tokenizer was trained without its end token"
-    model = build_model(eos_token_id, args.seed).to(args.device)
+    if args.start:
+        part, model = SECOND_PART, start_from_checkpoint(args.start, args.output)
+    else:
+        part, model = FIRST_PART, start_from_nothing(args.output)
+    model.to(args.device)
     print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters", flush=True)
     if args.device == "cuda":
         torch.set_float32_matmul_precision("high")
         for layer in model.model.layers:
             layer.compile(dynamic=False)
-    steps = Steps(args.output / "tokenizer.json", args.seed, args.steps, args.shrink)
-    train(model, steps, args)
+    train(model, part, args)
     save_model(model, args.output)
 
 

@@ -118,3 +118,17 @@ SYLLABLES = _words("""
 ba be bo da de di do fa fi fo ga go ka ke ki ko la le li lo lu ma me mi mo na ne ni no pa pe po ra
 re ri ro sa se si so ta te ti to tu va vi vo wa xi ya yo za ze zu
 """)
+COMMON = _words("""
+about after again all also always and any are around away back because been before being both but
+came can car children city come could country day did different do does down each earth end enough
+even every example eyes face family far father few first foo bar baz food for form found four from
+girl goes got had half hand has have head hear hello her here him his home how i if important in
+into is it its kind left let life line list long lot made man many may me men might mother much
+must my name never next night no not now number of off often on once one only or other our out over
+own part people please point right same saw school second sentence set should side since so some
+something soon sound study such sun than thanks that the their them then there these they thing
+this those thought three through time to together too took two under until up us very want was way
+we well went were what when where which while white who why will with without word world would
+write year yes you your
+""")
+"""Everyday words that no task draws on its own."""
