@@ -2,68 +2,47 @@
 
 import errno
 import os
+import shutil
 
 import pytest
+from faulty_disk import Disk
 from small_artifact import label_of, write_small_artifact
 
 from tapeout.artifact import files
 from tapeout.errors import BuildError
 
-OPERATIONS = ("make_folder", "create", "write", "sync", "close", "rename_to_new", "exchange")
-
-
-class Disk:
-    """Counts the operations of a build and makes the one numbered `failing` fail."""
-
-    def __init__(self, monkeypatch, failing=None, half_way=False):
-        self.log = []
-        for name in OPERATIONS:
-            monkeypatch.setattr(files, name, self._watched(name, getattr(files, name)))
-        self._failing, self._half_way = failing, half_way
-
-    def _watched(self, name, operation):
-        def run(*arguments):
-            self.log.append(name)
-            if len(self.log) - 1 != self._failing:
-                return operation(*arguments)
-            if self._half_way and name == "write":
-                operation(arguments[0], arguments[1][: len(arguments[1]) // 2])
-            if name == "close":  # the descriptor is gone even when close reports an error
-                operation(*arguments)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        return run
-
-
-def operations_of_a_build(path):
-    with pytest.MonkeyPatch.context() as patch:
-        disk = Disk(patch)
-        write_small_artifact(path, "new")
-    return disk.log
-
 
 @pytest.mark.parametrize("half_way", [False, True], ids=["at_once", "half_way"])
 @pytest.mark.parametrize("exists", [False, True], ids=["first_build", "rebuild"])
 def test_whatever_fails_the_old_artifact_stays_and_nothing_else(tmp_path, exists, half_way):
-    def prepared(name):
-        folder = tmp_path / name
-        folder.mkdir()
-        return write_small_artifact(folder / "m", "old") if exists else folder / "m"
+    old = write_small_artifact(tmp_path / "old", "old")
 
-    log = operations_of_a_build(prepared("counted"))
-    assert {"write", "sync", "close", "rename_to_new"} <= set(log)
-    assert ("exchange" in log) == exists
-    for number, operation in enumerate(log):
-        path = prepared(str(number))
-        descriptors = len(os.listdir("/proc/self/fd"))
+    def folder_for(name):
+        (tmp_path / name).mkdir()
+        return shutil.copytree(old, tmp_path / name / "m") if exists else tmp_path / name / "m"
+
+    for number, operation in enumerate(operations_of_a_build(folder_for("counted"), exists)):
+        if half_way and operation != "write":
+            continue
+        path, descriptors = folder_for(str(number)), os.listdir("/proc/self/fd")
         with pytest.MonkeyPatch.context() as patch:
             Disk(patch, failing=number, half_way=half_way)
             with pytest.raises(BuildError, match="No space left on device"):
                 write_small_artifact(path, "new")
         assert os.listdir(path.parent) == (["m"] if exists else []), operation
         assert not exists or label_of(path) == "old"
-        assert len(os.listdir("/proc/self/fd")) == descriptors
-        assert label_of(write_small_artifact(path, "new")) == "new"
+        assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+    assert label_of(write_small_artifact(path, "new")) == "new"
+
+
+def operations_of_a_build(path, exists):
+    """What a build does to the disk, in order."""
+    with pytest.MonkeyPatch.context() as patch:
+        log = Disk(patch).log
+        write_small_artifact(path, "new")
+    assert {"make_folder", "create", "write", "sync", "close", "rename_to_new"} <= set(log)
+    assert ("exchange" in log) == exists
+    return log
 
 
 def test_writes_cut_short_by_the_system_are_carried_on(tmp_path, monkeypatch):
