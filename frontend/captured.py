@@ -68,7 +68,7 @@ def import_index(importer: Importer, fx: FxNode) -> None:
         raise UnsupportedModelError(f"{module_path(fx)}: indexing by {fx.args[1]} is not compiled")
     if not batched and not x.shape[0].is_const:
         raise UnsupportedModelError(
-            f"{module_path(fx)}: picks tokens of the step, which mixes them"
+            f"{module_path(fx)}: picks tokens of the step, which mixes requests"
         )
     table = _reshape(importer, x, x.shape[1:], fx) if batched else x
     flat = _reshape(importer, rows, (rows.type.numel(),), fx)

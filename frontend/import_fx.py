@@ -78,7 +78,8 @@ class Importer:
         assert isinstance(fx, FxNode), f"{fx} is no tensor"
         if fx not in self.values:
             raise UnsupportedModelError(
-                f"{module_path(fx)}: {fx.target} is used in a way of its own"
+                f"{module_path(fx)}: the attention mask is read by the model's own attention, "
+                "which is not on transformers' attention interface"
             )
         return self.values[fx]
 
