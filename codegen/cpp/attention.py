@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
 from .elements import CPP_TYPES
@@ -11,19 +13,19 @@ from .kernel import KernelLaunch, Operand, RegionKernel, params
 def emit_attention(function: Function, packed: frozenset[str]) -> RegionKernel:
     """The kernel of an attention region."""
     node = next(n for n in function.nodes if n.op == "paged_attention")
-    assert {n.op for n in function.nodes} <= {"paged_attention", "reshape"}, function.name
-    q, cache, positions, _, table, *sinks = (_source(function, value) for value in node.operands)
+    query, cache, positions, _, table, *sinks = node.operands
+    q, offset, stride = _strided(function, query)
     kind = CPP_TYPES[q.dtype]
-    lines = ["TAPEOUT_KERNEL(NAME) {", *_shape(node, q), "    void *const *b = launch->buffers;"]
+    lines = ["TAPEOUT_KERNEL(NAME) {", *_shape(node), "    void *const *b = launch->buffers;"]
     if sinks:
         heads = node.operands[0].shape[1]
         lines.append(f"    float sinks[{heads}];")
         lines.append(f"    copy_sinks((const {CPP_TYPES[sinks[0].dtype]} *)b[6], sinks, {heads});")
     lines += [
         f"    const attention_step<{kind}> step = {{",
-        f"        (const {kind} *)b[0], (const {kind} *)b[1], (const i32 *)b[2],",
+        f"        (const {kind} *)b[0] + {offset}, (const {kind} *)b[1], (const i32 *)b[2],",
         f"        (const i32 *)b[3], (const i32 *)b[4], {'sinks' if sinks else 'nullptr'},",
-        f"        ({kind} *)b[5], launch->scalars[0], launch->scalars[1]}};",
+        f"        ({kind} *)b[5], {stride}, launch->scalars[0], launch->scalars[1]}};",
         "    paged_attention(shape, step, launch->ticket);",
         "}",
     ]
@@ -39,7 +41,7 @@ def emit_attention(function: Function, packed: frozenset[str]) -> RegionKernel:
     return RegionKernel("\n".join(lines), (KernelLaunch("", buffers, scalars),))
 
 
-def _shape(node: Node, q: Value) -> list[str]:
+def _shape(node: Node) -> list[str]:
     attrs, query = node.attrs, node.operands[0]
     softcap, window = float(attrs.get("softcap") or 0.0), attrs.get("window") or 0
     return [
@@ -50,9 +52,15 @@ def _shape(node: Node, q: Value) -> list[str]:
     ]
 
 
-def _source(function: Function, value: Value) -> Value:
-    """The parameter whose memory holds ``value``: reshapes move nothing."""
+def _strided(function: Function, value: Value) -> tuple[Value, int, int]:
+    """The parameter that ``value`` is part of, where it begins there, and from token to token."""
     producers = function.producers()
+    offset = 0
     while value in producers:
-        value = producers[value].operands[0]
-    return value
+        node = producers[value]
+        assert node.op in ("reshape", "slice"), f"{node.op} before attention"
+        if node.op == "slice":
+            assert node.attrs["axis"] == 1 and node.attrs.get("step", 1) == 1, function.name
+            offset += node.attrs["start"] * prod(int(dim) for dim in value.shape[2:])
+        value = node.operands[0]
+    return value, offset, prod(int(dim) for dim in value.shape[1:])

@@ -10,6 +10,7 @@ from ...ir.printer import print_function
 from ...ir.types import Dim
 from .attention import emit_attention
 from .cost import region_bytes, region_flops
+from .experts import emit_experts
 from .kernel import KernelLaunch, RegionKernel
 from .linear import emit_linear
 from .rows import emit_rows
@@ -19,6 +20,7 @@ EMITTERS: Mapping[str, Callable[[Function, frozenset[str]], RegionKernel]] = {
     "rows": emit_rows,
     "linear": emit_linear,
     "attention": emit_attention,
+    "experts": emit_experts,
     "sample": emit_sample,
 }
 """By anchor: takes a region and the names of its parameters that are stored packed."""

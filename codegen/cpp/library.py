@@ -38,7 +38,9 @@ def build_libraries(
 def build_player(objects: Path, target: Path) -> None:
     """The player, for any x86-64 CPU. Raises BuildError."""
     objects.mkdir(parents=True, exist_ok=True)
-    made = compile_object(PLAYER.name, PLAYER.read_text(), ("-march=x86-64", "-fvisibility=default"), objects)
+    made = compile_object(
+        PLAYER.name, PLAYER.read_text(), ("-march=x86-64", "-fvisibility=default"), objects
+    )
     link([made], target, ("-lpthread", "-ldl"))
 
 

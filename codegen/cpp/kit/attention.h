@@ -20,14 +20,14 @@ struct attention_shape {
 };
 
 template <class X> struct attention_step {
-    const X *q;                // [T, heads, head_dim]
+    const X *q;                // [T, heads, head_dim], q_stride elements from token to token
     const X *cache;            // one layer's pages
     const i32 *positions;      // [T]
     const i32 *query_start;    // [S + 1]
     const i32 *block_table;    // [S, table_width]
     const float *sinks;        // [heads] or null
     X *out;                    // [T, heads, value_dim]
-    i64 sequences, table_width;
+    i64 q_stride, sequences, table_width;
 };
 
 inline i64 page_elements(i64 key_heads, i64 head_dim, i64 value_dim) {

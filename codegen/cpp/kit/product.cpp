@@ -59,32 +59,40 @@ template <> struct step<bf16, bf16> : fma_pair<bf16> {};
 
 constexpr int PREFETCH_STEPS = 16;  // cache lines ahead, in each stream of weights
 
+// Loops over the registers of a tile are unrolled whatever the compiler thinks of it: else the
+// sums would live in memory.
+#define UNROLL _Pragma("GCC unroll 32")
+
 template <class X, class W, int ROWS, int BLOCKS>
 void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc, i64 acc_stride) {
     using S = step<X, W>;
     vf sum[ROWS][BLOCKS];
-    for (int r = 0; r < ROWS; r++)
-        for (int b = 0; b < BLOCKS; b++)
+    UNROLL for (int r = 0; r < ROWS; r++)
+        UNROLL for (int b = 0; b < BLOCKS; b++)
             sum[r][b] = k_begin ? load(acc + r * acc_stride + b * LANES) : vf(0.0f);
     const X *rows[ROWS];
-    for (int r = 0; r < ROWS; r++) rows[r] = x[r];
-    const auto advance = [&](i64 k, bool whole) {
+    UNROLL for (int r = 0; r < ROWS; r++) rows[r] = x[r];
+    const W *blocks[BLOCKS];
+    UNROLL for (int b = 0; b < BLOCKS; b++) blocks[b] = w[b];
+    const auto advance = [&](i64 k, bool whole) __attribute__((always_inline)) {
         typename S::weight weights[BLOCKS];
-        for (int b = 0; b < BLOCKS; b++) {
-            const W *at = w[b] + k * LANES;
+        UNROLL for (int b = 0; b < BLOCKS; b++) {
+            const W *at = blocks[b] + k * LANES;
             weights[b] = S::load_weight(at);
             if (ROWS <= 8) __builtin_prefetch(at + PREFETCH_STEPS * S::K * LANES);
         }
-        for (int r = 0; r < ROWS; r++) {
+        UNROLL for (int r = 0; r < ROWS; r++) {
             const typename S::input input = S::load_input(rows[r] + k, whole);
-            for (int b = 0; b < BLOCKS; b++) sum[r][b] = S::add(sum[r][b], weights[b], input);
+            UNROLL for (int b = 0; b < BLOCKS; b++)
+                sum[r][b] = S::add(sum[r][b], weights[b], input);
         }
     };
     i64 k = k_begin;
     for (; k + S::K <= k_end; k += S::K) advance(k, true);
     if (k < k_end) advance(k, false);
-    for (int r = 0; r < ROWS; r++)
-        for (int b = 0; b < BLOCKS; b++) store(acc + r * acc_stride + b * LANES, sum[r][b]);
+    UNROLL for (int r = 0; r < ROWS; r++)
+        UNROLL for (int b = 0; b < BLOCKS; b++)
+            store(acc + r * acc_stride + b * LANES, sum[r][b]);
 }
 
 // The most blocks that stay in registers beside `rows` rows.

@@ -1,6 +1,7 @@
 // All that an emitted region may use.
 #pragma once
 #include "attention.h"
+#include "experts.h"
 #include "linear.h"
 #include "rows.h"
 #include "sample.h"

@@ -48,7 +48,7 @@ void gumbel(i64 first, i64 position, i64 seed, float *noise) {
 
 struct winner {
     float score = -INFINITY;
-    i64 place = 0;
+    i64 place = -1;
     bool broken = false;
 
     void see(vf scores, i64 first, int n) {

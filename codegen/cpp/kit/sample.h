@@ -4,7 +4,8 @@
 //   otherwise:      the place of the largest logit / temperature + noise (Gumbel's trick)
 //
 // The noise is Philox4x32-10 keyed by (seed, position) and counted by place: it depends on nothing
-// else in the batch. A row that holds a NaN gives -1.
+// else in the batch. A row that holds a NaN, or
+// nothing above minus infinity, gives -1.
 #pragma once
 #include "vec.h"
 
