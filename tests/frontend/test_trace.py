@@ -201,3 +201,19 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused():
     names = trace_config(config).weights
     with pytest.raises(CheckpointError, match="lm_head.weight"):
         trace_config(config, DType.F32, set(names) - {"lm_head.weight"})
+
+
+def test_a_head_that_is_stored_beside_the_embedding_is_not_tied():
+    config = tiny_config("qwen2", tie_word_embeddings=True)
+    names = set(trace_config(tiny_config("qwen2", tie_word_embeddings=False)).weights)
+    stored = {name.replace("layers.0.", f"layers.{i}.") for name in names for i in (0, 1)}
+    weights = trace_config(config, DType.F32, stored).weights
+    sources = {
+        weights[n].program.sources() for n in ("lm_head.weight", "model.embed_tokens.weight")
+    }
+    assert sources == {("lm_head.weight",), ("model.embed_tokens.weight",)}
+
+
+def test_a_quantized_checkpoint_is_refused():
+    with pytest.raises(UnsupportedModelError, match="mxfp4"):
+        model_config({"model_type": "llama", "quantization_config": {"quant_method": "mxfp4"}})
