@@ -12,6 +12,7 @@ import msgspec
 
 from ..errors import InputError
 from .completion import Completion
+from .debug import topic_log
 from .frame import I32, Frame, SamplingFrame
 from .inputs import TokenizedPrompt
 from .outputs import RequestOutput
@@ -63,6 +64,7 @@ class Engine:
         self._num_seeds = 0
         self._generations: dict[str, _Generation] = {}
         self._events: list[Event] = []
+        self._log_schedule, self._log_requests = topic_log("schedule"), topic_log("requests")
         self._plan = scheduler.step(clock(), [])
 
     @property
@@ -88,6 +90,8 @@ class Engine:
         outputs = [completion.output for completion in completions]
         output = RequestOutput(request_id, prompt.text, token_ids, outputs, finished=False)
         self._generations[request_id] = _Generation(output, completions, stream)
+        if self._log_requests:
+            self._log_requests("%s arrives, %d tokens of prompt", request_id, len(token_ids))
         watched = stream or bool(params.stop_strings)
         for index, seed in enumerate(self._seeds(params)):
             request = Request(
@@ -115,6 +119,8 @@ class Engine:
             self._events = [Sampled(token_ids), *self._watch(token_ids, changed), *self._events]
         events, self._events = self._events, []
         self._plan = self.scheduler.step(self._clock(), events)
+        if self._log_schedule:
+            self._log_schedule("%s", self._described())
         for finished in self._plan.finished:
             self._finish(finished, changed)
         return list(changed.values())
@@ -138,12 +144,24 @@ class Engine:
         generation = self._generations[request_id]
         generation.completions[index].finish(finished)
         generation.num_unfinished -= 1
+        if self._log_requests:
+            count, reason = len(finished.token_ids), finished.finish_reason
+            self._log_requests("%s ends after %d tokens: %s", finished.request_id, count, reason)
         generation.output.metrics = finished.times
         if generation.num_unfinished == 0:
             generation.output.finished = True
             del self._generations[request_id]
         if generation.num_unfinished == 0 or generation.stream:
             changed[request_id] = generation.snapshot()
+
+    def _described(self) -> str:
+        """The step that comes next, on one line."""
+        frame, scheduler = self._plan.frame, self.scheduler
+        dims = "idle" if frame is None else "T={} S={} R={} P={}".format(*frame.dims)
+        return (
+            f"{dims}, {len(scheduler.waiting)} waiting, {scheduler.num_preemptions} preempted, "
+            f"free pages {list(scheduler.cache.num_free_pages())}"
+        )
 
     def _stop_token_ids(self, params: SamplingParams) -> tuple[int, ...]:
         eos = () if params.ignore_eos else self._eos_token_ids
