@@ -146,7 +146,8 @@ def _values_and_names(task: str, answer: str) -> tuple[str, str]:
     if task == "tool_call":
         call = json.loads(answer.split("\n")[1])
         arguments = call["arguments"]
-        return " ".join(map(str, arguments.values())), " ".join([call["name"], *arguments])
+        fixed = ("tool", "call", call["name"], *arguments)
+        return " ".join(map(str, arguments.values())), " ".join(fixed)
     return answer, ""
 
 

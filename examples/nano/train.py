@@ -63,7 +63,7 @@ class Part:
 
 
 FIRST_PART = Part(seed=0, num_steps=6376, learning_rate=2e-3, novelty=0.0)
-SECOND_PART = Part(seed=1, num_steps=2500, learning_rate=1e-3, novelty=0.5)
+SECOND_PART = Part(seed=1, num_steps=2115, learning_rate=1e-3, novelty=0.5)
 
 
 def learning_rate_factor(step: int, num_steps: int) -> float:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -37,8 +39,6 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    from tokenizers import Tokenizer
-
     return Tokenizer.from_file(str(CHECKPOINT / "tokenizer.json"))
 
 
@@ -115,9 +115,10 @@ def test_digits_are_tokens_of_their_own(tokenizer):
 
 
 def test_training_text_is_what_the_chat_template_writes(tokenizer):
-    from transformers import AutoTokenizer
-
-    template = AutoTokenizer.from_pretrained(CHECKPOINT)
+    config = json.loads((CHECKPOINT / "tokenizer_config.json").read_text(encoding="utf-8"))
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    template = environment.from_string(config["chat_template"])
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hello"},
@@ -128,8 +129,10 @@ def test_training_text_is_what_the_chat_template_writes(tokenizer):
     for chat in (messages, messages[1:]):
         for tools in (None, example.tools):
             pieces = [text for text, _ in segments(chat, tools)]
-            written = template.apply_chat_template(chat, tools=tools, return_dict=True)
-            assert written["input_ids"] == [i for t in pieces for i in tokenizer.encode(t).ids]
+            written = template.render(messages=chat, tools=tools)
+            assert written == "".join(pieces)
+            tokens = [token for text in pieces for token in tokenizer.encode(text).ids]
+            assert tokenizer.encode(written).ids == tokens
 
 
 def test_only_replies_are_trained_on():
