@@ -112,20 +112,20 @@ template <class X, int ROWS, int BLOCKS, bool WHOLE>
 void add_values(const X *const *values, i64 keys, i64 value_dim, const float *decay,
                 const float *scores, float *out, i64 out_stride, int lanes) {
     vf sum[ROWS][BLOCKS];
-    for (int r = 0; r < ROWS; r++)
-        for (int b = 0; b < BLOCKS; b++)
+    UNROLL for (int r = 0; r < ROWS; r++)
+        UNROLL for (int b = 0; b < BLOCKS; b++)
             sum[r][b] = load(out + r * out_stride + b * LANES) * vf(decay[r]);
     for (i64 key = 0; key < keys; key++) {
         const X *value = values[key / PAGE_TOKENS] + key % PAGE_TOKENS * value_dim;
         vf v[BLOCKS];
-        for (int b = 0; b < BLOCKS; b++) v[b] = load(value + b * LANES, WHOLE ? LANES : lanes);
-        for (int r = 0; r < ROWS; r++) {
+        UNROLL for (int b = 0; b < BLOCKS; b++) v[b] = load(value + b * LANES, WHOLE ? LANES : lanes);
+        UNROLL for (int r = 0; r < ROWS; r++) {
             const vf weight(scores[r * BLOCK_KEYS + key]);
-            for (int b = 0; b < BLOCKS; b++) sum[r][b] = fma(weight, v[b], sum[r][b]);
+            UNROLL for (int b = 0; b < BLOCKS; b++) sum[r][b] = fma(weight, v[b], sum[r][b]);
         }
     }
-    for (int r = 0; r < ROWS; r++)
-        for (int b = 0; b < BLOCKS; b++) store(out + r * out_stride + b * LANES, sum[r][b]);
+    UNROLL for (int r = 0; r < ROWS; r++)
+        UNROLL for (int b = 0; b < BLOCKS; b++) store(out + r * out_stride + b * LANES, sum[r][b]);
 }
 
 template <class X, int ROWS>

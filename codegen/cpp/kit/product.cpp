@@ -59,10 +59,6 @@ template <> struct step<bf16, bf16> : fma_pair<bf16> {};
 
 constexpr int PREFETCH_STEPS = 16;  // cache lines ahead, in each stream of weights
 
-// Loops over the registers of a tile are unrolled whatever the compiler thinks of it: else the
-// sums would live in memory.
-#define UNROLL _Pragma("GCC unroll 32")
-
 template <class X, class W, int ROWS, int BLOCKS>
 void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc, i64 acc_stride) {
     using S = step<X, W>;

@@ -10,6 +10,10 @@
 #include "vec_avx2.h"
 #endif
 
+// Loops over the registers of a tile are unrolled whatever the compiler thinks of it: else the
+// sums would live in memory.
+#define UNROLL _Pragma("GCC unroll 32")
+
 namespace tapeout {
 
 using i64 = int64_t;
