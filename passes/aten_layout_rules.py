@@ -116,7 +116,9 @@ def addmm(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
 
 
 def matmul(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
-    """a @ b, of a matrix b, as a linear layer of its transpose."""
+    """a @ b: a column times a row is a product, any a by a matrix b a linear layer."""
+    if x[0].type.rank == x[1].type.rank and x[0].shape[-1] == Dim(1):
+        return [emit("mul", *x)]
     if x[1].type.rank != 2:
         raise NotLoweredError("of more than a matrix")
     return [emit("linear", x[0], emit.transpose(x[1], (1, 0)))]

@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir.graph import Function, Module, Node, Value, drop_dead, map_functions
+from ..ir.ops import Kind, record_of
 from ..ir.types import Dim
 from .emit import Emitter, copy_node, rebuild
 
@@ -77,6 +78,8 @@ def _simplify(emit: Emitter, producers: dict[Value, Node], value: Value) -> Valu
             return _emit(emit, producers, "transpose", inner.operands[0], permutation=tuple(order))
         case "transpose" if _moves_ones(source, node.attrs["permutation"]):
             return _emit(emit, producers, "reshape", source, shape=value.shape)
+        case "transpose" if inner and _is_outer_product(inner):
+            return _transposed_product(emit, producers, inner, node.attrs["permutation"])
         case "reshape" if inner and inner.op == "reshape":
             return _emit(emit, producers, "reshape", inner.operands[0], shape=value.shape)
         case "cast" if inner and inner.op == "cast" and _widens(inner):
@@ -105,6 +108,29 @@ def _moves_ones(source: Value, permutation: Sequence[int]) -> bool:
     """True when the axes that are larger than 1 keep their order."""
     large = [axis for axis in permutation if source.shape[axis] != Dim(1)]
     return large == sorted(large)
+
+
+def _is_outer_product(node: Node) -> bool:
+    """True for an elementwise op on two vectors along different axes."""
+    if record_of(node.op).kind is not Kind.ELEMENTWISE or len(node.operands) != 2:
+        return False
+    large = [[dim for dim in value.shape if dim != Dim(1)] for value in node.operands]
+    return all(len(dims) == 1 for dims in large) and node.results[0].type.rank == 2
+
+
+def _transposed_product(
+    emit: Emitter, producers: dict[Value, Node], inner: Node, permutation: Sequence[int]
+) -> Value:
+    """The op on its vectors along the swapped axes."""
+    assert tuple(permutation) == (1, 0)
+    swapped = []
+    for value in inner.operands:
+        rows, columns = (Dim(1), *value.shape)[-2:]
+        shape = (rows,) if columns == Dim(1) else (columns, rows)
+        swapped.append(_emit(emit, producers, "reshape", value, shape=shape))
+    result = emit(inner.op, *swapped, **inner.attrs)
+    producers[result] = emit.nodes[-1]
+    return result
 
 
 def _widens(cast: Node) -> bool:

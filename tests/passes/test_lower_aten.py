@@ -5,6 +5,8 @@ from tapeout.errors import UnsupportedModelError
 from tapeout.ir.interpret import Interpreter
 from tapeout.ir.parser import parse_module
 from tapeout.ir.verify import verify
+from tapeout.passes.cancel_layouts import cancel_layouts
+from tapeout.passes.drop_batch_axis import drop_batch_axis
 from tapeout.passes.lower_aten import lower_aten
 
 LINES = [
@@ -61,3 +63,19 @@ def test_lowered_ops_compute_what_torch_computes(line):
 def test_what_mixes_tokens_or_is_unknown_is_refused(line, reason):
     with pytest.raises(UnsupportedModelError, match=f"^model: .*{reason}"):
         lower_aten(module_of(line))
+
+
+def test_a_column_times_a_row_is_a_product():
+    before = parse_module(
+        "module level=traced\n"
+        "entry @step(%x: f32[1, 4, 1], %p: f32[1, 1, T]) {\n"
+        "  %y: f32[1, 4, T] = aten.matmul.default(%x, %p)\n"
+        "  %z: f32[1, T, 4] = aten.transpose.int(%y) {dim0 = 1, dim1 = 2}\n"
+        "  return %z\n}"
+    )
+    after = verify(cancel_layouts(drop_batch_axis(lower_aten(before)[0])[0])[0])
+    assert "transpose" not in {node.op for node in after.functions["step"].nodes}
+    x, p = torch.randn(1, 4, 1), torch.randn(1, 1, 5)
+    inputs = [x.squeeze(0), p] if after.functions["step"].params[0].type.rank == 2 else [x, p]
+    found = Interpreter(after, {}, {"T": 5}).run("step", inputs)[0]
+    torch.testing.assert_close(found, (x @ p).transpose(1, 2).reshape(found.shape))
