@@ -127,7 +127,7 @@ def _check_finite(name: str, tensor: torch.Tensor) -> None:
         f"value {position}",
         float(flat[position]),
         "a finite number",
-        "the checkpoint is damaged; allow_nonfinite takes it as it is",
+        "the checkpoint is damaged: fetch it again",
     )
 
 

@@ -12,6 +12,7 @@ from checkpoint_files import (
     write_index,
     write_sharded_checkpoint,
 )
+from models import tiny_config, tiny_model
 from safetensors.torch import save_file
 
 from tapeout.errors import CheckpointError, UnsupportedModelError
@@ -41,6 +42,26 @@ def test_files_of_the_safetensors_library_are_read(tmp_path, dtype):
     checkpoint = Checkpoint.open(tmp_path / "c")
     assert checkpoint.shapes["x"] == (wanted.dtype, (3, 11))
     assert torch.equal(checkpoint.read("x").view(torch.uint8), wanted.view(torch.uint8))
+
+
+@pytest.mark.parametrize("shard_size", ["200KB", "1GB"])
+def test_what_transformers_saves_is_read(tmp_path, shard_size):
+    model = tiny_model(tiny_config("llama_llama3_rope"))
+    model.save_pretrained(tmp_path / "c", max_shard_size=shard_size)
+    checkpoint = Checkpoint.open(tmp_path / "c")
+    wanted = model.state_dict()
+    assert len(list((tmp_path / "c").glob("*.safetensors"))) > 1 or shard_size == "1GB"
+    assert set(checkpoint.tensors) <= set(wanted)  # tied tensors are stored once
+    assert len(checkpoint.tensors) >= len(wanted) - 1
+    assert all(torch.equal(checkpoint.read(name), wanted[name]) for name in checkpoint.tensors)
+
+
+def test_files_may_be_links_as_in_the_hubs_cache(tmp_path):
+    folder = write_checkpoint(tmp_path / "c")
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).rename(tmp_path / f"blob-{name}")
+        (folder / name).symlink_to(tmp_path / f"blob-{name}")
+    np.testing.assert_array_equal(Checkpoint.open(folder).read("model.scale").numpy(), 3)
 
 
 def test_a_tensor_off_its_natural_border_is_read(tmp_path):
