@@ -265,7 +265,7 @@ def _target_summary(target: "Target") -> dict[str, Any]:
 
 
 @contextmanager
-def _build_progress() -> Iterator[Callable[[str, float], None]]:
+def _build_progress() -> Iterator[Callable[[str, int, int], None]]:
     from .runtime.progress import BuildProgress
 
     progress = BuildProgress()

@@ -57,21 +57,22 @@ def _make_bar(use_tqdm: bool | Callable[..., Any]) -> Callable[..., Any]:
 class BuildProgress:
     """One line on a terminal for a build: its stage, the share done, seconds so far and to go.
 
-    It is called with the stage and a share from 0 to 1. Where there is no terminal it is silent.
+    It is called with the stage, how much of it is done, and how much there is of it in all. Where
+    there is no terminal it is silent.
     """
 
     def __init__(self) -> None:
         self._stage, self._started_s = "", 0.0
         self._is_terminal = sys.stderr.isatty()
 
-    def __call__(self, stage: str, share: float) -> None:
+    def __call__(self, stage: str, done: int, total: int) -> None:
         """Shows the line."""
         if not self._is_terminal:
             return
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._started_s = stage, now
-        took_s = now - self._started_s
+        took_s, share = now - self._started_s, done / max(total, 1)
         to_go = f", {took_s * (1 - share) / share:.0f} s to go" if share > 0.02 else ""
         sys.stderr.write(f"\r\x1b[K{stage} {share:.0%} ({took_s:.0f} s{to_go})")
         sys.stderr.flush()

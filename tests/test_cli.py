@@ -30,7 +30,7 @@ def compiler(monkeypatch, fake):
 
     def compile_model(checkpoint, output, **options):
         asked.update(options, checkpoint=checkpoint)
-        options["progress"]("kernels", 0.5)
+        options["progress"]("kernels", 1, 2)
         if options["dtype"] == "int3":
             raise InputError("dtype='int3'\ncannot be compiled")
         return build_fake(output)
