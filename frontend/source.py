@@ -39,7 +39,9 @@ def open_source(path: Path, load_format: str = "auto", seed: int = 0) -> TensorS
         return Checkpoint.open(path)
     config = read_config(path)
     model = build_model(model_config(config), torch.bfloat16)
-    shapes = {name: (t.dtype, tuple(t.shape)) for name, t in model.state_dict().items()}
+    stored = set(model.state_dict())
+    own = [*model.named_parameters(), *model.named_buffers()]  # a tied weight under one name
+    shapes = {name: (t.dtype, tuple(t.shape)) for name, t in own if name in stored}
     return DummyCheckpoint(config, shapes, seed)
 
 
