@@ -135,13 +135,18 @@ def _target(
         cache_groups=cache_groups(module),
         tapes={name: f"{TAPES}/{name}.json" for name in program.tapes},
         weights=weights,
-        kernels=[_kernel(region) for region in program.regions],
+        kernels=[
+            _kernel(region, launch.suffix)
+            for region in program.regions
+            for launch in region.launches
+        ],
     )
 
 
-def _kernel(region: EmittedRegion) -> Kernel:
+def _kernel(region: EmittedRegion, suffix: str) -> Kernel:
+    """One entry point of a region; the cost is that of the whole region."""
     return Kernel(
-        name=region.name,
+        name=region.name + suffix,
         region=region.name.removeprefix("tapeout_"),
         anchor=region.anchor,
         math=region.math,

@@ -17,17 +17,18 @@ def build_libraries(
 ) -> dict[str, Path]:
     """``folder/<level>.so`` for each of ``levels``; ``sources`` are C++ files by name.
 
-    Objects are kept in the folder ``objects`` and reused. Raises BuildError.
+    Reading the compiler's own headers takes longer than a region does, so all regions are compiled
+    as one file. Objects are kept in the folder ``objects`` and reused. Raises BuildError.
     """
     objects.mkdir(parents=True, exist_ok=True)
-    files = {path.name: path.read_text() for path in sorted(KIT.glob("*.cpp"))} | dict(sources)
+    files = {path.name: path.read_text() for path in sorted(KIT.glob("*.cpp"))}
+    files["regions.cpp"] = "\n".join(text for _, text in sorted(sources.items()))
     jobs = [(level, name) for level in levels for name in files]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        built = list(
-            pool.map(
-                lambda job: compile_object(job[1], files[job[1]], LEVELS[job[0]], objects), jobs
-            )
+        compiled = pool.map(
+            lambda job: compile_object(job[1], files[job[1]], LEVELS[job[0]], objects), jobs
         )
+        built = list(compiled)
     libraries = {}
     for place, level in enumerate(levels):
         libraries[level] = folder / f"{level}.so"
