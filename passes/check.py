@@ -56,7 +56,7 @@ class NumericCheck:
         generator = torch.Generator().manual_seed(self.seed)
         arguments = [_argument(value, module, generator) for value in step.params]
         weights = self.evaluate(module.weights)
-        result = Interpreter(module, weights, SYMBOLS).run("step", arguments)[0]
+        result: torch.Tensor = Interpreter(module, weights, SYMBOLS).run("step", arguments)[0]
         return result.float().reshape(SYMBOLS["R"], -1)
 
 
