@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tapeout import LLM, SamplingParams, compile_model
 
-PROMPT_TOKENS, DECODE_TOKENS, PREFILL_TOKENS = 16, 48, 512
+PROMPT_TOKENS, DECODE_TOKENS, PREFILL_TOKENS = 16, 32, 512
 Prompts = list[list[int]]
 
 
