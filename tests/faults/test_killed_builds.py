@@ -9,32 +9,49 @@ from contextlib import contextmanager
 import pytest
 from small_artifact import label_of, write_small_artifact
 
-NUM_KILLS = 60
+NUM_KILLS = 40
+LABELS_EACH = 10**6
 
 
-def build_for_ever(path, number):
-    """Runs in a child process until it is killed."""
+def build_for_ever(path, number, built=None):
+    """Runs in a child process until it is killed; writes a byte to `built` after each build."""
     try:
         while True:
             write_small_artifact(path, f"label {number}")
             number += 1
+            if built is not None:
+                os.write(built, b".")
     finally:
         os._exit(1)
+
+
+def kill_after(path, number, num_builds, delay_s):
+    """Starts a builder, lets it finish some builds, and kills it a little later."""
+    reading, built = os.pipe()
+    child = os.fork()
+    if not child:
+        build_for_ever(path, number, built)
+    os.close(built)
+    for _ in range(num_builds):
+        assert os.read(reading, 1) == b"."
+    time.sleep(delay_s)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(reading)
+    assert os.WTERMSIG(status) == signal.SIGKILL
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_build_killed_at_random_leaves_a_whole_artifact(tmp_path):
     random.seed(0)
-    path = write_small_artifact(tmp_path / "m", "label -1")
+    path = tmp_path / "m"
+    begin = time.monotonic()
+    for _ in range(5):
+        write_small_artifact(path, "label -1")
+    build_s = (time.monotonic() - begin) / 5
     replaced, litter, before = 0, 0, "label -1"
     for kill in range(NUM_KILLS):
-        child = os.fork()
-        if not child:
-            build_for_ever(path, kill * 1000)
-        time.sleep(random.uniform(0.0, 0.06))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        kill_after(path, kill * 1000, random.randrange(3), random.uniform(0, build_s))
         found = label_of(path)
         replaced += found != before
         before = found
@@ -49,18 +66,31 @@ def test_a_build_killed_at_random_leaves_a_whole_artifact(tmp_path):
 def test_an_artifact_can_be_opened_at_every_instant_of_its_replacement(tmp_path):
     path = write_small_artifact(tmp_path / "m", "label -1")
     with builders(path, 1):
-        assert len({label_of(path) for _ in range(100)}) > 1
+        assert open_until(path, lambda labels: len(labels) > 3)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_builders_of_one_artifact_at_the_same_time_leave_one_whole(tmp_path):
     path = write_small_artifact(tmp_path / "m", "label -1")
     with builders(path, 3):
-        labels = {label_of(path) for _ in range(100)}
-    winners = {int(label.split()[1]) // 10**6 for label in labels} - {-1}
-    assert len(winners) > 1
+        assert open_until(path, lambda labels: len(set(map(builder_of, labels))) > 2)
     write_small_artifact(path, "last")
     assert os.listdir(tmp_path) == ["m"]
+
+
+def builder_of(label):
+    """Which of the builders wrote the artifact; -1 for what was there before them."""
+    return int(label.split()[1]) // LABELS_EACH
+
+
+def open_until(path, enough, deadline_s=60):
+    """Opens the artifact 50 times or more, until it has seen enough; whether it has."""
+    labels, end = [], time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        labels.append(label_of(path))
+        if len(labels) >= 50 and enough(set(labels)):
+            return True
+    return False
 
 
 @contextmanager
@@ -70,7 +100,7 @@ def builders(path, number):
     for builder in range(number):
         child = os.fork()
         if not child:
-            build_for_ever(path, builder * 10**6)
+            build_for_ever(path, builder * LABELS_EACH)
         children.append(child)
     try:
         yield
