@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact, Buffer, CacheBuffer, InputBuffer, SlotBuffer, WeightBuffer
+from ..artifact import Buffer, CacheBuffer, InputBuffer, SlotBuffer, Target, WeightBuffer
 from ..kvcache.budget import bytes_per_page
 from .layout import input_bytes, lay_out_arena
 from .memory import Bytes, allocate, round_up
 from .plan import MemoryPlan, inputs_bytes
+from .weights import LoadedWeights
 
 _DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
 
@@ -18,9 +19,8 @@ _DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
 class Buffers:
     """Owns everything that a tape may point at; an address is valid as long as this lives."""
 
-    def __init__(self, artifact: Artifact, target_name: str, plan: MemoryPlan) -> None:
-        self._artifact, self._target_name = artifact, target_name
-        self._target = artifact.manifest.targets[target_name]
+    def __init__(self, target: Target, plan: MemoryPlan, weights: LoadedWeights) -> None:
+        self._target, self._weights = target, weights
         layout = lay_out_arena(self._target.slots, plan.bounds)
         self._slot_offsets = [*layout.offsets, layout.num_bytes]
         self.arena = allocate(layout.num_bytes, "the arena")
@@ -37,8 +37,8 @@ class Buffers:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that were allocated, without the weights, which are mapped."""
-        parts = [self.arena, self._inputs_memory, *self.caches.values()]
+        """Bytes that were allocated, weights and all."""
+        parts = [self._weights.memory, self.arena, self._inputs_memory, *self.caches.values()]
         return sum(part.nbytes for part in parts)
 
     def address(self, buffer: Buffer) -> int:
@@ -47,7 +47,7 @@ class Buffers:
             case SlotBuffer(slot):
                 return _address_of(self.arena) + self._slot_offsets[slot]
             case WeightBuffer(name):
-                return _address_of(self._artifact.weight(self._target_name, name))
+                return self._weights.address(name)
             case InputBuffer(name):
                 return _address_of(self.inputs[name])
             case CacheBuffer(group, layer):

@@ -12,6 +12,7 @@ from .layout import coefficients
 from .machine import choose_level, choose_num_threads
 from .plan import MemoryPlan
 from .player import Launch, Player, PlayerLibrary
+from .weights import LoadedWeights
 
 TARGET = "cpu"
 
@@ -38,7 +39,8 @@ class Executor:
         self.num_threads = choose_num_threads(num_threads)
         library = PlayerLibrary(artifact.file_path(self._target.player))
         self.level = choose_level(self._target, library)
-        self.buffers = Buffers(artifact, TARGET, plan)
+        weights = LoadedWeights(artifact, TARGET, self.num_threads)
+        self.buffers = Buffers(self._target, plan, weights)
         kernels = artifact.file_path(self._target.levels[self.level])
         self._player = Player(library, kernels, self.num_threads)
         self._tapes = {entry: self._add_tape(artifact, entry) for entry in self._target.tapes}

@@ -16,6 +16,7 @@ from .layout import input_bytes, lay_out_arena
 from .machine import memory_bytes
 from .memory import round_up
 from .player import Dims
+from .weights import weights_bytes
 
 DEFAULT_MAX_NUM_SEQS = 64
 DEFAULT_MAX_NUM_BATCHED_TOKENS = 1024
@@ -124,7 +125,7 @@ def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -
         max_num_batched_tokens=bounds[0],
         max_logit_rows=bounds[2],
         block_table_width=bounds[3],
-        weights_bytes=target.weights.total_bytes,
+        weights_bytes=weights_bytes(target),
         arena_bytes=lay_out_arena(target.slots, bounds).num_bytes,
         inputs_bytes=inputs_bytes(target, bounds),
         kv_cache_bytes=cache_bytes(target.cache_groups, num_pages),
@@ -136,7 +137,7 @@ def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -
 def _kv_budget(target: Target, limits: Limits, max_model_len: int) -> int:
     """What the caller says, else what can be used, in any case within the machine's share."""
     bounds = _bounds(target.cache_groups, limits, max_model_len)
-    others = target.weights.total_bytes + inputs_bytes(target, bounds)
+    others = weights_bytes(target) + inputs_bytes(target, bounds)
     others += lay_out_arena(target.slots, bounds).num_bytes
     share = int(limits.memory_utilization * memory_bytes())
     wanted = limits.kv_cache_bytes

@@ -4,9 +4,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fake_model import build_fake
+from fake_model import build_fake, reference
 
-from tapeout import LLM
+from tapeout import LLM, SamplingParams
 from tapeout.errors import ArtifactError, InputError
 
 PARTS = ("ir", "frontend", "passes", "codegen", "api")
@@ -103,3 +103,13 @@ def test_a_checkpoint_that_changed_is_compiled_again(checkpoint, compiled):
     LLM(checkpoint, load_format="dummy")
     assert len({ask["output"] for ask in compiled}) == 3
     assert compiled[2]["load_format"] == "dummy"
+
+
+def test_a_file_that_shrinks_after_the_load_changes_nothing(tmp_path):
+    copy = build_fake(tmp_path / "copy.tapeout")
+    llm = LLM(copy)
+    [weights] = (copy / "weights").iterdir()
+    weights.write_bytes(b"")
+    params = SamplingParams(temperature=0, max_tokens=5, ignore_eos=True)
+    [out] = llm.generate({"prompt_token_ids": [4]}, params, use_tqdm=False)
+    assert out.outputs[0].token_ids == reference([4], 5)
