@@ -41,7 +41,7 @@ def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
     model.eval()
     _check(model)
     for module in model.modules():
-        if hasattr(module, "_is_expert_parallel"):
+        if hasattr(module, "is_concatenated") and hasattr(module, "has_gate"):
             module.experts_layout = describe_experts(module)
     return model
 

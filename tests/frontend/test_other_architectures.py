@@ -1,0 +1,90 @@
+"""Architectures that nobody wrote anything for: they compile as they are, or are refused."""
+
+import models
+import pytest
+from traced import largest_error, lowered
+from transformers import AutoConfig
+
+from tapeout.errors import UnsupportedModelError
+from tapeout.passes.pipeline import STAGES
+from tapeout.passes.run import run_stages
+
+pytestmark = pytest.mark.slow
+
+SIZES = {
+    "hidden_size": 96,
+    "intermediate_size": 136,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "vocab_size": 131,
+    "max_position_embeddings": 256,
+}
+MIXTURE = {
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "shared_expert_intermediate_size": 40,
+}
+COMPILED = {
+    "apertus": {},
+    "arcee": {},
+    "bitnet": {},
+    "cohere": {},
+    "cohere2": {"num_hidden_layers": 4, "sliding_window": 16},
+    "ernie4_5": {},
+    "exaone4": {"num_hidden_layers": 4, "sliding_window": 16},
+    "gemma": {},
+    "gemma3_text": {"num_hidden_layers": 6, "sliding_window": 16},
+    "glm": {},
+    "glm4": {},
+    "gpt_bigcode": {"n_embd": 96, "n_head": 4, "n_layer": 2, "n_positions": 256},
+    "gpt_neox": {},
+    "granite": {"logits_scaling": 3.0, "residual_multiplier": 0.5},
+    "granitemoe": MIXTURE | {"num_local_experts": 4},
+    "helium": {},
+    "hunyuan_v1_dense": {},
+    "ministral": {"sliding_window": 16},
+    "mixtral": MIXTURE | {"num_local_experts": 4},
+    "nemotron": {},
+    "olmo": {},
+    "olmo2": {},
+    "olmo3": {"num_hidden_layers": 4, "sliding_window": 16},
+    "olmoe": MIXTURE | {"num_experts": 4},
+    "opt": {"ffn_dim": 136, "word_embed_proj_dim": 96},
+    "persimmon": {},
+    "phi": {},
+    "phi3": {},
+    "qwen2_moe": MIXTURE | {"num_experts": 4},
+    "seed_oss": {},
+    "smollm3": {"num_hidden_layers": 4},
+    "stablelm": {},
+    "starcoder2": {"sliding_window": 16},
+    "vaultgemma": {"num_hidden_layers": 4, "sliding_window": 16},
+}
+REFUSED = {
+    "bloom": "interface",
+    "falcon": "interface",
+    "gptj": "interface",
+    "llama4_text": "cannot",
+    "mamba": "recurrent state",
+    "mpt": "cannot",
+    "qwen3_next": "recurrent state",
+    "rwkv": "recurrent state",
+    "xlstm": "recurrent state",
+}
+
+
+@pytest.mark.parametrize("kind", COMPILED)
+def test_compiles_and_equals_transformers(kind, tmp_path, monkeypatch):
+    monkeypatch.setitem(models.CONFIGS, kind, (kind, SIZES | COMPILED[kind]))
+    assert largest_error(kind, tmp_path) < 1e-5
+    reached, _ = run_stages(lowered(models.tiny_config(kind)), STAGES[2:])
+    assert reached.level == "region"
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_is_refused_with_the_reason(kind):
+    fields = {} if kind == "falcon" else SIZES
+    with pytest.raises(UnsupportedModelError, match=REFUSED[kind]):
+        lowered(AutoConfig.for_model(kind, **fields))
