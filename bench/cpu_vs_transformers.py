@@ -9,7 +9,6 @@ the first, prefill the time to the first token of a prompt of 512.
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import click
@@ -116,21 +115,20 @@ def _row(name: str, ours: list[float], theirs: list[float]) -> dict[str, object]
 @click.option("--shape", type=click.Choice(list(SHAPES)), default="135m")
 @click.option("--rounds", default=5)
 @click.option("--attention", type=click.Choice(["sdpa", "eager"]), default="sdpa")
-def main(shape: str, rounds: int, attention: str) -> None:
-    """Compiles the shape if needed and measures both sides."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+@click.option("--threads", default=len(os.sched_getaffinity(0)), show_default="all cores")
+def main(shape: str, rounds: int, attention: str, threads: int) -> None:
+    """Compiles the shape and measures both sides."""
+    torch.set_num_threads(threads)
     checkpoint, artifact = checkpoint_of(shape), BUILD / f"{shape}.tapeout"
-    _compile(checkpoint, artifact)
+    compile_model(checkpoint, artifact, dtype="bfloat16")
     model = AutoModelForCausalLM.from_pretrained(
         checkpoint, dtype=torch.bfloat16, attn_implementation=attention
     )
-    ours = Tapeout(LLM(str(artifact), skip_tokenizer_init=True, max_model_len=1024))
-    rows = measure(ours, Transformers(model.eval()), SHAPES[shape]["vocab_size"], rounds)
-    report(f"cpu_vs_transformers_{shape}", rows, shape=SHAPES[shape], attention=attention)
-
-
-def _compile(checkpoint: Path, artifact: Path) -> None:
-    compile_model(str(checkpoint), output=str(artifact), target="cpu", dtype="bfloat16")
+    llm = LLM(artifact, skip_tokenizer_init=True, max_model_len=1024, num_threads=threads)
+    vocab_size = SHAPES[shape]["vocab_size"]
+    rows = measure(Tapeout(llm), Transformers(model.eval()), vocab_size, rounds)
+    facts = {"shape": SHAPES[shape], "attention": attention, "threads": threads}
+    report(f"cpu_vs_transformers_{shape}", rows, **facts)
 
 
 if __name__ == "__main__":
