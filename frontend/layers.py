@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from ..errors import UnsupportedModelError
 from ..ir.graph import Function, Module, Names, Node, Value, substitute
 from ..ir.weights import Weight
 
@@ -28,13 +29,32 @@ class Segment:
 def cut_layers(function: Function, weights: Mapping[str, Weight], lists: Sequence[str]) -> Module:
     """The module of ``function`` with the layers of the module lists at ``lists`` cut out.
 
-    Layers stay inline unless exactly one value is carried from each to the next.
+    Raises UnsupportedModelError unless exactly one value is carried from each layer to the next,
+    and each layer has at most one attention.
     """
     module = Module({"step": function}, ("step",), weights, "traced")
     moved = _weights_to_users(function)
     segments = _segments(moved, lists)
     carried = _carried(segments)
+    _check_attention(moved, segments if carried else [])
     return _assemble(module, moved, segments, carried) if carried else module
+
+
+def _check_attention(function: Function, segments: Sequence[Segment]) -> None:
+    """Each layer has a cache of its own: attention must be in a layer, once."""
+    places = [{value for node in s.nodes for value in node.results} for s in segments]
+    used: set[int] = set()
+    for node in function.nodes:
+        if node.op != "attention":
+            continue
+        place = next((at for at, own in enumerate(places) if node.result in own), None)
+        if place is None:
+            raise UnsupportedModelError(
+                f"{node.origin}: attention outside of layers that carry one value each to the next"
+            )
+        if place in used:
+            raise UnsupportedModelError(f"{segments[place].path}: has more than one attention")
+        used.add(place)
 
 
 def _weights_to_users(function: Function) -> Function:

@@ -48,8 +48,21 @@ def same(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
 
 
 def under_shape(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
-    """Ops that give their operand under the traced result's shape."""
-    return [emit.reshape(x[0], *node.results[0].shape)]
+    """Ops that give their operand under the traced result's shape; tokens stay in order."""
+    shape = node.results[0].shape
+    if _num_before_tokens(x[0].shape) != _num_before_tokens(shape):
+        raise NotLoweredError(f"from {x[0].type} to {node.results[0].type}, which mixes requests,")
+    return [emit.reshape(x[0], *shape)]
+
+
+def _num_before_tokens(shape: Sequence[Dim]) -> int | None:
+    """How often the axis of tokens is run through; None when there is no such axis."""
+    count = 1
+    for dim in shape:
+        if not dim.is_const:
+            return count
+        count *= int(dim)
+    return None
 
 
 def _scalar(emit: Emitter, node: Node, name: str, like: Value) -> Value:
