@@ -1,0 +1,31 @@
+import pytest
+
+from tapeout.codegen.cpp.library import build_libraries
+from tapeout.codegen.cpp.toolchain import LEVELS, compile_object
+from tapeout.errors import BuildError
+
+SOURCE = '#include "region.h"\nusing namespace tapeout;\nTAPEOUT_KERNEL(nothing) {}\n'
+
+
+def test_builds_in_two_folders_are_byte_identical(tmp_path):
+    built = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        libraries = build_libraries({"a.cpp": SOURCE}, ["x86-64-v3"], folder / "objects", folder)
+        built.append(libraries["x86-64-v3"].read_bytes())
+    assert built[0] == built[1] and str(tmp_path).encode() not in built[0]
+
+
+def test_an_object_is_compiled_once(tmp_path):
+    flags = LEVELS["x86-64-v3"]
+    made = compile_object("a.cpp", SOURCE, flags, tmp_path)
+    stamp = made.stat().st_mtime_ns
+    assert compile_object("a.cpp", SOURCE, flags, tmp_path).stat().st_mtime_ns == stamp
+    assert compile_object("a.cpp", SOURCE + "// more\n", flags, tmp_path) != made
+
+
+def test_what_the_compiler_says_is_in_the_error(tmp_path):
+    with pytest.raises(BuildError, match="no_such_thing"):
+        compile_object("a.cpp", "int x = no_such_thing;", (), tmp_path)
+    assert list(tmp_path.iterdir()) == []
