@@ -15,6 +15,7 @@ from . import __version__
 from .artifact import Model, Target
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.packing import PACKERS
+from .debug import topic_log
 from .errors import InputError
 from .frontend.checkpoint import TensorSource
 from .frontend.source import choose_dtype, open_source
@@ -22,6 +23,7 @@ from .frontend.strict_json import read_json_object
 from .frontend.trace import trace
 from .frontend.weights import stream_weights
 from .ir.graph import Module
+from .ir.printer import print_function
 from .ir.weights import Weight
 from .passes.base import Report
 from .passes.check import NumericCheck
@@ -115,7 +117,22 @@ def lower(
     report("trace", 0, 1)
     module = trace(source, choose_dtype(dtype, source.config))
     report("passes", 0, 1)
-    return run_stages(module, STAGES, _check(source))
+    module, reports = run_stages(module, STAGES, _check(source))
+    _log(module, reports)
+    return module, reports
+
+
+def _log(module: Module, reports: Sequence[Report]) -> None:
+    """Say what the passes did, by the topics passes, ir and kernels."""
+    passes, texts, kernels = map(topic_log, ("passes", "ir", "kernels"))
+    for report in reports:
+        if passes:
+            passes("%s/%s: %d rewrites", report.stage, report.name, report.rewrites)
+        if texts and report.rewrites:
+            texts("after %s\n%s", report.name, report.module)
+    for function in module.functions.values():
+        if kernels and "anchor" in function.attrs:
+            kernels("%s\n%s", function.attrs["anchor"], print_function(function))
 
 
 def _check(source: TensorSource) -> Any:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import msgspec
 
+from ..debug import topic_log
 from ..errors import InputError
 from .completion import Completion
-from .debug import topic_log
 from .frame import I32, Frame, SamplingFrame
 from .inputs import TokenizedPrompt
 from .outputs import RequestOutput

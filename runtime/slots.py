@@ -1,5 +1,7 @@
 """The running sequences as arrays indexed by slot: a decode step touches no object per request."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,9 @@ class SlotTable:
         self.stop_ids = np.full((max_num_seqs, _FIRST_STOP_WIDTH), _NO_TOKEN, np.int32)
         self.arrived_s = np.zeros(max_num_seqs, np.float64)
         self.first_token_s = np.full(max_num_seqs, np.nan)
+        self.counting = np.arange(max_num_seqs + 1, dtype=np.int32)  # 0, 1, 2, ...
         self.requests: list[Request | None] = [None] * max_num_seqs
+        self._num_silent = 0  # taken slots that have no token yet
         self._free = list(range(max_num_seqs - 1, -1, -1))
 
     @property
@@ -49,6 +53,7 @@ class SlotTable:
         self.watched[slot] = request.watched
         self._set_stop_ids(slot, request.stop_token_ids)
         self.arrived_s[slot], self.first_token_s[slot] = times
+        self._num_silent += math.isnan(times[1])
         self.requests[slot] = request
         return slot
 
@@ -57,6 +62,7 @@ class SlotTable:
         request = self.requests[slot]
         assert request is not None, f"slot {slot} is free"
         self.requests[slot] = None
+        self._num_silent -= math.isnan(self.first_token_s[slot])
         self._free.append(slot)
         return request
 
@@ -64,9 +70,8 @@ class SlotTable:
         """Adds one token to each slot; gives which of them end by it."""
         count = self.num_tokens[slots]
         self.token_ids[slots, count] = token_ids
-        is_first = np.isnan(self.first_token_s[slots])
-        if is_first.any():
-            self.first_token_s[slots[is_first]] = now
+        if self._num_silent:
+            self._note_first_tokens(slots, now)
         count += 1
         self.num_tokens[slots] = count
         is_stop = (self.stop_ids[slots] == token_ids[:, None]).any(axis=1)
@@ -85,6 +90,11 @@ class SlotTable:
     def remaining(self, slots: Slots) -> I64:
         """For each slot, the known tokens that are not computed yet; at least one."""
         return self.num_tokens[slots] - self.num_computed[slots]
+
+    def _note_first_tokens(self, slots: Slots, now: float) -> None:
+        first = slots[np.isnan(self.first_token_s[slots])]
+        self.first_token_s[first] = now
+        self._num_silent -= len(first)
 
     def _set_stop_ids(self, slot: int, stop_ids: tuple[int, ...]) -> None:
         missing = len(stop_ids) - self.stop_ids.shape[1]

@@ -1,9 +1,9 @@
-"""Logs what the engine does, by the topics of TAPEOUT_DEBUG; the text of a request, never."""
+"""Logs what happens by the topics of TAPEOUT_DEBUG; the text of a request, never."""
 
 import logging
 from collections.abc import Callable
 
-from .. import settings
+from . import settings
 
 Log = Callable[..., None]
 
