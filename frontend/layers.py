@@ -35,7 +35,7 @@ def cut_layers(function: Function, weights: Mapping[str, Weight], lists: Sequenc
     module = Module({"step": function}, ("step",), weights, "traced")
     moved = _weights_to_users(function)
     segments = _segments(moved, lists)
-    carried = _carried(segments)
+    carried = _carried(segments, _from_tokens(moved))
     _check_attention(moved, segments if carried else [])
     return _assemble(module, moved, segments, carried) if carried else module
 
@@ -95,7 +95,16 @@ def _segment(path: str, nodes: tuple[Node, ...], readers: Mapping[Value, set[str
     return Segment(path, nodes, inputs, results)
 
 
-def _carried(segments: Sequence[Segment]) -> list[Value]:
+def _from_tokens(function: Function) -> set[Value]:
+    """Values that depend on the first input, the token ids."""
+    found = set(function.params[:1])
+    for node in function.nodes:
+        if any(value in found for value in node.operands):
+            found.update(node.results)
+    return found
+
+
+def _carried(segments: Sequence[Segment], hidden: set[Value]) -> list[Value]:
     """The value that each segment takes from the one before; nothing when that is not one."""
     if not segments or any(len(segment.results) != 1 for segment in segments):
         return []
@@ -104,7 +113,8 @@ def _carried(segments: Sequence[Segment]) -> list[Value]:
         return []
     later = {value for segment in segments[1:] for value in segment.inputs}
     type = segments[0].results[0].type
-    first = [v for v in segments[0].inputs if v.type == type and v not in later]
+    inputs = [value for value in segments[0].inputs if value in hidden]
+    first = [value for value in inputs if value.type == type and value not in later]
     carried = first + [segment.results[0] for segment in segments[:-1]]
     fits = len(first) == 1 and all(
         value in segment.inputs and segment.results[0].type == type

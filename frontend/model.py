@@ -32,18 +32,28 @@ def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
                 experts_implementation=IMPLEMENTATION,
                 dtype=dtype,
             )
-    except KeyError as error:  # a dictionary of attention classes that lacks our name
-        raise UnsupportedModelError(
-            f"{config.model_type}: its attention is not on transformers' attention interface"
-        ) from error
+    except KeyError as error:
+        known = error.args != (IMPLEMENTATION,)  # else a dictionary of its own attention classes
+        reason = f"unknown {error}" if known else "its attention is not on transformers' interface"
+        raise UnsupportedModelError(f"{config.model_type}: {reason}") from error
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         raise UnsupportedModelError(f"{config.model_type}: {first_line(error)}") from error
     model.eval()
     _check(model)
+    _keep_wide(model, dtype)
     for module in model.modules():
         if hasattr(module, "is_concatenated") and hasattr(module, "has_gate"):
             module.experts_layout = describe_experts(module)
     return model
+
+
+def _keep_wide(model: Any, dtype: torch.dtype) -> None:
+    """Parameters in fp32 where transformers loads them so."""
+    kept = set(model._keep_in_fp32_modules_strict or ()) if dtype is not torch.float32 else set()
+    kept |= set(model._keep_in_fp32_modules or ()) if dtype is torch.float16 else set()
+    for name, parameter in model.named_parameters():
+        if any(pattern in name for pattern in kept):
+            parameter.data = parameter.data.to(torch.float32)
 
 
 def first_line(error: BaseException) -> str:

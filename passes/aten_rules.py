@@ -7,6 +7,7 @@ for the node's results. Rules with arguments are made by the factories at the to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 
 from ..ir.graph import Node, Value
@@ -164,12 +165,13 @@ def gelu(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
 
 
 def softplus(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
-    """log(1 + exp(x)), written so that it does not overflow."""
+    """log(1 + exp(x)), written so that it does not overflow; rounded once, at the end."""
     if node.attrs.get("beta", 1) != 1:
         raise NotLoweredError(f"with beta {node.attrs['beta']}")
     zero, one = emit.constant(0.0, DType.F32), emit.constant(1.0, DType.F32)
-    tail = emit("log", emit("add", emit("exp", emit("neg", emit("abs", x[0]))), one))
-    return [emit("add", emit("max", x[0], zero), tail)]
+    wide = emit.cast(x[0], DType.F32)
+    tail = emit("log", emit("add", emit("exp", emit("neg", emit("abs", wide))), one))
+    return [emit.cast(emit("add", emit("max", wide, zero), tail), x[0].dtype)]
 
 
 def to_dtype(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
@@ -177,6 +179,26 @@ def to_dtype(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
     dtype = node.results[0].dtype
     whole = (DType.I32, DType.I64)
     return [x[0] if x[0].dtype in whole and dtype in whole else emit.cast(x[0], dtype)]
+
+
+def leaky_relu(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
+    """max(x, 0) + slope * min(x, 0)."""
+    zero = emit.constant(0.0, DType.F32)
+    slope = emit.constant(float(node.attrs.get("negative_slope", 0.01)), DType.F32)
+    return [emit("add", emit("max", x[0], zero), emit("mul", emit("min", x[0], zero), slope))]
+
+
+def hardtanh(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
+    """x between two bounds."""
+    low, high = (float(node.attrs.get(k, v)) for k, v in (("min_val", -1.0), ("max_val", 1.0)))
+    raised = emit("max", x[0], emit.constant(low, DType.F32))
+    return [emit("min", raised, emit.constant(high, DType.F32))]
+
+
+def mish(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
+    """x * tanh(softplus(x))."""
+    wide = emit.cast(x[0], DType.F32)
+    return [emit.cast(emit("mul", wide, emit("tanh", softplus(emit, node, [wide])[0])), x[0].dtype)]
 
 
 def masked_fill(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
@@ -211,6 +233,8 @@ def like(value: float | None) -> Rule:
     return rule
 
 
+_RELU6 = {"min_val": 0.0, "max_val": 6.0}
+
 ELEMENTWISE: dict[str, Rule] = {
     **{op: unary(op) for op in ("neg", "abs", "floor", "exp", "log", "sqrt", "rsqrt", "cos")},
     **{op: unary(op) for op in ("sin", "tanh", "erf", "sigmoid", "silu", "relu")},
@@ -229,6 +253,10 @@ ELEMENTWISE: dict[str, Rule] = {
     "clamp_max": clamp,
     "gelu": gelu,
     "softplus": softplus,
+    "leaky_relu": leaky_relu,
+    "hardtanh": hardtanh,
+    "relu6": lambda emit, node, x: hardtanh(emit, replace(node, attrs=_RELU6), x),
+    "mish": mish,
     "lt": comparison("less"),
     "le": comparison("less_equal"),
     "gt": comparison("less", swapped=True),
