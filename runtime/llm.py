@@ -10,12 +10,12 @@ from typing import Any
 
 from ..errors import InputError
 from .inputs import PromptChecker, TokenizedPrompt, list_prompts
-from .load import open_model
+from .load import check_is_model, open_model
 from .outputs import RequestOutput
 from .plan import DEFAULT_MAX_NUM_SEQS, DEFAULT_MEMORY_UTILIZATION, Limits
 from .progress import Progress
 from .sampling_params import SamplingParams
-from .tokenizer import Tokenizer
+from .tokenizer import Tokenizer, tokenizer_file
 
 Params = SamplingParams | Sequence[SamplingParams] | None
 UseTqdm = bool | Callable[..., Any]
@@ -29,7 +29,7 @@ class LLM:
     artifact they are checked, never changed. `gpu_memory_utilization` is the share of this
     machine's memory that weights, arena and key-value pages may take together; the pages take
     what `max_num_seqs` sequences of `max_model_len` tokens need, at most 4 GiB, or exactly what
-    fits in `kv_cache_bytes`.
+    fits in `kv_cache_bytes`. `enforce_eager` changes nothing: no graph is captured at load.
 
     Raises InputError or CapacityError, naming value, limit and remedy, before anything is loaded.
     """
@@ -52,11 +52,14 @@ class LLM:
         seed: int = 0,
         load_format: str = "auto",
         num_threads: int | None = None,
+        enforce_eager: bool = False,
+        trust_remote_code: bool = False,
     ) -> None:
-        if enable_prefix_caching:
-            raise InputError(
-                "enable_prefix_caching=True is not supported by this version; leave it out"
-            )
+        _refuse("enable_prefix_caching", enable_prefix_caching)
+        _refuse("trust_remote_code", trust_remote_code)
+        check_is_model(Path(model))
+        if not skip_tokenizer_init:
+            tokenizer_file(Path(tokenizer or model))  # missing: said before the work, not after
         limits = Limits(
             max_model_len=max_model_len,
             max_num_seqs=max_num_seqs,
@@ -185,3 +188,8 @@ class LLM:
         for request_id in request_ids:
             if self._boxes.pop(request_id, None) is not None:
                 self.engine.abort(request_id)
+
+
+def _refuse(name: str, value: object) -> None:
+    if value:
+        raise InputError(f"{name}={value!r} is not supported by this version; leave it out")

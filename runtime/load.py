@@ -71,18 +71,23 @@ def is_artifact(path: Path) -> bool:
     return (path / "manifest.json").exists()
 
 
+def check_is_model(path: Path) -> None:
+    """Raises InputError for what is neither an artifact nor a checkpoint."""
+    if not is_artifact(path) and not (path / "config.json").exists():
+        raise InputError(
+            f"{path} is no model: it has neither an artifact's manifest.json nor a checkpoint's "
+            "config.json; give the folder of one"
+        )
+
+
 def _artifact_path(model: Path, dtype: str, load_format: str) -> Path:
+    check_is_model(model)
     if load_format not in ("auto", "dummy"):
         raise InputError(f"load_format={shown(load_format)} is not allowed; give auto or dummy")
     if is_artifact(model):
         if load_format == "dummy":
             raise InputError(f"{model} holds its weights; load_format=dummy is for checkpoints")
         return model
-    if not (model / "config.json").exists():
-        raise InputError(
-            f"{model} is no model: it has neither an artifact's manifest.json nor a checkpoint's "
-            "config.json; give the folder of one"
-        )
     from .compiled_cache import compiled_artifact
 
     return compiled_artifact(model, dtype, load_format)

@@ -20,12 +20,7 @@ class Tokenizer:
         from tokenizers import Tokenizer as Backend
 
         self._folder = folder
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise InputError(
-                f"{folder} has no tokenizer.json; give tokenizer=FOLDER, or skip_tokenizer_init="
-                "True and prompts of token ids"
-            )
+        path = tokenizer_file(folder)
         try:
             self._backend = Backend.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
@@ -80,6 +75,17 @@ class Tokenizer:
             named = {entry["name"]: entry["template"] for entry in template}
             template = named.get("default")
         return template if isinstance(template, str) else None
+
+
+def tokenizer_file(folder: Path) -> Path:
+    """Where a folder's tokenizer is. Raises InputError if it has none."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(
+            f"{folder} has no tokenizer.json; give tokenizer=FOLDER, or skip_tokenizer_init=True "
+            "and prompts of token ids"
+        )
+    return path
 
 
 def _token_text(value: Any) -> str | None:

@@ -4,7 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fake_model import build_fake, reference
+from fake_model import build_fake, make_tokenizer, reference
 
 from tapeout import LLM, SamplingParams
 from tapeout.errors import ArtifactError, InputError
@@ -41,6 +41,7 @@ def test_opening_an_artifact_and_generating_loads_no_compiler_and_starts_no_proc
         ({"load_format": "pickle"}, "load_format=pickle is not allowed"),
         ({"load_format": "dummy"}, "load_format=dummy is for checkpoints"),
         ({"enable_prefix_caching": True}, "enable_prefix_caching=True is not supported"),
+        ({"trust_remote_code": True}, "trust_remote_code=True is not supported"),
         ({"tokenizer": "/nowhere"}, "has no tokenizer.json"),
     ],
 )
@@ -70,6 +71,7 @@ def test_a_damaged_artifact_is_refused(fake, tmp_path):
 def checkpoint(tmp_path):
     folder = tmp_path / "tiny"
     folder.mkdir()
+    make_tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text("{}")
     return folder
 
@@ -94,6 +96,14 @@ def test_a_checkpoint_is_compiled_once_into_the_cache_and_says_where(checkpoint,
     assert LLM(checkpoint).artifact_path == first.artifact_path
     assert len(compiled) == 1
     assert capfd.readouterr().err == ""
+
+
+def test_a_checkpoint_without_a_tokenizer_is_refused_before_it_is_compiled(checkpoint, compiled):
+    (checkpoint / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="has no tokenizer.json"):
+        LLM(checkpoint)
+    assert compiled == []
+    LLM(checkpoint, skip_tokenizer_init=True, enforce_eager=True)
 
 
 def test_a_checkpoint_that_changed_is_compiled_again(checkpoint, compiled):
