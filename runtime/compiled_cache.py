@@ -20,9 +20,12 @@ _MAX_HASHED_BYTES = 1 << 20  # larger files count by size and time of change
 _PACKAGES = ("tapeout", "torch", "transformers")
 
 
-def compiled_artifact(checkpoint: Path, dtype: str, load_format: str) -> Path:
-    """The artifact of a checkpoint, built first if there is none of just this content."""
-    key = _key(checkpoint, dtype, load_format)
+def compiled_artifact(checkpoint: Path, **options: object) -> Path:
+    """The artifact of a checkpoint, built first if there is none of just this content.
+
+    `options` go to the compiler, which raises InputError for one that it does not know.
+    """
+    key = _key(checkpoint, options)
     path = settings.CACHE.get() / f"{checkpoint.resolve().name}-{key[:16]}.tapeout"
     if path.exists():
         log.info("%s is compiled already: %s", checkpoint, path)
@@ -30,20 +33,19 @@ def compiled_artifact(checkpoint: Path, dtype: str, load_format: str) -> Path:
     sys.stderr.write(f"tapeout: compiling {checkpoint} into {path}, once\n")
     api = import_module("..api", __package__)
     progress = BuildProgress()
-    options = {"target": "cpu", "dtype": dtype, "load_format": load_format, "progress": progress}
     try:
-        api.compile_model(checkpoint, output=path, **options)
+        api.compile_model(checkpoint, output=path, target="cpu", progress=progress, **options)
     finally:
         progress.close()
     return path
 
 
-def _key(checkpoint: Path, dtype: str, load_format: str) -> str:
+def _key(checkpoint: Path, options: dict[str, object]) -> str:
     """Changes with any file of the checkpoint, what is asked for, and the compiler's version."""
     files = sorted(p for p in checkpoint.iterdir() if p.is_file() and not p.name.startswith("."))
     facts = {
         "files": [_fingerprint(path) for path in files],
-        "asked": [dtype, load_format],
+        "options": options,
         "versions": [_version(package) for package in _PACKAGES],
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

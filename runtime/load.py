@@ -54,7 +54,8 @@ def open_model(
 ) -> LoadedModel:
     """Raises InputError, ArtifactError or CapacityError before the memory is taken."""
     wanted = _dtype_name(dtype)
-    artifact = Artifact.open(_artifact_path(model, wanted, load_format))
+    options = {"quantization": quantization, "tensor_parallel_size": tensor_parallel_size}
+    artifact = Artifact.open(_artifact_path(model, load_format, dtype=wanted, **options))
     _check_properties(artifact, wanted, quantization, tensor_parallel_size)
     target = artifact.manifest.targets.get(TARGET)
     if target is None:
@@ -80,7 +81,7 @@ def check_is_model(path: Path) -> None:
         )
 
 
-def _artifact_path(model: Path, dtype: str, load_format: str) -> Path:
+def _artifact_path(model: Path, load_format: str, **options: object) -> Path:
     check_is_model(model)
     if load_format not in ("auto", "dummy"):
         raise InputError(f"load_format={shown(load_format)} is not allowed; give auto or dummy")
@@ -90,7 +91,7 @@ def _artifact_path(model: Path, dtype: str, load_format: str) -> Path:
         return model
     from .compiled_cache import compiled_artifact
 
-    return compiled_artifact(model, dtype, load_format)
+    return compiled_artifact(model, load_format=load_format, **options)
 
 
 def _dtype_name(dtype: object) -> str:
