@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import click
 import torch
+from cpu import native_levels
 from models import CONFIGS, random_prompts, reference_logits, save_tiny, tiny_config
 from report import report
 from steps import Steps
@@ -40,7 +41,7 @@ def measure(name: str, folder: Path) -> dict[str, object]:
 
 def _logits(checkpoint: Path, dtype: str, prompts: list[list[int]]) -> torch.Tensor:
     output = checkpoint.parent / f"{dtype}.tapeout"
-    compile_model(checkpoint, output=output, target="cpu", dtype=dtype)
+    compile_model(checkpoint, output, dtype=dtype, cpu_levels=native_levels()[:1])
     steps = Steps(output)
     logits = torch.cat([torch.from_numpy(rows) for rows in steps.prefill(prompts)])
     steps.close()
