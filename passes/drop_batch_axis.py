@@ -103,7 +103,9 @@ def _num_dropped(node: Node, x: Value) -> int:
 def _transpose(emit: Emitter, node: Node, x: Value, _: list[Value]) -> Value | None:
     dropped = _num_dropped(node, x)
     order = [axis - dropped for axis in node.attrs["permutation"] if axis >= dropped]
-    return emit.reshape(emit.transpose(x, order), *_packed(node.results[0].type).shape)
+    large = [axis for axis in order if x.shape[axis] != Dim(1)]
+    moved = x if large == sorted(large) else emit.transpose(x, order)
+    return emit.reshape(moved, *_packed(node.results[0].type).shape)
 
 
 def _along_axis(emit: Emitter, node: Node, x: Value, _: list[Value]) -> Value | None:
