@@ -20,7 +20,7 @@ def test_a_second_run_of_a_pass_changes_nothing(name):
             assert (count, str(again)) == (0, str(module)), f"{stage.name}/{name_of(one)}"
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["gpt_oss", "llama_llama3_rope"])
 def test_two_traces_of_a_model_give_the_same_text_which_reads_back(name):
     first, second = (str(trace_config(tiny_config(name))) for _ in range(2))
     assert first == second
