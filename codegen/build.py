@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -59,13 +60,17 @@ def build_artifact(
     report = progress or (lambda stage, done, total: None)
     stored, packed = pack_weights(module)
     program = compile_program(module, packed)
-    with ArtifactWriter(output) as writer:
-        for path, data in sorted((files or {}).items()):
-            writer.add_bytes(path, data)
-        writer.add_bytes("graph.ir", str(module).encode())
-        libraries = _write_kernels(writer, program, tuple(levels or LEVELS), report)
-        _write_tapes(writer, program)
-        weights = _write_weights(writer, stored, stream, report)
+    with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
+        with ThreadPoolExecutor(1) as pool:  # the compiler runs while weights are packed
+            built = pool.submit(_build_kernels, program, tuple(levels or LEVELS), Path(folder))
+            for path, data in sorted((files or {}).items()):
+                writer.add_bytes(path, data)
+            writer.add_bytes("graph.ir", str(module).encode())
+            _write_tapes(writer, program)
+            weights = _write_weights(writer, stored, stream, report)
+            report("kernels", 0, 1)
+            libraries = _write_kernels(writer, program, built.result())
+            report("kernels", 1, 1)
         target = _target(module, program, libraries, weights)
         tool = {**tool, "compiler": compiler_version()}
         return writer.commit(Manifest(tool=tool, model=model, targets={"cpu": target}))
@@ -79,21 +84,26 @@ def describe_target(module: Module) -> Target:
     return _target(module, compile_program(module, packed), libraries, weights)
 
 
-def _write_kernels(
-    writer: ArtifactWriter, program: Program, levels: Sequence[str], report: Progress
-) -> dict[str, str]:
+def _build_kernels(program: Program, levels: Sequence[str], folder: Path) -> dict[str, Path]:
+    """The libraries by level, and the player under the name ``player``."""
     objects = settings.CACHE.get() / "objects"
     sources = {f"{region.name}.cpp": region.source for region in program.regions}
-    report("kernels", 0, len(levels) * len(sources))
-    with tempfile.TemporaryDirectory() as folder:
-        for level, path in build_libraries(sources, levels, objects, Path(folder)).items():
-            writer.add_bytes(f"{KERNELS}/{level}.so", path.read_bytes())
-        build_player(objects, Path(folder) / "player.so")
-        writer.add_bytes(PLAYER, (Path(folder) / "player.so").read_bytes())
+    libraries = build_libraries(sources, levels, objects, folder)
+    build_player(objects, folder / "player.so")
+    return libraries | {"player": folder / "player.so"}
+
+
+def _write_kernels(
+    writer: ArtifactWriter, program: Program, built: Mapping[str, Path]
+) -> dict[str, str]:
+    """Adds libraries, player and sources; gives the paths of the libraries by level."""
+    sources = {f"{region.name}.cpp": region.source for region in program.regions}
     for name, text in sorted((sources | kit_sources()).items()):
         writer.add_bytes(f"{KERNELS}/source/{name}", text.encode())
-    report("kernels", len(levels) * len(sources), len(levels) * len(sources))
-    return {level: f"{KERNELS}/{level}.so" for level in levels}
+    paths = {name: f"{KERNELS}/{name}.so" for name in built} | {"player": PLAYER}
+    for name, path in built.items():
+        writer.add_bytes(paths[name], path.read_bytes())
+    return {name: path for name, path in paths.items() if name != "player"}
 
 
 def _write_tapes(writer: ArtifactWriter, program: Program) -> None:

@@ -79,6 +79,8 @@ class Elements:
         return Index(f"(i64)first({self.at(value, indices)})")
 
     def _bind(self, value: Value, text: str) -> str:
+        if re.fullmatch(r"v\d+", text):
+            return text
         self.count += 1
         name = f"v{self.count}"
         kind = "vm" if value.dtype is DType.BOOL else "vf"

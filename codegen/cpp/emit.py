@@ -25,6 +25,15 @@ EMITTERS: Mapping[str, Callable[[Function, frozenset[str]], RegionKernel]] = {
 }
 """By anchor: takes a region and the names of its parameters that are stored packed."""
 
+UNITS = {
+    "rows": "a run of rows",
+    "linear": "up to 128 outputs of up to 96 rows",
+    "attention": "48 rows of (token, head) that share a sequence and a key head",
+    "experts": "up to 64 outputs of up to 96 pairs of one expert",
+    "sample": "a row of logits",
+}
+"""What a worker takes at a time from a launch, by anchor: the grid of a CPU kernel."""
+
 _FRAME = """{head}
 #include "region.h"
 
@@ -57,6 +66,7 @@ def emit_region(function: Function, packed: frozenset[str]) -> EmittedRegion:
     math, flops, moved = print_function(function), region_flops(function), region_bytes(function)
     head = [f"Region {function.name}, anchor {anchor}.", "", *math.splitlines(), ""]
     head += [f"Moves {moved} bytes and takes {flops} floating-point operations a call."]
+    head += [f"A unit of work is {UNITS[anchor]}; workers take units from the launch's ticket."]
     head += [f"Stored as packed weights: {', '.join(sorted(packed))}."] if packed else []
     source = _FRAME.format(
         head="\n".join(f"// {line}".rstrip() for line in head),
