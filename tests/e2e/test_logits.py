@@ -1,10 +1,11 @@
 """Every supported architecture against transformers."""
 
-import numpy as np
 import pytest
 import torch
 from models import CONFIGS, load_reference, random_prompts, reference_logits, tiny_config
-from steps import Sequence, Steps
+from steps import Steps
+
+from tapeout import LLM, SamplingParams
 
 LENGTHS = [1, 7, 33, 500]
 MAX_RELATIVE_ERROR = 1e-5
@@ -60,20 +61,14 @@ def test_every_generated_token_is_the_best_one_of_transformers(name, checkpoint_
     token_ids = generate(artifact_of(name), prompt)
     with torch.no_grad():
         wanted = load_reference(checkpoint_of(name))(torch.tensor([token_ids])).logits[0]
-    chosen = wanted[len(prompt) - 1 : -1]
-    regret = (
-        chosen.max(-1).values
-        - chosen.gather(1, torch.tensor(token_ids[len(prompt) :])[:, None])[:, 0]
-    )
+    candidates, chosen = wanted[len(prompt) - 1 : -1], torch.tensor(token_ids[len(prompt) :])
+    regret = candidates.amax(-1) - candidates[torch.arange(len(chosen)), chosen]
     assert float(regret.max()) <= MAX_REGRET
 
 
 def generate(artifact, prompt):
-    """The prompt and the tokens chosen greedily after it, one step each."""
-    steps, sequence, count = Steps(artifact), Sequence(list(prompt)), len(prompt)
-    for _ in range(NUM_FORCED_TOKENS):
-        [logits] = steps.run([sequence], [count])
-        sequence.token_ids.append(int(np.argmax(logits[-1])))
-        count = 1
-    steps.close()
-    return sequence.token_ids
+    """The prompt and the tokens chosen greedily after it."""
+    llm = LLM(artifact, skip_tokenizer_init=True, max_model_len=128, num_threads=1)
+    params = SamplingParams(temperature=0, max_tokens=NUM_FORCED_TOKENS, ignore_eos=True)
+    [out] = llm.generate({"prompt_token_ids": prompt}, params, use_tqdm=False)
+    return prompt + out.outputs[0].token_ids
