@@ -1,11 +1,14 @@
 /* The player: walks a tape of kernel launches with a pool of threads. It knows nothing of models.
  *
- * Each worker walks the whole tape by itself and meets the others at a barrier after every launch,
- * so a launch costs one barrier and no hand-over. The calling thread is worker 0. A waiting worker
- * spins for a while, for launches follow each other within microseconds, and then sleeps. */
+ * The calling thread opens one launch after the other and works in each; workers join the launch
+ * that is open. A launch takes all its work, unit by unit, from its ticket, so it is done when the
+ * caller finds the ticket used up and nobody is inside. A worker that the system does not run just
+ * then is not waited for: it finds no work left when it comes. A worker with nothing to do spins for
+ * a while, for launches follow each other within microseconds, and then sleeps. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +16,16 @@
 
 #include "tapeout_abi.h"
 
-enum { DIMS = 4, COEFFICIENTS = DIMS + 1, MAX_TAPES = 64, SPINS = 4000, TICKET_STRIDE = 8 };
+enum { DIMS = 4, COEFFICIENTS = DIMS + 1, MAX_TAPES = 64, SPINS = 10000, TICKET_STRIDE = 8 };
+
+typedef struct {
+    tapeout_kernel kernel;
+    tapeout_launch launch; /* views into the tape's arrays */
+} call_t;
 
 typedef struct {
     int num_launches;
-    tapeout_kernel *kernels;
-    tapeout_launch *launches; /* views into the arrays below */
+    call_t *calls;
     void **buffers;
     int num_scalars;
     int64_t *coefficients; /* [num_scalars][COEFFICIENTS]: constant, T, S, R, P */
@@ -33,12 +40,12 @@ typedef struct {
     pthread_t *threads;
     tape_t tapes[MAX_TAPES];
     int num_tapes;
-    const tape_t *job; /* NULL asks the workers to leave */
-    int job_launches;
+    atomic_int leaving;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_int phase;
+    _Alignas(64) atomic_uint turn;              /* grows when there is something new to do */
+    _Alignas(64) _Atomic(const call_t *) open;  /* the launch to work in, or NULL */
+    _Alignas(64) atomic_int inside;             /* workers that may be in a kernel */
     _Alignas(64) atomic_int sleepers;
 } player_t;
 
@@ -60,58 +67,67 @@ TAPEOUT_EXPORT int tapeout_cpu_level(void) {
     return 3;
 }
 
-/* ---- the barrier ---- */
+/* ---- the workers ---- */
 
-static void sleep_until(player_t *player, int old_phase) {
+static unsigned sleep_past(player_t *player, unsigned seen) {
     pthread_mutex_lock(&player->mutex);
     atomic_fetch_add(&player->sleepers, 1);
-    while (atomic_load(&player->phase) == old_phase)
-        pthread_cond_wait(&player->wake, &player->mutex);
+    while (atomic_load(&player->turn) == seen) pthread_cond_wait(&player->wake, &player->mutex);
     atomic_fetch_sub(&player->sleepers, 1);
     pthread_mutex_unlock(&player->mutex);
+    return atomic_load(&player->turn);
 }
 
-static void release(player_t *player, int old_phase) {
-    atomic_store(&player->arrived, 0);
-    atomic_store(&player->phase, old_phase + 1);
+static unsigned next_turn(player_t *player, unsigned seen) {
+    for (int spin = 0; spin < SPINS; spin++) {
+        unsigned turn = atomic_load_explicit(&player->turn, memory_order_relaxed);
+        if (turn != seen) return turn;
+        __builtin_ia32_pause();
+    }
+    return sleep_past(player, seen);
+}
+
+static void *worker_main(void *argument) {
+    worker_t me = *(worker_t *)argument;
+    player_t *player = me.player;
+    free(argument);
+    for (unsigned turn = 0;;) {
+        turn = next_turn(player, turn);
+        if (atomic_load(&player->leaving)) return NULL;
+        /* First inside, then the look at what is open: whoever closes a launch and then finds
+         * nobody inside knows that nobody will enter it any more. */
+        atomic_fetch_add(&player->inside, 1);
+        const call_t *call = atomic_load(&player->open);
+        if (call) call->kernel(&call->launch, me.worker, player->num_workers);
+        atomic_fetch_sub(&player->inside, 1);
+    }
+}
+
+static void announce(player_t *player) {
+    atomic_fetch_add(&player->turn, 1);
     if (atomic_load(&player->sleepers) == 0) return;
     pthread_mutex_lock(&player->mutex);
     pthread_cond_broadcast(&player->wake);
     pthread_mutex_unlock(&player->mutex);
 }
 
-static void barrier(player_t *player) {
-    int old_phase = atomic_load_explicit(&player->phase, memory_order_relaxed);
-    if (atomic_fetch_add(&player->arrived, 1) == player->num_workers - 1) {
-        release(player, old_phase);
-        return;
-    }
-    for (int spin = 0; spin < SPINS; spin++) {
-        if (atomic_load_explicit(&player->phase, memory_order_acquire) != old_phase) return;
-        __builtin_ia32_pause();
-    }
-    sleep_until(player, old_phase);
-}
-
-/* ---- the workers ---- */
-
-static void walk(player_t *player, int worker) {
-    const tape_t *tape = player->job;
-    int num_launches = player->job_launches;
-    for (int i = 0; i < num_launches; i++) {
-        tape->kernels[i](&tape->launches[i], worker, player->num_workers);
-        barrier(player);
+/* Waits for workers that have taken a unit; their core may be needed by them, so give it up. */
+static void wait_until_empty(player_t *player) {
+    for (int spin = 0; atomic_load(&player->inside); spin++) {
+        if (spin < SPINS)
+            __builtin_ia32_pause();
+        else
+            sched_yield();
     }
 }
 
-static void *worker_main(void *argument) {
-    worker_t me = *(worker_t *)argument;
-    free(argument);
-    for (;;) {
-        barrier(me.player);
-        if (!me.player->job) return NULL;
-        walk(me.player, me.worker);
+static void run_call(player_t *player, const call_t *call) {
+    if (player->num_workers > 1) {
+        atomic_store(&player->open, call);
+        announce(player);
     }
+    call->kernel(&call->launch, 0, player->num_workers);
+    wait_until_empty(player);
 }
 
 static int start_workers(player_t *player) {
@@ -131,8 +147,7 @@ static int start_workers(player_t *player) {
 /* ---- opening and closing ---- */
 
 static void free_tape(tape_t *tape) {
-    free(tape->kernels);
-    free(tape->launches);
+    free(tape->calls);
     free(tape->buffers);
     free(tape->coefficients);
     free(tape->scalars);
@@ -141,9 +156,8 @@ static void free_tape(tape_t *tape) {
 
 TAPEOUT_EXPORT void tapeout_player_close(void *handle) {
     player_t *player = handle;
-    player->job = NULL;
-    player->num_workers = player->num_started + 1;
-    barrier(player);
+    atomic_store(&player->leaving, 1);
+    announce(player);
     for (int i = 1; i <= player->num_started; i++) pthread_join(player->threads[i], NULL);
     for (int i = 0; i < player->num_tapes; i++) free_tape(&player->tapes[i]);
     if (player->library) dlclose(player->library);
@@ -189,13 +203,12 @@ static int allocate(tape_t *tape, int num_launches, void *const *buffers, int nu
     size_t launches = (size_t)num_launches + 1, scalars = (size_t)num_scalars;
     tape->num_launches = num_launches;
     tape->num_scalars = num_scalars;
-    tape->kernels = calloc(launches, sizeof *tape->kernels);
-    tape->launches = calloc(launches, sizeof *tape->launches);
+    tape->calls = calloc(launches, sizeof *tape->calls);
     tape->tickets = aligned_alloc(64, launches * TICKET_STRIDE * sizeof(int64_t));
     tape->buffers = copy(buffers, (size_t)num_buffers * sizeof *buffers);
     tape->coefficients = copy(coefficients, scalars * COEFFICIENTS * sizeof(int64_t));
     tape->scalars = calloc(scalars + 1, sizeof(int64_t));
-    return tape->kernels && tape->launches && tape->tickets && tape->buffers &&
+    return tape->calls && tape->tickets && tape->buffers &&
            tape->coefficients && tape->scalars;
 }
 
@@ -227,8 +240,8 @@ TAPEOUT_EXPORT int tapeout_tape_add(void *handle, int num_launches,
         void *kernel = dlsym(player->library, kernel_names[i]);
         if (!kernel)
             return add_failed(tape, error, error_bytes, "no such kernel: ", kernel_names[i]);
-        memcpy(&tape->kernels[i], &kernel, sizeof kernel);
-        tape->launches[i] =
+        memcpy(&tape->calls[i].kernel, &kernel, sizeof kernel);
+        tape->calls[i].launch =
             (tapeout_launch){tape->buffers + buffer_begin[i], tape->scalars + scalar_begin[i],
                              tape->tickets + (size_t)i * TICKET_STRIDE};
     }
@@ -252,11 +265,10 @@ TAPEOUT_EXPORT int tapeout_tape_run_until(void *handle, int tape, const int64_t 
     if (tape < 0 || tape >= player->num_tapes) return -1;
     tape_t *job = &player->tapes[tape];
     int n = first_n_launches;
-    evaluate(job, dims);
-    player->job = job;
-    player->job_launches = n < job->num_launches ? n : job->num_launches;
-    barrier(player);
-    walk(player, 0);
+    evaluate(job, dims); /* nothing is open: nobody looks at tickets or scalars */
+    for (int i = 0; i < n && i < job->num_launches; i++) run_call(player, &job->calls[i]);
+    atomic_store(&player->open, NULL);
+    wait_until_empty(player);
     return 0;
 }
 

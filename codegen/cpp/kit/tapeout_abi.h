@@ -10,7 +10,8 @@ typedef struct {
     int64_t *ticket;        /* zero at the start of each launch; shared by the workers */
 } tapeout_launch;
 
-/* Every worker calls the kernel; the player puts a barrier after it. */
+/* Any number of workers call the kernel at once. It takes all its work from the ticket and returns
+ * when that is used up; a call that comes too late writes nothing. */
 typedef void (*tapeout_kernel)(const tapeout_launch *launch, int worker, int num_workers);
 
 /* Libraries are built with hidden symbols; what is called from outside says so. */
