@@ -57,7 +57,9 @@ template <> struct step<bf16, bf16> {
 template <> struct step<bf16, bf16> : fma_pair<bf16> {};
 #endif
 
-constexpr int PREFETCH_STEPS = 16;  // cache lines ahead, in each stream of weights
+// Cache lines ahead, in each stream of weights: for a few rows; one row keeps up with the memory
+// by itself, and many rows read weights from the L2 cache.
+constexpr int PREFETCH_STEPS = 16;
 
 template <class X, class W, int ROWS, int BLOCKS>
 void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc, i64 acc_stride) {
@@ -65,7 +67,7 @@ void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *a
     vf sum[ROWS][BLOCKS];
     UNROLL for (int r = 0; r < ROWS; r++)
         UNROLL for (int b = 0; b < BLOCKS; b++)
-            sum[r][b] = k_begin ? load(acc + r * acc_stride + b * LANES) : vf(0.0f);
+            sum[r][b] = vf(0.0f);
     const X *rows[ROWS];
     UNROLL for (int r = 0; r < ROWS; r++) rows[r] = x[r];
     const W *blocks[BLOCKS];
@@ -75,7 +77,7 @@ void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *a
         UNROLL for (int b = 0; b < BLOCKS; b++) {
             const W *at = blocks[b] + k * LANES;
             weights[b] = S::load_weight(at);
-            if (ROWS <= 8) __builtin_prefetch(at + PREFETCH_STEPS * S::K * LANES);
+            if (ROWS > 1 && ROWS <= 8) __builtin_prefetch(at + PREFETCH_STEPS * S::K * LANES);
         }
         UNROLL for (int r = 0; r < ROWS; r++) {
             const typename S::input input = S::load_input(rows[r] + k, whole);
@@ -87,8 +89,10 @@ void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *a
     for (; k + S::K <= k_end; k += S::K) advance(k, true);
     if (k < k_end) advance(k, false);
     UNROLL for (int r = 0; r < ROWS; r++)
-        UNROLL for (int b = 0; b < BLOCKS; b++)
-            store(acc + r * acc_stride + b * LANES, sum[r][b]);
+        UNROLL for (int b = 0; b < BLOCKS; b++) {
+            float *at = acc + r * acc_stride + b * LANES;
+            store(at, k_begin ? load(at) + sum[r][b] : sum[r][b]);
+        }
 }
 
 // The most blocks that stay in registers beside `rows` rows.
