@@ -1,8 +1,7 @@
 // y[t, n] = epilogue(sum over k of x[t, k] * w[n, k]) for packed w: the driver of every product.
 //
 // Work is shared in units of a panel of outputs by a chunk of rows. Inside a unit k is cut so that
-// a panel's part stays in the L2 cache while the rows pass over it; sums wait in f32 between cuts,
-// so the cut changes no bit of the result.
+// a panel's part stays in the L2 cache while the rows pass over it; totals wait in f32.
 #pragma once
 #include "product.h"
 
@@ -10,7 +9,6 @@ namespace tapeout {
 
 constexpr int PANEL_BLOCKS = 8;      // 128 outputs
 constexpr i64 ROWS_PER_UNIT = 96;    // times 128 sums of 4 bytes: 48 KiB on the stack
-constexpr i64 K_PER_CUT = 1024;      // times 128 outputs of 2 bytes: 256 KiB of a panel
 
 // How the outputs and rows of one product are cut into units.
 struct product_units {
@@ -33,8 +31,8 @@ void product_unit(i64 rows, int blocks, const X *const *x, const W *w, i64 k, fl
     const W *block[PANEL_BLOCKS];
     for (int b = 0; b < blocks; b++) block[b] = w + b * block_elements(w, k);
     const i64 tiles = ceil_div(rows, MAX_TILE_ROWS);
-    for (i64 k_begin = 0; k_begin < k; k_begin += K_PER_CUT) {
-        const i64 k_end = min_of(k, k_begin + K_PER_CUT);
+    for (i64 k_begin = 0; k_begin < k; k_begin += k_per_cut(w)) {
+        const i64 k_end = min_of(k, k_begin + k_per_cut(w));
         for (i64 tile = 0; tile < tiles; tile++) {
             const i64 begin = rows * tile / tiles, end = rows * (tile + 1) / tiles;
             product_tile((int)(end - begin), blocks, x + begin, block, k_begin, k_end,
