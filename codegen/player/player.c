@@ -127,6 +127,7 @@ static void run_call(player_t *player, const call_t *call) {
         announce(player);
     }
     call->kernel(&call->launch, 0, player->num_workers);
+    atomic_store(&player->open, NULL);
     wait_until_empty(player);
 }
 
@@ -267,8 +268,6 @@ TAPEOUT_EXPORT int tapeout_tape_run_until(void *handle, int tape, const int64_t 
     int n = first_n_launches;
     evaluate(job, dims); /* nothing is open: nobody looks at tickets or scalars */
     for (int i = 0; i < n && i < job->num_launches; i++) run_call(player, &job->calls[i]);
-    atomic_store(&player->open, NULL);
-    wait_until_empty(player);
     return 0;
 }
 
