@@ -14,7 +14,7 @@ import torch
 from ..ir.graph import Module
 from ..ir.types import Dim, DType
 from ..ir.weights import Step, Weight
-from .calls import Call, region_calls
+from .calls import region_calls
 
 BLOCK_ROWS = 16
 
@@ -44,27 +44,13 @@ def packed_weights(module: Module) -> frozenset[str]:
     """Names of the weights that some region multiplies by."""
     names: set[str] = set()
     for call in region_calls(module):
-        wanted = {
-            v
-            for n in call.region.nodes
-            for place in packed_operands(n.op)
-            for v in [n.operands[place]]
-        }
+        wanted = {n.operands[p] for n in call.region.nodes for p in packed_operands(n.op)}
         names.update(
             weight
             for parameter, weight in zip(call.region.params, call.weights, strict=True)
             if parameter in wanted and weight is not None
         )
     return frozenset(names)
-
-
-def packed_parameters(call: Call, packed: frozenset[str]) -> frozenset[str]:
-    """Names of a region's parameters that are bound to packed weights."""
-    return frozenset(
-        parameter.name
-        for parameter, weight in zip(call.region.params, call.weights, strict=True)
-        if weight in packed
-    )
 
 
 def pack_weights(module: Module) -> tuple[list[Weight], frozenset[str]]:

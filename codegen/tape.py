@@ -97,19 +97,14 @@ class Unroller:
         )
         kernel = self.emitted(region, packed)
         layer = _layer(node, index)
-        arguments = [
-            Place("cache", _group(region, p), layer) if p.dtype is DType.STATE else place
-            for p, place in zip(region.params, operands, strict=True)
-        ]
+        arguments, states = list(operands), list[Place]()
+        for number, parameter in enumerate(region.params):
+            if parameter.dtype is DType.STATE:
+                states.append(operands[number])
+                arguments[number] = Place("cache", _group(region, parameter), layer)
         results = [
-            next(
-                place
-                for p, place in zip(region.params, operands, strict=True)
-                if p.dtype is DType.STATE
-            )
-            if value.dtype is DType.STATE
-            else tape.new_value(value.type.num_bytes())
-            for value in region.results
+            states[0] if v.dtype is DType.STATE else tape.new_value(v.type.num_bytes())
+            for v in region.results
         ]
         workspaces = [tape.new_value(num_bytes) for num_bytes in kernel.workspaces]
         tables = {"param": arguments, "result": results, "workspace": workspaces}

@@ -6,8 +6,6 @@ local arrays; then the results, element by element, computed from the parameters
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim, DType
 from .elements import CPP_TYPES, Elements, Indices, Writer, cpp_name
@@ -105,4 +103,4 @@ def _write_cache(elements: Elements, node: Node) -> None:
             head, column = indices[1].text, indices[2].text
             elements.out.line(f"{place}.{method}({head}, {column}, {variable}, n);")
 
-        element_loops(elements, (replace(ROW),), value.shape[1:], body)
+        element_loops(elements, (ROW,), value.shape[1:], body)
