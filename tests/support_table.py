@@ -15,9 +15,10 @@ models are small, their layers are whole. Made by `tests/support_table.py`.
 |---|---|---|---|---|---|---|---|
 """
 _TAIL = """
-No code of the compiler names a model: other decoders of transformers that trace into known ops
-compile too, but no test here says so. What cannot be compiled is refused, naming the module and
-the reason: recurrent mixers, rope that changes with a request's length (dynamic, longrope).
+No code of the compiler names a model. `tests/frontend/test_other_architectures.py` lowers some
+thirty more to regions and compares these, in the interpreter, with transformers; their kernels are
+not part of a test. What cannot be compiled is refused, naming the module and the reason: recurrent
+mixers, rope that changes with a request's length (dynamic, longrope).
 """
 
 
