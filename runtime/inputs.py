@@ -28,8 +28,8 @@ class TokenizedPrompt(msgspec.Struct, frozen=True):
 
 
 def list_prompts(prompts: Any) -> list[Prompt]:
-    """One prompt or a list of them; each a text, a list of token ids, or a dict of either."""
-    is_one = isinstance(prompts, (str, Mapping)) or _is_token_ids(prompts)
+    """One prompt or a list of them: a text, token ids, a dict of either, or a checked prompt."""
+    is_one = isinstance(prompts, (str, Mapping, TokenizedPrompt)) or _is_token_ids(prompts)
     if not is_one and not isinstance(prompts, (list, tuple)):
         raise InputError(
             f"prompts={shown(prompts)} is not a text, a list of texts, or "
@@ -42,13 +42,15 @@ def _is_token_ids(value: Any) -> bool:
     return (
         isinstance(value, (list, tuple))
         and bool(value)
-        and not isinstance(value[0], (str, Mapping, list, tuple))
+        and not isinstance(value[0], (str, Mapping, TokenizedPrompt, list, tuple))
     )
 
 
 def _prompt(entry: Any) -> Prompt:
     if isinstance(entry, str):
         return Prompt(entry, None)
+    if isinstance(entry, TokenizedPrompt):
+        return Prompt(entry.text, entry.token_ids)
     if isinstance(entry, (list, tuple)):
         return Prompt(None, entry)
     if not isinstance(entry, Mapping):

@@ -85,9 +85,9 @@ class LLM:
     ) -> list[RequestOutput]:
         """Completes prompts; results are in the order of the prompts.
 
-        `prompts` is a text, a list of texts, or `{"prompt_token_ids": [...]}` in place of a text;
-        `sampling_params` one for all, or a list with one for each. Everything is checked before
-        anything is computed.
+        `prompts` is a text, a list of texts, or in place of a text `{"prompt_token_ids": [...]}` or
+        what `render_chat` gave; `sampling_params` one for all, or a list with one for each.
+        Everything is checked before anything is computed.
         """
         checked = [self._checker.check(prompt) for prompt in list_prompts(prompts)]
         return self._complete(checked, self._params_for(len(checked), sampling_params), use_tqdm)
@@ -120,9 +120,8 @@ class LLM:
 
         Leaving the loop early ends the request.
         """
-        if not isinstance(prompt, TokenizedPrompt):
-            prompt = self._checker.check(list_prompts([prompt])[0])
-        yield from self._outputs_of([prompt], [sampling_params or SamplingParams()], stream=True)
+        checked = self._checker.check(list_prompts([prompt])[0])
+        yield from self._outputs_of([checked], [sampling_params or SamplingParams()], stream=True)
 
     def get_tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises InputError if there is none."""

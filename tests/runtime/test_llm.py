@@ -155,6 +155,14 @@ def test_a_chat_goes_through_the_template(llm):
     assert [out.prompt for out in outputs] == ["<user>cat<a>"] * 2
 
 
+def test_rendered_chats_go_in_alone_or_in_a_list(llm):
+    chat = [{"role": "user", "content": "the cat"}]
+    rendered = llm.render_chat(chat)
+    wanted = token_ids(llm.chat(chat, GREEDY, use_tqdm=False))
+    assert token_ids(llm.generate(rendered, GREEDY, use_tqdm=False)) == wanted
+    assert token_ids(llm.generate([rendered] * 2, GREEDY, use_tqdm=False)) == wanted * 2
+
+
 def test_the_longest_prompt_leaves_room_for_one_token(llm):
     prompt = prompt_of(CONTEXT - 1)
     [out] = llm.generate(ids(prompt), GREEDY, use_tqdm=False)
