@@ -41,29 +41,29 @@ KERNELS = r"""
 #include "tapeout_abi.h"
 #define PAGE 16
 enum { VOCAB = 320 };
+static int64_t next_unit(const tapeout_launch *l) {
+    return __atomic_fetch_add(l->ticket, 1, __ATOMIC_RELAXED);
+}
 static uint64_t fold(uint64_t h, uint64_t v) { return (h ^ v) * 1099511628211ull; }
 
 /* token_ids, positions, sequence_ids, block_table, cache, weight; scalars: T, P, layer */
-void write_tags(const tapeout_launch *l, int worker, int num_workers) {
+void write_tags(const tapeout_launch *l, int num_workers) {
     const int32_t *token_ids = l->buffers[0], *positions = l->buffers[1];
     const int32_t *sequence_ids = l->buffers[2], *table = l->buffers[3];
     int64_t *cache = l->buffers[4], salt = *(const int64_t *)l->buffers[5];
     int64_t width = l->scalars[1], layer = l->scalars[2];
-    for (int64_t t = worker; t < l->scalars[0]; t += num_workers) {
+    for (int64_t t; (t = next_unit(l)) < l->scalars[0];) {
         int32_t page = table[sequence_ids[t] * width + positions[t] / PAGE];
         cache[page * PAGE + positions[t] % PAGE] = token_ids[t] * (salt + layer) + positions[t];
     }
 }
 
 /* logit_rows, positions, sequence_ids, block_table, cache 0, cache 1, logits; scalars: R, P */
-void hash_pages(const tapeout_launch *l, int worker, int num_workers) {
+void hash_pages(const tapeout_launch *l, int num_workers) {
     const int32_t *logit_rows = l->buffers[0], *positions = l->buffers[1];
     const int32_t *sequence_ids = l->buffers[2], *table = l->buffers[3];
     const int64_t *caches[2] = {l->buffers[4], l->buffers[5]};
-    (void)worker, (void)num_workers;
-    for (;;) {
-        int64_t row = __atomic_fetch_add(l->ticket, 1, __ATOMIC_RELAXED);
-        if (row >= l->scalars[0]) return;
+    for (int64_t row; (row = next_unit(l)) < l->scalars[0];) {
         int32_t t = logit_rows[row];
         uint64_t hash = 14695981039346656037ull;
         for (int32_t p = 0; p <= positions[t]; p++) {
@@ -77,10 +77,10 @@ void hash_pages(const tapeout_launch *l, int worker, int num_workers) {
 }
 
 /* logits, temperature, seeds, sample_positions, sampled; scalars: R */
-void choose(const tapeout_launch *l, int worker, int num_workers) {
+void choose(const tapeout_launch *l, int num_workers) {
     const float *temperature = l->buffers[1];
     const int64_t *seeds = l->buffers[2], *positions = l->buffers[3];
-    for (int64_t row = worker; row < l->scalars[0]; row += num_workers) {
+    for (int64_t row; (row = next_unit(l)) < l->scalars[0];) {
         const float *logits = (const float *)l->buffers[0] + row * VOCAB;
         int32_t best = 0;
         for (int32_t i = 1; i < VOCAB; i++) best = logits[i] > logits[best] ? i : best;

@@ -49,11 +49,6 @@ typedef struct {
     _Alignas(64) atomic_int sleepers;
 } player_t;
 
-typedef struct {
-    player_t *player;
-    int worker;
-} worker_t;
-
 TAPEOUT_EXPORT int tapeout_cpu_level(void) {
     __builtin_cpu_init();
     if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -88,9 +83,7 @@ static unsigned next_turn(player_t *player, unsigned seen) {
 }
 
 static void *worker_main(void *argument) {
-    worker_t me = *(worker_t *)argument;
-    player_t *player = me.player;
-    free(argument);
+    player_t *player = argument;
     for (unsigned turn = 0;;) {
         turn = next_turn(player, turn);
         if (atomic_load(&player->leaving)) return NULL;
@@ -98,7 +91,7 @@ static void *worker_main(void *argument) {
          * nobody inside knows that nobody will enter it any more. */
         atomic_fetch_add(&player->inside, 1);
         const call_t *call = atomic_load(&player->open);
-        if (call) call->kernel(&call->launch, me.worker, player->num_workers);
+        if (call) call->kernel(&call->launch, player->num_workers);
         atomic_fetch_sub(&player->inside, 1);
     }
 }
@@ -126,20 +119,14 @@ static void run_call(player_t *player, const call_t *call) {
         atomic_store(&player->open, call);
         announce(player);
     }
-    call->kernel(&call->launch, 0, player->num_workers);
+    call->kernel(&call->launch, player->num_workers);
     atomic_store(&player->open, NULL);
     wait_until_empty(player);
 }
 
 static int start_workers(player_t *player) {
     for (int i = 1; i < player->num_workers; i++) {
-        worker_t *start = malloc(sizeof *start);
-        if (!start) return -1;
-        *start = (worker_t){player, i};
-        if (pthread_create(&player->threads[i], NULL, worker_main, start)) {
-            free(start);
-            return -1;
-        }
+        if (pthread_create(&player->threads[i], NULL, worker_main, player)) return -1;
         player->num_started = i;
     }
     return 0;

@@ -11,4 +11,4 @@
 #define TAPEOUT_KERNEL(name)                                           \
     extern "C" TAPEOUT_EXPORT void name(                               \
         [[maybe_unused]] const tapeout_launch *launch,                 \
-        [[maybe_unused]] int worker, [[maybe_unused]] int num_workers)
+        [[maybe_unused]] int num_workers)

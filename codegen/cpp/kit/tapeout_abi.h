@@ -12,7 +12,7 @@ typedef struct {
 
 /* Any number of workers call the kernel at once. It takes all its work from the ticket and returns
  * when that is used up; a call that comes too late writes nothing. */
-typedef void (*tapeout_kernel)(const tapeout_launch *launch, int worker, int num_workers);
+typedef void (*tapeout_kernel)(const tapeout_launch *launch, int num_workers);
 
 /* Libraries are built with hidden symbols; what is called from outside says so. */
 #define TAPEOUT_EXPORT __attribute__((visibility("default")))
