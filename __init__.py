@@ -6,7 +6,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "CompletionOutput": "runtime.outputs",
     "LLM": "runtime.llm",
+    "RequestOutput": "runtime.outputs",
     "SamplingParams": "runtime.sampling_params",
     "compile_model": "api",
 }
