@@ -16,6 +16,8 @@ from .indices import Index, linear_index, number
 from .loops import element_loops
 
 ROW = Index("t")
+START = {"sum": "0.0f", "max": "-INFINITY"}
+COMBINE = {"sum": "{} + {}", "max": "max({}, {})"}
 
 
 class _Row:
@@ -45,7 +47,7 @@ def _reduce(
     elements: Elements, value: Value, row: _Row, name: str, kind: str, term: Term, final: str
 ) -> None:
     """``float name[count]``: the sum or maximum of ``term`` over the last axis, then ``final``."""
-    out, start = elements.out, "0.0f" if kind == "sum" else "-INFINITY"
+    out, start = elements.out, START[kind]
     out.line(f"float {name}[{row.count}];")
     leading, inner = row.leading, row.inner
     closers = 0
@@ -59,8 +61,7 @@ def _reduce(
     def body(indices: Indices) -> None:
         text = term(elements.at(value, indices), row.place(indices))
         text = f"first_or({text}, n, {start})"
-        combined = f"total + {text}" if kind == "sum" else f"max(total, {text})"
-        out.line(f"total = {combined};")
+        out.line(f"total = {COMBINE[kind].format('total', text)};")
 
     element_loops(elements, leading, inner, body)
     place = row.place((*leading, Index("c")))
@@ -78,13 +79,38 @@ def _names(elements: Elements, *stems: str) -> list[str]:
 def _plain(kind: str, mean: bool = False) -> Callable[[Elements, Node, Dim], None]:
     def reducer(elements: Elements, node: Node, rows: Dim) -> None:
         value = node.operands[0]
-        assert node.attrs["axis"] in (-1, value.type.rank - 1), f"{node.op} of an inner axis"
+        if node.attrs["axis"] not in (-1, value.type.rank - 1):
+            elements.given[node.result] = _over_inner_axis(elements, node, kind, mean)
+            return
         row, (name,) = _Row(value, rows), _names(elements, node.op)
         final = f"x / {float(row.sizes[-1])!r}f" if mean else "x"
         _reduce(elements, value, row, name, kind, lambda x, _: x, final)
         elements.given[node.result] = lambda indices: f"vf({name}[{row.place(indices)}])"
 
     return reducer
+
+
+def _over_inner_axis(
+    elements: Elements, node: Node, kind: str, mean: bool
+) -> Callable[[Indices], str]:
+    """A loop over the axis wherever the result is read: sixteen columns are reduced at once."""
+    value, axis = node.operands[0], node.attrs["axis"]
+    assert axis > 0, f"{node.op} over the rows of a step"
+    size = int(value.shape[axis])
+
+    def given(indices: Indices) -> str:
+        total, step = _names(elements, "total", "k")
+        elements.out.line(f"vf {total}({START[kind]});")
+        elements.out.open(f"for (i64 {step} = 0; {step} < {size}; {step}++) {{")
+        outside = dict(elements.known)
+        inner = (*indices[:axis], Index(step, 0, size), *indices[axis + 1 :])
+        x = elements.at(value, inner)
+        elements.out.line(f"{total} = {COMBINE[kind].format(total, x)};")
+        elements.out.close()
+        elements.known = outside
+        return f"{total} / vf({float(size)!r}f)" if mean else total
+
+    return given
 
 
 def _softmax(elements: Elements, node: Node, rows: Dim) -> None:

@@ -45,6 +45,16 @@ func @layout(%x: f32[T, 30], %y: f32[T, 21], %z: f32[T, 1]) {anchor = "rows"} {
   %w: f32[T, 30] = where(%k, %x, %z)
   return %m, %t, %g, %w
 }""",
+    "inner axes": """
+func @inner(%x: f32[T, 5, 7]) {anchor = "rows"} {
+  %s: f32[T, 1, 7] = reduce_sum(%x) {axis = 1}
+  %m: f32[T, 1, 7] = reduce_max(%x) {axis = 1}
+  %a: f32[T, 1, 7] = reduce_mean(%x) {axis = 1}
+  %y: f32[T, 1, 7] = sub(%m, %a)
+  %z: f32[T, 5, 7] = mul(%x, %y)
+  %l: f32[T, 5, 1] = reduce_sum(%z) {axis = 2}
+  return %s, %z, %l
+}""",
 }
 
 
