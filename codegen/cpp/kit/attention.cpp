@@ -45,7 +45,8 @@ template <class X> struct tile {
     }
     const X *keys(i64 key) const { return page(key) + head * shape.head_dim * PAGE_TOKENS; }
     const X *values(i64 key) const {
-        return page(key) + PAGE_TOKENS * (shape.key_heads * shape.head_dim + head * shape.value_dim);
+        const i64 before = shape.key_heads * shape.head_dim + head * shape.value_dim;
+        return page(key) + PAGE_TOKENS * before;
     }
 };
 
@@ -118,7 +119,8 @@ void add_values(const X *const *values, i64 keys, i64 value_dim, const float *de
     for (i64 key = 0; key < keys; key++) {
         const X *value = values[key / PAGE_TOKENS] + key % PAGE_TOKENS * value_dim;
         vf v[BLOCKS];
-        UNROLL for (int b = 0; b < BLOCKS; b++) v[b] = load(value + b * LANES, WHOLE ? LANES : lanes);
+        UNROLL for (int b = 0; b < BLOCKS; b++)
+            v[b] = load(value + b * LANES, WHOLE ? LANES : lanes);
         UNROLL for (int r = 0; r < ROWS; r++) {
             const vf weight(scores[r * BLOCK_KEYS + key]);
             UNROLL for (int b = 0; b < BLOCKS; b++) sum[r][b] = fma(weight, v[b], sum[r][b]);
