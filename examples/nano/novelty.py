@@ -189,7 +189,7 @@ def _odd_request(rng: random.Random) -> Turn:
         return rng.choice(("{0}", "What is {0}?", "{0} =", "Calculate {0}.")).format(
             sum_text
         ), CANNOT
-    if shape < 0.75:
+    if shape < 0.9:
         spec = rng.choice(TOOLBOX)
         arguments = draw_different(spec.parameters, rng)
         return rng.choice(spec.requests).format(**arguments), CANNOT

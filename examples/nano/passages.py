@@ -30,6 +30,7 @@ RELATIONS = (
         ),
         (
             "Where does {name} live?",
+            "Which city does {name} live in?",
             "In which city does {name} live?",
             "What is the home of {name}?",
         ),
@@ -47,6 +48,7 @@ RELATIONS = (
         ),
         (
             "What is the job of {name}?",
+            "What is {name}'s job?",
             "What does {name} work as?",
             "What does {name} do for work?",
         ),
@@ -65,6 +67,7 @@ RELATIONS = (
         ),
         (
             "What does {name} like to eat?",
+            "What is {name}'s favorite food?",
             "What is the favorite food of {name}?",
         ),
         (
@@ -81,6 +84,7 @@ RELATIONS = (
         ),
         (
             "What is the hobby of {name}?",
+            "What is {name}'s hobby?",
             "What does {name} enjoy?",
         ),
         (
@@ -97,6 +101,7 @@ RELATIONS = (
         ),
         (
             "How old is {name}?",
+            "What is {name}'s age?",
             "What is the age of {name}?",
         ),
         (
@@ -113,6 +118,7 @@ RELATIONS = (
         ),
         (
             "What does {name} own?",
+            "Which thing belongs to {name}?",
             "Which thing does {name} own?",
             "What did {name} get?",
         ),
@@ -132,6 +138,7 @@ RELATIONS = (
         (
             "Which animal does {name} have?",
             "What is the pet of {name}?",
+            "What is {name}'s pet?",
             "Which pet has {name}?",
         ),
         (
@@ -149,6 +156,7 @@ RELATIONS = (
         ),
         (
             "When does {name} arrive?",
+            "What day does {name} arrive?",
             "On which day does {name} come?",
             "When is the visit of {name}?",
         ),
@@ -163,6 +171,8 @@ ANSWER = Phrasings(
     orders=(
         "Read the passage and answer the question.\n{text}\n{question}",
         "Read this: {text}\n{question}",
+        "Read the following text and answer the question: {text} {question}",
+        "Answer based on this text: {text} {question}",
         "Answer from the passage.\nPassage: {text}\nQuestion: {question}",
         "Answer the question from the text.\nText: {text}\nQuestion: {question}",
         "Use the passage to answer: {question}\n{text}",
@@ -173,6 +183,17 @@ ANSWER = Phrasings(
         "{text} {question}",
         "{text}\n{question}",
         "{text}\n\n{question}",
+        "{text} Question: {question}",
+        "{text}\n\nQuestion: {question}",
+        "Based on the passage, answer the question.\n{text}\n{question}",
+        "Given the passage below, answer: {question}\n{text}",
+        "Given: {text} {question}",
+        "Facts: {text}\n{question}",
+        "According to this text: {text} {question}",
+        "Based on this passage: {text}\n{question}",
+        "Passage: {text} Question: {question}",
+        "Q: {question}\nPassage: {text}\nA:",
+        "Story: {text}\n{question}",
         "Passage: {text}\nQuestion: {question}",
         "Passage: {text}\n\nQuestion: {question}\nAnswer:",
         "Text: {text}\nQuestion: {question}",

@@ -1,9 +1,11 @@
 """Train tapeout-nano from nothing: generated data, its own tokenizer, one GPU, a few minutes.
 
     python -m examples.nano.train --output .build/nano
-    python -m examples.nano.train --start .build/nano --output examples/nano/checkpoint
+    python -m examples.nano.train --start .build/nano --output .build/nano-2
+    python -m examples.nano.train --start .build/nano-2 --touch-up --output examples/nano/checkpoint
 
-The first run learns the tasks in familiar words, the second goes on with unfamiliar ones. Data and
+The first run learns the tasks in familiar words, the second goes on with unfamiliar ones, the third
+with the same at a lower learning rate; it also teaches phrasings that were added later. Data and
 initial weights are functions of the seed. What results is an ordinary Hugging Face checkpoint in
 bfloat16.
 """
@@ -64,6 +66,7 @@ class Part:
 
 FIRST_PART = Part(seed=0, num_steps=6376, learning_rate=2e-3, novelty=0.0)
 SECOND_PART = Part(seed=1, num_steps=2115, learning_rate=1e-3, novelty=0.5)
+TOUCH_UP = Part(seed=2, num_steps=1600, learning_rate=6e-4, novelty=0.5)
 
 
 def learning_rate_factor(step: int, num_steps: int) -> float:
@@ -163,16 +166,20 @@ def main() -> None:
     """Train one part and write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--start", type=Path, help="checkpoint of the first part, for the second")
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from: the second part")
+    parser.add_argument("--touch-up", action="store_true", help="with --start: the third part")
     parser.add_argument("--max-minutes", type=float, default=60, help="run fewer steps if need be")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--shrink", type=int, default=1, help="divide the rows of a step")
     args = parser.parse_args()
+    if args.touch_up and not args.start:
+        parser.error("--touch-up needs --start")
 
     args.output.mkdir(parents=True, exist_ok=True)
     if args.start:
-        part, model = SECOND_PART, start_from_checkpoint(args.start, args.output)
+        part = TOUCH_UP if args.touch_up else SECOND_PART
+        model = start_from_checkpoint(args.start, args.output)
     else:
         part, model = FIRST_PART, start_from_nothing(args.output)
     model.to(args.device)
