@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +62,10 @@ def compile_command(
     """Compile a CHECKPOINT folder into an artifact."""
     started_s = time.monotonic()
     with _build_progress() as progress:
-        api = import_module(".api", __package__)
+        from .runtime.compiler import load_compiler
+
         options |= {"cpu_levels": list(cpu_levels) or None, "progress": progress}
-        path = api.compile_model(checkpoint, **options)
+        path = load_compiler().compile_model(checkpoint, **options)
     took_s = time.monotonic() - started_s
     num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     if as_json:
@@ -129,8 +129,9 @@ def plan_command(model: Path, target: str, dtype: str, as_json: bool, **limits: 
         manifest = Artifact.open(model).manifest
         facts, described = manifest.model, _target(manifest, target)
     else:
-        api = import_module(".api", __package__)
-        facts, described = api.plan_checkpoint(model, target, dtype=dtype)
+        from .runtime.compiler import load_compiler
+
+        facts, described = load_compiler().plan_checkpoint(model, target, dtype=dtype)
     plan = plan_memory(described, facts.max_position_embeddings, asked)
     _print_plan(plan, described, as_json)
 

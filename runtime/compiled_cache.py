@@ -1,17 +1,15 @@
-"""Checkpoints that are given where an artifact is wanted: compiled once, kept in the cache folder.
-
-The compiler is reached by its name, in this case alone: opening an artifact never loads it.
-"""
+"""Checkpoints given where an artifact is wanted: compiled once, kept in the cache folder."""
 
 import hashlib
 import json
 import logging
 import os
 import sys
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 
 from .. import settings
+from .compiler import load_compiler
 from .progress import BuildProgress
 
 log = logging.getLogger(__name__)
@@ -31,7 +29,7 @@ def compiled_artifact(checkpoint: Path, **options: object) -> Path:
         log.info("%s is compiled already: %s", checkpoint, path)
         return path
     sys.stderr.write(f"tapeout: compiling {checkpoint} into {path}, once\n")
-    api = import_module("..api", __package__)
+    api = load_compiler()
     progress = BuildProgress()
     try:
         api.compile_model(checkpoint, output=path, target="cpu", progress=progress, **options)

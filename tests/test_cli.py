@@ -123,6 +123,15 @@ def test_inspect_says_what_is_inside(fake):
     assert "FakeForCausalLM" in invoke("inspect", fake).stdout
 
 
+@pytest.mark.parametrize("command", ["compile", "plan"])
+def test_without_torch_a_checkpoint_is_refused_in_one_line(command, checkpoint, monkeypatch):
+    for name in [n for n in sys.modules if n.split(".")[0] == "torch" or n == "tapeout.api"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = invoke(command, checkpoint, exit_code=2)
+    assert "needs torch" in result.stderr and "tapeout[compile]" in result.stderr
+
+
 def test_help_loads_nothing_heavy():
     code = "import sys, tapeout.cli; print('numpy' in sys.modules, 'rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
