@@ -89,12 +89,6 @@ class Dim:
     __radd__ = __add__
     __rmul__ = __mul__
 
-    def divide(self, divisor: int) -> Dim:
-        """Exact division; asserts that every coefficient is a multiple of ``divisor``."""
-        factors = [self.const, *(factor for _, factor in self.terms)]
-        assert all(f % divisor == 0 for f in factors), f"{self} is no multiple of {divisor}"
-        return Dim(self.const // divisor, tuple((n, f // divisor) for n, f in self.terms))
-
     def to_json(self) -> dict[str, int]:
         """The form artifacts store: symbol to coefficient, the constant under ``""``."""
         constant = {"": self.const} if self.const or not self.terms else {}

@@ -21,10 +21,6 @@ class NotLoweredError(Exception):
     """A use of an op that no rule covers; the message says which."""
 
 
-def _axis(node: Node, x: Value, name: str = "dim") -> int:
-    return int(node.attrs.get(name, 0)) % max(x.type.rank, 1)
-
-
 def fixed_axis(node: Node, x: Value, name: str = "dim") -> int:
     """The axis a rule works along; refused when it is the axis of tokens."""
     value = node.attrs.get(name, -1)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..artifact import Buffer, CacheBuffer, InputBuffer, SlotBuffer, Target, WeightBuffer
 from ..kvcache.budget import bytes_per_page
-from .layout import input_bytes, lay_out_arena
+from .layout import bytes_at, lay_out_arena
 from .memory import Bytes, allocate, round_up
 from .plan import MemoryPlan, inputs_bytes
 from .weights import LoadedWeights
@@ -74,7 +74,7 @@ class Buffers:
         inputs: dict[str, NDArray[Any]] = {}
         start = 0
         for entry in self._target.inputs:
-            end = start + input_bytes(entry, plan.bounds)
+            end = start + bytes_at(entry.bytes, plan.bounds)
             inputs[entry.name] = self._inputs_memory[start:end].view(_DTYPES[entry.dtype])
             start += round_up(end - start)
         return inputs

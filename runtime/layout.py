@@ -6,7 +6,7 @@ T tokens of a step, S sequences, R rows of logits, P entries of a row of a block
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..artifact import Expression, Input, Slot, evaluate
+from ..artifact import Expression, Slot, evaluate
 from .memory import round_up
 from .player import Coefficients, Dims
 
@@ -14,14 +14,6 @@ from .player import Coefficients, Dims
 def bytes_at(expression: Expression, dims: Dims) -> int:
     """The value of a size for T, S, R and P."""
     return evaluate(expression, dict(zip("TSRP", dims, strict=True)))
-
-
-def input_bytes(entry: Input, dims: Dims) -> int:
-    """Bytes of an input; a block table, i32[S, P], is the one that no linear size can say."""
-    if entry.name.startswith("block_table_"):
-        _, num_seqs, _, width = dims
-        return 4 * num_seqs * width
-    return bytes_at(entry.bytes, dims)
 
 
 def coefficients(expression: Expression) -> Coefficients:

@@ -12,7 +12,7 @@ import msgspec
 from ..artifact import CacheGroup, Target
 from ..errors import CapacityError, InputError, shown
 from ..kvcache.budget import cache_bytes, num_pages_for_tokens, num_tokens_in_budget
-from .layout import input_bytes, lay_out_arena
+from .layout import bytes_at, lay_out_arena
 from .machine import memory_bytes
 from .memory import round_up
 from .player import Dims
@@ -113,7 +113,7 @@ def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) ->
 
 def inputs_bytes(target: Target, bounds: Dims) -> int:
     """Bytes of all input arrays, each starting on an aligned address."""
-    return sum(round_up(input_bytes(entry, bounds)) for entry in target.inputs)
+    return sum(round_up(bytes_at(entry.bytes, bounds)) for entry in target.inputs)
 
 
 def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -> MemoryPlan:

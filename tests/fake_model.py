@@ -207,7 +207,7 @@ def make_tokenizer() -> Tokenizer:
 
 def _target(weights, levels) -> Target:
     inputs = [Input(name=name, dtype=dtype, bytes=size) for name, dtype, size in INPUTS]
-    table = Input(name="block_table_full", dtype="i32", bytes={"P": 4})
+    table = Input(name="block_table_full", dtype="i32", bytes={"SP": 4})
     kernels = ("write_tags", "hash_pages", "choose")
     return Target(
         levels={level: f"kernels/cpu/{level}.so" for level in levels},

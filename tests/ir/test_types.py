@@ -26,12 +26,6 @@ def test_product_of_two_symbols_is_refused():
         Dim.of("T") * Dim.of("S")
 
 
-def test_division_is_exact_or_refused():
-    assert Dim.of("6*T+4").divide(2) == Dim.of("3*T+2")
-    with pytest.raises(AssertionError, match="no multiple"):
-        Dim.of("3*T").divide(2)
-
-
 def test_type_prints_and_counts_bytes():
     type = TensorType.of("bf16", "T", 4, 8)
     assert str(type) == "bf16[T, 4, 8]"
