@@ -4,22 +4,27 @@ from typing import Literal
 
 import msgspec
 
-from ..kvcache.group_table import Slots
-from .frame import I32, Frame, SamplingFrame
+from .frame import I32, Frame, Sampling, StepResult
 
-FinishReason = Literal["stop", "length", "abort", "numeric_error"]
+FinishReason = Literal["stop", "length", "abort", "timeout", "numeric_error"]
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One sequence to complete, checked against every bound before it is made."""
 
     request_id: str
     prompt_token_ids: I32
     max_tokens: int  # of output
-    temperature: float
-    seed: int  # in 64 signed bits
+    sampling: Sampling = Sampling()
     stop_token_ids: tuple[int, ...] = ()  # any of these ends it, end-of-sequence ids among them
+    min_tokens: int = 0  # of output before a stop token counts
     watched: bool = False  # its owner wants to see each token as it comes
+    masked: bool = False  # each token waits for a mask of its own (a grammar)
+    priority: int = 0  # lower goes first
+    tenant: str = ""  # who shares fairly with the others of its priority
+    cache_salt: bytes = b""  # sequences share cached pages only under one salt
+    reads_cache: bool = True  # False computes the whole prompt
+    deadline_s: float | None = None  # in the caller's seconds
 
 
 class Arrive(msgspec.Struct, frozen=True):
@@ -33,15 +38,22 @@ class Cancel(msgspec.Struct, frozen=True):
 
     request_id: str
     finish_reason: FinishReason
+    num_tokens: int | None = None  # of output to keep; None keeps all
 
 
-class Sampled(msgspec.Struct, frozen=True):
-    """The previous plan's step is done and gave these tokens; a negative one: not a number."""
+class Mask(msgspec.Struct, frozen=True):
+    """The tokens that a masked request may choose from next; see `Sampling.mask`."""
 
-    token_ids: I32  # [R], in the order of that plan's rows of logits
+    request_id: str
+    num_tokens: int  # of output that it follows: one for another length is passed over
+    mask: I32
 
 
-Event = Arrive | Cancel | Sampled
+class StepsLost(msgspec.Struct, frozen=True):
+    """The executor lost its memory: no step in flight will report, and the cache is empty."""
+
+
+Event = Arrive | Cancel | Mask | StepResult | StepsLost
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -60,13 +72,24 @@ class Finished(msgspec.Struct, frozen=True):
     finish_reason: FinishReason
     stop_token_id: int | None
     times: Times
+    num_cached_tokens: int  # of the prompt, whose keys and values were in the cache
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Rows of the reported step's results that belong to a watched request that goes on or ends.
+
+    Rows of the prompt (`is_prompt`) give the logprobs of known tokens; the other is a new token.
+    """
+
+    request_id: str
+    first_row: int
+    num_rows: int
+    is_prompt: bool
 
 
 class StepPlan(msgspec.Struct, frozen=True):
-    """What to run next; `frame` is None when there is nothing to run."""
+    """What to run next; `frame` is None when there is nothing to run now."""
 
     frame: Frame | None
-    sampling: SamplingFrame | None
-    sampled_slots: Slots  # [R], whose next token each row of logits gives
-    watched: tuple[tuple[int, str], ...]  # (row, request_id) of the watched among them
+    progress: tuple[Progress, ...]  # of the step that was reported with this call
     finished: tuple[Finished, ...]  # since the last plan
