@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import ArtifactError
 from .schema import (
+    INPUT_SYMBOLS,
     SCHEMA_VERSION,
     SYMBOLS,
     CacheBuffer,
@@ -84,6 +85,9 @@ def _wrong_of_target(
     for expression in _expressions(target):
         if not _is_expression(expression):
             yield at, expression, f"an expression of the symbols {SYMBOLS}"
+    for entry in target.inputs:
+        if not set(entry.bytes) <= set(INPUT_SYMBOLS):
+            yield f"{at}.inputs.{entry.name}", entry.bytes, f"symbols of {INPUT_SYMBOLS}"
     yield from _wrong_of_weights(target, manifest, f"{at}.weights")
 
 
@@ -103,7 +107,6 @@ def _wrong_of_weights(
 
 
 def _expressions(target: Target) -> Iterator[Expression]:
-    yield from (entry.bytes for entry in target.inputs)
     yield from (expression for slot in target.slots for expression in slot.bytes)
     for kernel in target.kernels:
         yield from (e for e in (kernel.flops, kernel.bytes) if e is not None)

@@ -2,7 +2,8 @@
 
 Sizes are parametric: an `Expression` maps a symbol of the step to its coefficient, `""` to the
 constant, with zero terms left out: `{"": 64, "R": 4}` is 64 + 4 R. `"SP"` is the product S * P.
-Symbols: T tokens, S sequences, R logit rows of a step, P width of the block tables in pages.
+Symbols: T tokens, S sequences, R logit rows of a step, P width of the block tables in pages. Inputs
+may also have a row for each of the N slots for sequences that a load has, or L tokens in all slots.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.digest"
 SYMBOLS = ("", "T", "S", "R", "P", "SP")
+INPUT_SYMBOLS = (*SYMBOLS, "N", "L")
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Expression: TypeAlias = dict[str, int]
