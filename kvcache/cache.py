@@ -1,18 +1,22 @@
 """The paged cache of a model: one set of pages and block tables for each cache group.
 
 It keeps the books; the memory itself belongs to the executor. All groups grow together: a sequence
-holds its tokens in every group or in none.
+holds its tokens in every group or in none, but for those that a window has left behind.
 """
 
 from collections.abc import Sequence
 
 from ..artifact import CacheGroup
 from .group_table import Counts, GroupTable, Slots
-from .pages import Pages
+from .pages import PagePool, Pages
 
 
 class PagedCache:
-    """Pages and block tables for `max_num_seqs` sequence slots."""
+    """Pages and block tables for `max_num_seqs` sequence slots.
+
+    Steps may be in flight: pages that one of them may still touch are dropped with a `fence`, the
+    last such step, and stay as they are until it is settled.
+    """
 
     def __init__(
         self,
@@ -20,46 +24,111 @@ class PagedCache:
         num_pages: Sequence[int],
         max_num_seqs: int,
         table_width: int,
+        enable_prefix_caching: bool = True,
+        max_step_tokens: int | None = None,
     ) -> None:
+        sizes = {group.page_size_tokens for group in groups}
+        assert len(sizes) == 1, f"pages of all groups hold equally many tokens, not {sizes}"
+        (self.page_size_tokens,) = sizes
+        self._max_step_tokens = max_step_tokens or table_width * self.page_size_tokens
         self.groups = tuple(
-            GroupTable(count, group.page_size_tokens, max_num_seqs, table_width)
+            GroupTable(group, PagePool(count, enable_prefix_caching), max_num_seqs, table_width)
             for group, count in zip(groups, num_pages, strict=True)
         )
 
-    def reserve(self, slots: Slots, num_tokens: Counts) -> bool:
-        """Gives each slot the pages to hold `num_tokens` tokens in all.
+    # ---- a sequence begins ----
 
-        False, and nothing is changed, if any group has too few free pages.
+    def match(self, hashes: Sequence[bytes]) -> int:
+        """With how many of these pages, the first ones, a sequence can begin in every group."""
+        hit, end = -1, len(hashes)
+        while hit != end:
+            hit = end
+            for group in self.groups:
+                end = group.longest_hit(hashes, end)
+        return hit
+
+    def has_room_for(self, hashes: Sequence[bytes], num_hit_pages: int, num_tokens: int) -> bool:
+        """Whether a sequence with this hit could get pages for `num_tokens` tokens now."""
+        hit = hashes[:num_hit_pages]
+        return all(g.has_room_for(hit, num_tokens, self._max_step_tokens) for g in self.groups)
+
+    def attach(self, slot: int, hashes: Sequence[bytes]) -> None:
+        """An empty slot begins with the pages of these hashes; `match` has found them all."""
+        for group in self.groups:
+            group.attach(slot, hashes)
+
+    # ---- it runs ----
+
+    def reserve(self, slots: Slots, num_tokens: Counts) -> bool:
+        """Gives each slot the pages to hold `num_tokens` tokens in all; cached pages may go.
+
+        False, and nothing is changed, if any group has too few.
         """
         missing = [group.missing(slots, num_tokens) for group in self.groups]
-        for group, counts in zip(self.groups, missing, strict=True):
-            if counts.sum() > group.pool.num_free:
+        totals = [int(counts.sum()) for counts in missing]
+        for group, total in zip(self.groups, totals, strict=True):
+            if total > group.pool.num_unused:
                 return False
-        for group, counts in zip(self.groups, missing, strict=True):
-            group.extend(slots, counts)
+        for group, counts, total in zip(self.groups, missing, totals, strict=True):
+            if total:
+                group.extend(slots, counts)
         return True
 
-    def has_room_for(self, num_tokens: int) -> bool:
-        """Whether a sequence that holds nothing yet could get pages for `num_tokens` tokens."""
+    def can_wait_for(self, slots: Slots, num_tokens: Counts) -> bool:
+        """Whether `reserve` will succeed once the steps in flight are done."""
         return all(
-            -(-num_tokens // group.page_size_tokens) <= group.pool.num_free for group in self.groups
+            int(group.missing(slots, num_tokens).sum()) <= group.pool.num_unused_after_fences
+            for group in self.groups
         )
 
-    def release(self, slot: int) -> None:
-        """Gives back every page of a slot, in every group."""
+    def register(self, slot: int, first_page: int, hashes: Sequence[bytes]) -> None:
+        """Pages from `first_page` on are full, by completed steps and with finite values.
+
+        Later sequences can begin with them. A hash that has a page already keeps that one.
+        """
         for group in self.groups:
-            group.release(slot)
+            group.register(slot, first_page, hashes)
+
+    def trim(self, slots: Slots, num_computed: Counts, fence: int | None) -> None:
+        """Drops what no token from position `num_computed` on can see through a window."""
+        for group in self.groups:
+            group.trim(slots, num_computed, fence)
 
     def block_tables(self, slots: Slots) -> tuple[Pages, ...]:
-        """For each group i32[S, P], a copy; P is the most pages that any of the slots holds."""
-        width = max(1, *(int(group.num_held[slots].max()) for group in self.groups))
+        """For each group i32[S, P], a copy; P is the most pages that any of the slots reaches."""
+        width = max(1, *(int(group.end_page[slots].max()) for group in self.groups))
         return tuple(group.block_table[:, :width][slots] for group in self.groups)
 
+    # ---- it ends ----
+
+    def release(self, slot: int, fence: int | None) -> None:
+        """Drops every page of a slot, in every group."""
+        for group in self.groups:
+            group.release(slot, fence)
+
+    def settle(self, step_id: int) -> None:
+        """Steps up to `step_id` are done; what was dropped with such a fence comes back."""
+        for group in self.groups:
+            group.pool.settle(step_id)
+
+    def forget(self, slot: int) -> None:
+        """No later sequence begins with a page that this slot holds: its values are not sound."""
+        for group in self.groups:
+            group.forget(slot)
+
+    def clear(self) -> None:
+        """The memory is lost, and every step in flight; all slots have been released."""
+        for group in self.groups:
+            assert not group.end_page.any(), "a slot still holds pages"
+            group.pool.clear()
+
+    # ---- how it stands ----
+
     def num_free_pages(self) -> tuple[int, ...]:
-        """The free pages of each group."""
-        return tuple(group.pool.num_free for group in self.groups)
+        """The pages of each group that nobody holds, cached ones among them."""
+        return tuple(group.pool.num_unused for group in self.groups)
 
     def check_integrity(self) -> None:
-        """Asserts that no page of any group is lost, shared or handed out as the null page."""
+        """Asserts that every page of every group is where it should be, and just there."""
         for group in self.groups:
             group.check_integrity()
