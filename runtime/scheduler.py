@@ -1,208 +1,366 @@
 """Decides what the next step computes: a pure state machine, with no clock, thread or chance.
 
 Continuous batching: sequences that decode and chunks of prompts share one step under a token
-budget. First come, first served; when pages run out, the youngest sequence gives its own back and
-is computed again later, so the oldest always gets on.
+budget. A step is planned while others are in flight: what those sample is not known here yet, but
+where it will be. When pages run out, the sequence of the worst rank gives its own back and is
+computed again later, so the best ranked always gets on.
 """
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from ..kvcache.cache import PagedCache
-from ..kvcache.group_table import Slots
-from .frame import I32, I64
-from .packing import pack_step
+from ..kvcache.hashing import page_hashes
+from .deadlines import Deadlines
+from .flight import Flight, launch, progress_of
+from .frame import I32, Arrival, Frame, StepResult
+from .grants import Budget, Grant
+from .packing import Tokens
 from .request import (
     Arrive,
     Cancel,
     Event,
     Finished,
     FinishReason,
+    Mask,
+    Progress,
     Request,
-    Sampled,
     StepPlan,
-    Times,
+    StepsLost,
 )
-from .slots import SlotTable
+from .sequences import Sequences
+from .slots import times_of
+from .waiting import Tenants, Waiting, WaitingQueue
 
-_NO_SLOTS: Slots = np.zeros(0, np.intp)
-
-
-class _Waiting:
-    """A request with no slot: new, or preempted with what it had generated."""
-
-    def __init__(self, request: Request, token_ids: I32, times: tuple[float, float]) -> None:
-        self.request, self.token_ids, self.times = request, token_ids, times
+_MAX_PASSED_OVER = 64  # waiting requests that others may overtake in one step
 
 
 class Scheduler:
-    """One sequence a slot; requests in `running` order are in the order of arrival."""
+    """`step` takes what has happened since the last plan and gives the next.
+
+    The caller runs the plans that have a frame in their order and reports each by its StepResult,
+    at most one in a call. It may ask for further plans before it reports.
+    """
 
     def __init__(
-        self, cache: PagedCache, max_num_seqs: int, max_model_len: int, max_num_batched_tokens: int
+        self,
+        cache: PagedCache,
+        max_num_seqs: int,
+        max_model_len: int,
+        max_num_batched_tokens: int,
+        max_logit_rows: int | None = None,
+        max_num_waiting: int | None = None,
+        max_waiting_tokens: int | None = None,
     ) -> None:
         assert max_num_batched_tokens >= max_num_seqs, "each decoding sequence gets its token"
-        self.cache = cache
         self.max_num_batched_tokens = max_num_batched_tokens
-        self.table = SlotTable(max_num_seqs, max_model_len)
-        self.running: Slots = _NO_SLOTS
-        self.waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self.max_logit_rows = max_logit_rows or max_num_seqs
+        assert self.max_logit_rows >= max_num_seqs, "each sequence of a step has a row"
+        self.max_num_waiting, self.max_waiting_tokens = max_num_waiting, max_waiting_tokens
+        self.cache = cache
+        self.sequences = Sequences(cache, max_num_seqs, max_model_len)
+        self.tenants = Tenants()
+        self.waiting = WaitingQueue(self.tenants)
         self.num_preemptions = 0
-        self._slot_of: dict[str, int] = {}
-        self._sampled_slots: Slots = _NO_SLOTS
+        self._deadlines = Deadlines()
+        self._flights: deque[Flight] = deque()
+        self._new_masks: dict[int, I32] = {}  # by slot, for the next frame
+        self._num_arrivals = self._num_steps = 0
 
     @property
     def num_unfinished(self) -> int:
         """Requests that have arrived and not ended."""
-        return len(self.running) + len(self.waiting)
+        return len(self.sequences.running) + len(self.waiting)
+
+    @property
+    def num_in_flight(self) -> int:
+        """Steps that were planned and have not reported."""
+        return len(self._flights)
+
+    def refusal(self, num_requests: int, num_tokens: int) -> str | None:
+        """Why the queue has no room for this many more, if it has none."""
+        waiting = self.waiting
+        for name, count, limit in (
+            ("max_num_waiting", len(waiting) + num_requests, self.max_num_waiting),
+            ("max_waiting_tokens", waiting.num_tokens + num_tokens, self.max_waiting_tokens),
+        ):
+            if limit is not None and count > limit:
+                return f"the queue would hold {count}, more than {name}={limit}; try again later"
+        return None
 
     def step(self, now: float, events: Sequence[Event]) -> StepPlan:
-        """Takes what has happened since the last plan and gives the next.
-
-        The caller runs each plan that has a frame and reports it by a `Sampled` in the next call.
-        """
+        """The next plan. `now` is in the caller's seconds and never falls."""
         finished: list[Finished] = []
+        progress: tuple[Progress, ...] = ()
         for event in events:
             match event:
-                case Sampled():
-                    finished += self._accept(event.token_ids, now)
+                case StepResult():
+                    assert not progress, "one result a call"
+                    progress = self._land(event, now, finished)
                 case Arrive():
                     self._enqueue(event.request, now)
                 case Cancel():
-                    finished += self._cancel(event, now)
-        slots, granted = self._grant_running()
-        slots, granted = self._admit(slots, granted)
-        return self._plan(slots, granted, tuple(finished))
-
-    def _plan(self, slots: Slots, granted: I64, finished: tuple[Finished, ...]) -> StepPlan:
-        if len(slots) == 0:
-            self._sampled_slots = _NO_SLOTS
-            return StepPlan(None, None, _NO_SLOTS, (), finished)
-        frame, sampling, sampled_slots = pack_step(self.table, self.cache, slots, granted)
-        self.table.num_computed[slots] += granted
-        self._sampled_slots = sampled_slots
-        return StepPlan(frame, sampling, sampled_slots, self._watched(sampled_slots), finished)
-
-    def _watched(self, slots: Slots) -> tuple[tuple[int, str], ...]:
-        rows = np.flatnonzero(self.table.watched[slots]).tolist()
-        return tuple((row, self._request(int(slots[row])).request_id) for row in rows)
+                    self._cancel(event.request_id, event.finish_reason, now, finished, event)
+                case Mask():
+                    self._set_mask(event)
+                case StepsLost():
+                    self._lose_steps()
+        for request_id in self._deadlines.passed(now, self._deadline_of):
+            self._cancel(request_id, "timeout", now, finished)
+        return StepPlan(self._plan(), progress, tuple(finished))
 
     # ---- what has happened ----
 
+    def _land(
+        self, result: StepResult, now: float, finished: list[Finished]
+    ) -> tuple[Progress, ...]:
+        """Takes a step's tokens in; rows of sequences that have ended meanwhile are dropped."""
+        flight, table = self._flights.popleft(), self.sequences.table
+        rows, token_ids = flight.rows, result.token_ids
+        assert result.step_id == flight.step_id, f"{result.step_id} came for {flight.step_id}"
+        assert len(token_ids) == len(rows.slots), f"{len(token_ids)} tokens, {len(rows.slots)} rows"
+        self.sequences.settle(flight.step_id)
+        broken = rows.slots[(token_ids < 0) & table.is_alive[rows.slots]]
+        for slot in dict.fromkeys(broken.tolist()):
+            finished.append(self._finish(slot, "numeric_error", now))
+        progress = progress_of(table, rows)
+        self.sequences.prove(flight)
+        lives = rows.chooses & table.is_alive[rows.slots]
+        slots, token_ids = rows.slots[lives], token_ids[lives]
+        for i in np.flatnonzero(table.append(slots, token_ids, now)).tolist():
+            slot, token_id = int(slots[i]), int(token_ids[i])
+            stops = table.is_stop(slot, token_id)
+            reason: FinishReason = "stop" if stops else "length"
+            finished.append(self._finish(slot, reason, now, token_id if stops else None))
+        return progress
+
     def _enqueue(self, request: Request, now: float) -> None:
-        assert request.request_id not in self._slot_of, f"{request.request_id} is running"
-        assert request.request_id not in self.waiting, f"{request.request_id} is waiting"
-        times = (now, float("nan"))
-        self.waiting[request.request_id] = _Waiting(request, request.prompt_token_ids, times)
+        assert self._entry(request.request_id) is None, f"{request.request_id} is in use"
+        prompt, mask = request.prompt_token_ids, request.sampling.mask
+        hashes = page_hashes(prompt, self.cache.page_size_tokens, request.cache_salt)
+        entry = Waiting(request, self._num_arrivals, now, prompt, hashes)
+        if request.masked and mask is not None:
+            entry.mask, entry.mask_at = mask, len(prompt)
+        self._num_arrivals += 1
+        self.tenants.enter(request.tenant)
+        self.waiting.push(entry)
+        if request.deadline_s is not None:
+            self._deadlines.add(request.deadline_s, request.request_id, self._deadline_of)
 
-    def _accept(self, token_ids: I32, now: float) -> list[Finished]:
-        slots = self._sampled_slots
-        assert len(token_ids) == len(slots), f"{len(token_ids)} tokens for {len(slots)} rows"
-        self._sampled_slots = _NO_SLOTS
-        ends = np.flatnonzero(self.table.append(slots, token_ids, now)).tolist()
-        return [self._end(int(slots[row]), int(token_ids[row]), now) for row in ends]
-
-    def _end(self, slot: int, token_id: int, now: float) -> Finished:
-        """Ends a sequence by its last token."""
-        if token_id < 0:
-            self.table.num_tokens[slot] -= 1  # it is no token
-            return self._finish(slot, "numeric_error", None, now)
-        if token_id in self._request(slot).stop_token_ids:
-            return self._finish(slot, "stop", token_id, now)
-        return self._finish(slot, "length", None, now)
-
-    def _cancel(self, event: Cancel, now: float) -> list[Finished]:
-        slot = self._slot_of.get(event.request_id)
+    def _cancel(
+        self,
+        request_id: str,
+        reason: FinishReason,
+        now: float,
+        finished: list[Finished],
+        event: Cancel | None = None,
+    ) -> None:
+        slot = self.sequences.slot_of.get(request_id)
+        num_tokens = event.num_tokens if event else None
         if slot is not None:
-            return [self._finish(slot, event.finish_reason, None, now)]
-        entry = self.waiting.pop(event.request_id, None)
-        if entry is None:
-            return []
-        output = entry.token_ids[len(entry.request.prompt_token_ids) :].tolist()
-        times = _times(*entry.times, now)
-        return [Finished(event.request_id, output, event.finish_reason, None, times)]
+            finished.append(self._finish(slot, reason, now, num_tokens=num_tokens))
+        elif request_id in self.waiting:
+            entry = self.waiting.remove(request_id)
+            self.tenants.leave(entry.request.tenant)
+            output = entry.token_ids[len(entry.request.prompt_token_ids) :].tolist()
+            times = times_of(entry.arrived_s, entry.first_token_s, now)
+            finished.append(
+                Finished(request_id, output[:num_tokens], reason, None, times, entry.num_cached)
+            )
 
     def _finish(
-        self, slot: int, reason: FinishReason, stop_token_id: int | None, now: float
+        self,
+        slot: int,
+        reason: FinishReason,
+        now: float,
+        stop_token_id: int | None = None,
+        num_tokens: int | None = None,
     ) -> Finished:
-        output, times = self.table.output_of(slot), _times(*self._times_of(slot), now)
-        request = self._remove(slot)
-        return Finished(request.request_id, output, reason, stop_token_id, times)
+        """Ends a running request; `num_tokens` of its output are kept."""
+        table = self.sequences.table
+        output, times = table.output_of(slot)[:num_tokens], table.times(slot, now)
+        entry = self._take_slot(slot, is_finite=reason != "numeric_error")
+        self.tenants.leave(entry.request.tenant)
+        request_id = entry.request.request_id
+        return Finished(request_id, output, reason, stop_token_id, times, entry.num_cached)
+
+    def _set_mask(self, event: Mask) -> None:
+        slot, table = self.sequences.slot_of.get(event.request_id), self.sequences.table
+        entry = self._entry(event.request_id)
+        if entry is None:
+            return
+        position = len(entry.request.prompt_token_ids) + event.num_tokens
+        num_known = len(entry.token_ids) if slot is None else table.num_known[slot]
+        if position != num_known:
+            return
+        entry.mask, entry.mask_at = event.mask, position
+        if slot is not None:
+            table.mask_at[slot] = position
+            self._new_masks[slot] = event.mask
+
+    def _lose_steps(self) -> None:
+        """Every running sequence waits again, the oldest first; nothing cached is believed."""
+        self._flights.clear()
+        self.sequences.settle(self._num_steps)
+        for slot in self.sequences.running.tolist()[::-1]:
+            self._preempt(slot)
+        self.cache.clear()
+
+    def _deadline_of(self, request_id: str) -> float | None:
+        entry = self._entry(request_id)
+        return entry.request.deadline_s if entry else None
+
+    def _entry(self, request_id: str) -> Waiting | None:
+        """An unfinished request, wherever it is."""
+        slot = self.sequences.slot_of.get(request_id)
+        return self.waiting.get(request_id) if slot is None else self.sequences.table.entry(slot)
 
     # ---- what comes next ----
 
-    def _grant_running(self) -> tuple[Slots, I64]:
-        """The running slots that get tokens in this step, how many, and pages for them."""
-        while len(self.running):
-            slots, granted = self._share_budget()
-            if self.cache.reserve(slots, self.table.num_computed[slots] + granted):
-                return slots, granted
-            self._preempt(int(self.running[-1]))
-        return _NO_SLOTS, np.zeros(0, np.int64)
+    def _plan(self) -> Frame | None:
+        budget = Budget(self.max_num_batched_tokens, self.max_logit_rows)
+        grant, has_pages = self._grant_running(budget)
+        arrivals: list[Arrival] = []
+        if has_pages and len(self.waiting):
+            grant, arrivals = self._admit(budget, grant)
+        slots, granted = grant
+        if len(slots) == 0:
+            assert not arrivals, "who is admitted gets tokens"
+            return None
+        flight, tokens = launch(self.sequences.table, self._num_steps, slots, granted)
+        self._num_steps += 1
+        self._flights.append(flight)
+        self.tenants.charge(self.sequences.table.tenant[slots], granted)
+        return self._frame(flight, tokens, arrivals)
 
-    def _share_budget(self) -> tuple[Slots, I64]:
-        """Sequences that decode come first, then prompts in the order of arrival."""
-        slots, remaining = self.running, self.table.remaining(self.running)
-        if int(remaining.max()) == 1:
-            return slots, remaining
-        order = np.argsort(remaining > 1, kind="stable")
-        slots, remaining = slots[order], remaining[order]
-        before = np.cumsum(remaining) - remaining
-        granted = np.clip(self.max_num_batched_tokens - before, 0, remaining)
-        return slots[granted > 0], granted[granted > 0]
-
-    def _admit(self, slots: Slots, granted: I64) -> tuple[Slots, I64]:
-        """Adds waiting requests, in order, while there are slots, budget and pages."""
-        budget = self.max_num_batched_tokens - int(granted.sum())
-        added: list[tuple[int, int]] = []
-        while self.waiting and self.table.num_free and budget > 0:
-            entry = next(iter(self.waiting.values()))
-            if not self.cache.has_room_for(len(entry.token_ids)):
+    def _grant_running(self, budget: Budget) -> tuple[Grant, bool]:
+        """Tokens, and pages for them, for running sequences; False where pages ran short."""
+        table, cache, has_pages = self.sequences.table, self.cache, True
+        slots, granted = budget.share(table, self.sequences.running)
+        while len(slots):
+            ends = table.num_computed[slots] + granted
+            if cache.reserve(slots, ends):
                 break
-            del self.waiting[entry.request.request_id]
-            count = min(len(entry.token_ids), budget)
-            added.append((self._start(entry, count), count))
-            budget -= count
-        if not added:
-            return slots, granted
-        new_slots, new_granted = np.array(added, np.int64).T
-        self.running = np.concatenate([self.running, new_slots])
-        return np.concatenate([slots, new_slots]), np.concatenate([granted, new_granted])
+            has_pages = False
+            if self._flights and cache.can_wait_for(slots, ends):
+                leaves = int(table.rank[slots].argmax())  # its turn comes with the held pages
+                keeps = np.arange(len(slots)) != leaves
+            else:
+                keeps = slots != self._preempt(self._victim())
+            slots, granted = slots[keeps], granted[keeps]
+        return (slots, granted), has_pages
 
-    def _start(self, entry: _Waiting, num_tokens: int) -> int:
-        slot = self.table.occupy(entry.request, entry.token_ids, entry.times)
-        self._slot_of[entry.request.request_id] = slot
-        has_pages = self.cache.reserve(np.array([slot]), np.array([num_tokens]))
+    def _victim(self) -> int:
+        """The worst ranked sequence that will not end by itself with the steps in flight."""
+        table, running = self.sequences.table, self.sequences.running
+        goes_on = running[table.num_tokens[running] < table.max_num_tokens[running]]
+        assert len(running) > 1, "one sequence alone always fits: the plan has seen to it"
+        return int(goes_on[-1])
+
+    def _admit(self, budget: Budget, grant: Grant) -> tuple[Grant, list[Arrival]]:
+        """Adds waiting requests, in order, while there are slots, budget and pages.
+
+        One whose next page is being computed by another waits for it, and others overtake.
+        """
+        table = self.sequences.table
+        arrivals: list[Arrival] = []
+        passed_over: list[Waiting] = []
+        parts = [grant]
+        while (
+            table.num_free
+            and budget.num_tokens > 0
+            and budget.num_rows > 0
+            and len(passed_over) < _MAX_PASSED_OVER
+            and (entry := self.waiting.peek()) is not None
+        ):
+            num_hits = self._num_hit_pages(entry)
+            if num_hits is None or _lacks_mask(entry, num_hits * self.cache.page_size_tokens):
+                passed_over.append(self.waiting.remove(entry.request.request_id))
+                continue
+            if not self.cache.has_room_for(entry.page_hashes, num_hits, len(entry.token_ids)):
+                break
+            slot, tokens = self._start(entry, num_hits, budget)
+            parts.append(tokens)
+            arrivals.append(_arrival(slot, entry, table.max_model_len))
+        for entry in reversed(passed_over):
+            self.waiting.push(entry, first=True)
+        slots, granted = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return (slots, granted), arrivals
+
+    def _num_hit_pages(self, entry: Waiting) -> int | None:
+        """Cached pages that a request can begin with; None while its next one is being made."""
+        if not entry.request.reads_cache:
+            return 0
+        hashes = entry.page_hashes[: self.sequences.num_shareable_pages(entry)]
+        num_hits = self.cache.match(hashes)
+        is_coming = num_hits < len(hashes) and self.sequences.is_computing(hashes[num_hits])
+        return None if is_coming else num_hits
+
+    def _start(self, entry: Waiting, num_hits: int, budget: Budget) -> tuple[int, Grant]:
+        request, table = entry.request, self.sequences.table
+        self.waiting.remove(request.request_id)
+        slot = self.sequences.start(entry, self.tenants.index(request.tenant), num_hits)
+        if not entry.was_preempted:
+            entry.num_cached = int(table.num_cached[slot])
+        slots, granted = budget.take(table, slot)
+        has_pages = self.cache.reserve(slots, table.num_computed[slots] + granted)
         assert has_pages, "there was room for the whole sequence"
+        return slot, (slots, granted)
+
+    def _preempt(self, slot: int) -> int:
+        """Takes a sequence's pages and slot away; it waits before all others of its priority."""
+        table = self.sequences.table
+        token_ids, first_token_s = table.known_of(slot).copy(), float(table.first_token_s[slot])
+        num_unscored = int(table.num_unscored[slot])
+        entry = self._take_slot(slot)
+        entry.token_ids, entry.first_token_s = token_ids, first_token_s
+        entry.num_scored = len(entry.request.prompt_token_ids) - 1 - num_unscored
+        entry.was_preempted = True
+        self.waiting.push(entry)
+        self.num_preemptions += 1
         return slot
 
-    def _preempt(self, slot: int) -> None:
-        """Takes a sequence's pages and slot away; it waits before all others."""
-        assert len(self.running) > 1, "one sequence always fits: admission has seen to it"
-        token_ids, times = self.table.known_of(slot).copy(), self._times_of(slot)
-        request = self._remove(slot)
-        self.waiting[request.request_id] = _Waiting(request, token_ids, times)
-        self.waiting.move_to_end(request.request_id, last=False)
-        self.num_preemptions += 1
+    def _take_slot(self, slot: int, is_finite: bool = True) -> Waiting:
+        self._new_masks.pop(slot, None)
+        last_step_id = self._flights[-1].step_id if self._flights else None
+        return self.sequences.end(slot, last_step_id, is_finite)
 
-    def _remove(self, slot: int) -> Request:
-        request = self.table.vacate(slot)
-        del self._slot_of[request.request_id]
-        self.running = self.running[self.running != slot]
-        self.cache.release(slot)
-        return request
+    def _frame(self, flight: Flight, tokens: Tokens, arrivals: list[Arrival]) -> Frame:
+        rows, table = flight.rows, self.sequences.table
+        masks, self._new_masks = self._new_masks, {}
+        return Frame(
+            step_id=flight.step_id,
+            token_places=tokens.places,
+            positions=tokens.positions,
+            sequence_ids=tokens.sequence_ids,
+            query_start=tokens.query_start,
+            context_lengths=flight.ends.astype(np.int32),
+            logit_rows=rows.logit_rows,
+            sample_slots=rows.slots.astype(np.int32),
+            sample_positions=rows.positions,
+            sample_places=rows.places,
+            targets=rows.targets,
+            block_tables=self.cache.block_tables(flight.slots),
+            arrivals=tuple(arrivals),
+            masks=tuple(masks.items()),
+            wants_logprobs=bool(table.wants_logprobs[rows.slots].any()),
+        )
 
-    def _request(self, slot: int) -> Request:
-        request = self.table.requests[slot]
-        assert request is not None, f"slot {slot} is free"
-        return request
 
-    def _times_of(self, slot: int) -> tuple[float, float]:
-        return float(self.table.arrived_s[slot]), float(self.table.first_token_s[slot])
+def _lacks_mask(entry: Waiting, num_cached: int) -> bool:
+    """Whether all that is left to compute is a token whose row must wait for a mask."""
+    num_known = len(entry.token_ids)
+    waits = entry.request.masked and entry.mask_at != num_known
+    return waits and num_known - num_cached == 1
 
 
-def _times(arrived_s: float, first_token_s: float, finished_s: float) -> Times:
-    has_token = first_token_s == first_token_s
-    return Times(arrived_s, first_token_s if has_token else None, finished_s)
+def _arrival(slot: int, entry: Waiting, row_length: int) -> Arrival:
+    request = entry.request
+    sampling = request.sampling
+    if entry.mask is not None:
+        sampling = msgspec.structs.replace(sampling, mask=entry.mask)
+    num_prompt = len(request.prompt_token_ids)
+    return Arrival(slot, slot * row_length, entry.token_ids, num_prompt, sampling)

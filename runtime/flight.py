@@ -1,0 +1,58 @@
+"""A step in flight: planned and queued, its result not yet here."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kvcache.group_table import Slots
+from .frame import I64
+from .packing import Rows, Tokens, first_unscored, pack_rows, pack_tokens
+from .request import Progress
+from .slots import SlotTable
+
+
+class Flight(NamedTuple):
+    """What must be known of a step when its result comes."""
+
+    step_id: int
+    slots: Slots  # [S]
+    ends: I64  # [S], positions whose keys and values are cached after it
+    of_prompts: Slots  # those of `slots` of which it computes tokens of the prompt
+    rows: Rows
+
+
+def launch(table: SlotTable, step_id: int, slots: Slots, granted: I64) -> tuple[Flight, Tokens]:
+    """Packs `granted[i]` next tokens of `slots[i]` and moves the sequences on past the step."""
+    start = table.num_computed[slots]
+    tokens = pack_tokens(table, slots, start, granted)
+    rows = pack_rows(table, slots, tokens)
+    ends = start + granted
+    of_prompts = slots[start < table.num_prompt[slots]]
+    table.num_computed[slots] = ends
+    table.num_tokens[rows.slots[rows.chooses]] += 1
+    return Flight(step_id, slots, ends, of_prompts, rows), tokens
+
+
+def progress_of(table: SlotTable, rows: Rows) -> tuple[Progress, ...]:
+    """What watched sequences that live are to see of a step that has reported.
+
+    Rows of prompts count as scored from then on: a sequence that is computed again scores none
+    twice.
+    """
+    seen = table.is_watched[rows.slots] & table.is_alive[rows.slots]
+    chosen = np.flatnonzero(seen & rows.chooses).tolist()
+    progress = [Progress(table.request_id(int(rows.slots[row])), row, 1, False) for row in chosen]
+    if table.num_unscored[rows.slots].any():
+        progress = [*_scored(table, rows, seen), *progress]
+    return tuple(progress)
+
+
+def _scored(table: SlotTable, rows: Rows, seen: NDArray[np.bool_]) -> Iterator[Progress]:
+    first = first_unscored(table, rows.slots) + 1  # the first position that is still wanted
+    is_scored = seen & (rows.positions >= first) & (rows.positions < table.num_prompt[rows.slots])
+    for slot in dict.fromkeys(rows.slots[is_scored].tolist()):
+        own = np.flatnonzero(is_scored & (rows.slots == slot))
+        table.num_unscored[slot] -= len(own)
+        yield Progress(table.request_id(slot), int(own[0]), len(own), True)

@@ -1,0 +1,52 @@
+"""How the tokens and rows of a step are shared out."""
+
+import numpy as np
+
+from ..kvcache.group_table import Slots
+from .frame import I64
+from .packing import first_unscored
+from .slots import SlotTable
+
+Grant = tuple[Slots, I64]  # slots, and the next tokens of each
+
+
+class Budget:
+    """The tokens and rows of logits that a step has left."""
+
+    def __init__(self, num_tokens: int, num_rows: int) -> None:
+        self.num_tokens, self.num_rows = num_tokens, num_rows
+
+    def share(self, table: SlotTable, running: Slots) -> Grant:
+        """Sequences that decode come first, then prompts, both from the best rank on."""
+        slots, wanted = running, table.remaining(running)
+        if not (wanted == 1).all():
+            order = np.argsort(wanted > 1, kind="stable")
+            order = order[wanted[order] > 0]
+            slots, wanted = slots[order], wanted[order]
+        before = np.cumsum(wanted) - wanted
+        granted = np.clip(self.num_tokens - before, 0, wanted)
+        if table.num_unscored[slots].any():
+            granted = self._limit_rows(table, slots, granted)
+        gets = granted > 0
+        self.num_tokens -= int(granted.sum())
+        self.num_rows -= int(gets.sum())
+        return (slots, granted) if gets.all() else (slots[gets], granted[gets])
+
+    def take(self, table: SlotTable, slot: int) -> Grant:
+        """What is left for one more sequence, none at all included."""
+        slots = np.array([slot])
+        if self.num_rows == 0:
+            return slots[:0], np.zeros(0, np.int64)
+        return self.share(table, slots)
+
+    def _limit_rows(self, table: SlotTable, slots: Slots, granted: I64) -> I64:
+        """A row for each sequence is set aside; what is left goes to prompts that want logprobs."""
+        granted = granted.copy()
+        spare = self.num_rows - int((granted > 0).sum())
+        unscored = first_unscored(table, slots) - table.num_computed[slots]
+        for i in np.flatnonzero(table.num_unscored[slots]).tolist():
+            free = max(int(unscored[i]), 0) + 1  # tokens that need no row but the last one's
+            granted[i] = min(int(granted[i]), free + spare)
+            spare -= max(int(granted[i]) - free, 0)
+        self.num_rows -= max(self.num_rows - int((granted > 0).sum()) - spare, 0)
+        return granted

@@ -1,0 +1,120 @@
+"""The sequences that have a slot, with their pages: where they start, are proven, and end.
+
+Pages of a sequence enter the prefix index when a step that computed them has reported, its row of
+logits finite: those of the prompt at once, those of the output when the sequence ends.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from ..kvcache.cache import PagedCache
+from ..kvcache.group_table import Slots
+from ..kvcache.hashing import page_hashes
+from .flight import Flight
+from .slots import SlotTable
+from .waiting import Waiting
+
+_NO_SLOTS: Slots = np.zeros(0, np.intp)
+
+
+class Sequences:
+    """One sequence a slot; `running` holds the slots from the best rank to the worst."""
+
+    def __init__(self, cache: PagedCache, max_num_seqs: int, max_model_len: int) -> None:
+        self.cache = cache
+        self.table = SlotTable(max_num_seqs, max_model_len)
+        self.running: Slots = _NO_SLOTS
+        self.slot_of: dict[str, int] = {}
+        self._num_registered = [0] * max_num_seqs  # pages of each slot that are in the index
+        self._computing: dict[bytes, int] = {}  # prompt pages to come, and the slot they come from
+        self._leaving: deque[tuple[int, int]] = deque()  # (last step that knows it, slot)
+
+    def start(self, entry: Waiting, tenant: int, num_hit_pages: int) -> int:
+        """Gives a request a slot that begins with cached pages."""
+        cache = self.cache
+        hits = entry.page_hashes[:num_hit_pages]
+        slot = self.table.occupy(entry, tenant, num_hit_pages * cache.page_size_tokens)
+        cache.attach(slot, hits)
+        self.slot_of[entry.request.request_id] = slot
+        place = int(np.searchsorted(self.table.rank[self.running], self.table.rank[slot]))
+        self.running = np.insert(self.running, place, slot)
+        self._num_registered[slot] = num_hit_pages
+        for page_hash in entry.page_hashes[num_hit_pages : self.num_shareable_pages(entry)]:
+            self._computing.setdefault(page_hash, slot)
+        return slot
+
+    def num_shareable_pages(self, entry: Waiting) -> int:
+        """The pages of what is known that another may compute: not that of the last token, whose
+        logits are needed."""
+        return (len(entry.token_ids) - 1) // self.cache.page_size_tokens
+
+    def is_computing(self, page_hash: bytes) -> bool:
+        """Whether a running sequence is about to compute this page of its prompt."""
+        return page_hash in self._computing
+
+    def prove(self, flight: Flight) -> None:
+        """The step has reported: what it computed of the sequences that still live is finite."""
+        table = self.table
+        is_alive = table.is_alive[flight.slots]
+        all_alive = bool(is_alive.all())
+        slots = flight.slots if all_alive else flight.slots[is_alive]
+        table.num_proven[slots] = flight.ends if all_alive else flight.ends[is_alive]
+        for slot in flight.of_prompts[table.is_alive[flight.of_prompts]].tolist():
+            self._register(slot)
+        self.cache.trim(slots, table.num_proven[slots], None)
+
+    def end(self, slot: int, last_step_id: int | None, is_finite: bool = True) -> Waiting:
+        """Takes a sequence's pages and slot away.
+
+        No other sequence gets them before the step `last_step_id` has reported.
+        """
+        entry = self.table.entry(slot)
+        if is_finite:
+            self._hash_output(slot, entry)
+            self._register(slot)
+        else:
+            self.cache.forget(slot)
+        self._stop_computing(slot, entry)
+        self.cache.release(slot, last_step_id)
+        del self.slot_of[entry.request.request_id]
+        self.running = self.running[self.running != slot]
+        self.table.vacate(slot)
+        if last_step_id is None:
+            self.table.free(slot)
+        else:
+            self._leaving.append((last_step_id, slot))
+        return entry
+
+    def settle(self, step_id: int) -> None:
+        """The steps up to this one have reported: what they alone held back is free."""
+        self.cache.settle(step_id)
+        while self._leaving and self._leaving[0][0] <= step_id:
+            self.table.free(self._leaving.popleft()[1])
+
+    def _hash_output(self, slot: int, entry: Waiting) -> None:
+        """Adds the hashes of pages that have filled up since the sequence started."""
+        size, hashes = self.cache.page_size_tokens, entry.page_hashes
+        new = self.table.token_ids[slot, len(hashes) * size : self.table.num_proven[slot]]
+        if len(new) >= size:
+            salt = entry.request.cache_salt
+            entry.page_hashes = hashes + page_hashes(
+                new, size, salt, hashes[-1] if hashes else None
+            )
+
+    def _register(self, slot: int) -> None:
+        """Puts the pages that are full and proven into the index."""
+        entry, first = self.table.entry(slot), self._num_registered[slot]
+        num_full = int(self.table.num_proven[slot]) // self.cache.page_size_tokens
+        new = entry.page_hashes[first:num_full]
+        if new:
+            self.cache.register(slot, first, new)
+            self._num_registered[slot] = first + len(new)
+        for page_hash in new:
+            if self._computing.get(page_hash) == slot:
+                del self._computing[page_hash]
+
+    def _stop_computing(self, slot: int, entry: Waiting) -> None:
+        for page_hash in entry.page_hashes[self._num_registered[slot] :]:
+            if self._computing.get(page_hash) == slot:
+                del self._computing[page_hash]
