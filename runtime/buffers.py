@@ -1,16 +1,23 @@
 """The memory of a load: arena slots, key-value pages, inputs and weights, and their addresses."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Buffer, CacheBuffer, InputBuffer, SlotBuffer, Target, WeightBuffer
+from ..artifact import (
+    Buffer,
+    CacheBuffer,
+    InputBuffer,
+    SlotBuffer,
+    Target,
+    WeightBuffer,
+    evaluate,
+)
 from ..kvcache.budget import bytes_per_page
-from .layout import bytes_at, lay_out_arena
-from .memory import Bytes, allocate, round_up
-from .plan import MemoryPlan, inputs_bytes
+from .layout import Sizes, lay_out_arena, lay_out_inputs
+from .memory import Bytes, allocate
+from .plan import MemoryPlan
 from .weights import LoadedWeights
 
 _DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
@@ -21,7 +28,7 @@ class Buffers:
 
     def __init__(self, target: Target, plan: MemoryPlan, weights: LoadedWeights) -> None:
         self._target, self._weights = target, weights
-        layout = lay_out_arena(self._target.slots, plan.bounds)
+        layout = lay_out_arena(target.slots, plan.sizes)
         self._slot_offsets = [*layout.offsets, layout.num_bytes]
         self.arena = allocate(layout.num_bytes, "the arena")
         self.caches = {
@@ -32,8 +39,7 @@ class Buffers:
             group.name: group.page_bytes_per_layer * count
             for group, count in zip(self._target.cache_groups, plan.num_pages, strict=True)
         }
-        self._inputs_memory = allocate(inputs_bytes(self._target, plan.bounds), "the inputs")
-        self.inputs = self._lay_out_inputs(plan)
+        self._inputs_memory, self.inputs = _allocate_inputs(target, plan.sizes)
 
     @property
     def num_bytes(self) -> int:
@@ -59,25 +65,16 @@ class Buffers:
         view: NDArray[Any] = self.arena[start:end].view(dtype)
         return view
 
-    def fill(self, name: str, values: NDArray[Any]) -> None:
-        """Copies values into the start of an input; one that no kernel reads is passed over."""
-        array = self.inputs.get(name)
-        if array is not None:
-            array[: values.size] = values
 
-    def fill_all(self, names: Iterable[str], record: object) -> None:
-        """Copies the fields of a record into the inputs of their names."""
-        for name in names:
-            self.fill(name, getattr(record, name))
-
-    def _lay_out_inputs(self, plan: MemoryPlan) -> dict[str, NDArray[Any]]:
-        inputs: dict[str, NDArray[Any]] = {}
-        start = 0
-        for entry in self._target.inputs:
-            end = start + bytes_at(entry.bytes, plan.bounds)
-            inputs[entry.name] = self._inputs_memory[start:end].view(_DTYPES[entry.dtype])
-            start += round_up(end - start)
-        return inputs
+def _allocate_inputs(target: Target, sizes: Sizes) -> tuple[Bytes, dict[str, NDArray[Any]]]:
+    """The memory of all inputs, and a flat view of each."""
+    layout = lay_out_inputs(target.inputs, sizes)
+    memory = allocate(layout.num_bytes, "the inputs")
+    views = {
+        entry.name: memory[start:][: evaluate(entry.bytes, sizes)].view(_DTYPES[entry.dtype])
+        for entry, start in zip(target.inputs, layout.offsets, strict=True)
+    }
+    return memory, views
 
 
 def _address_of(array: Bytes | NDArray[Any]) -> int:

@@ -3,39 +3,52 @@
 All memory is allocated when the executor is made, at the sizes that the plan says.
 """
 
+import time
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..artifact import Artifact
 from .buffers import Buffers
-from .frame import F32, I32, Frame, SamplingFrame
+from .frame import F32, Frame, Logprobs, StepResult
 from .layout import coefficients
 from .machine import choose_level, choose_num_threads
 from .plan import MemoryPlan
-from .player import Launch, Player, PlayerLibrary
+from .player import Dims, Launch, Player, PlayerLibrary
+from .slot_tables import SlotTables
+from .step_thread import StepThread
 from .weights import LoadedWeights
 
 TARGET = "cpu"
+NUM_TOP_LOGPROBS = 20  # columns of the outputs `top_token_ids` and `top_logprobs`
 
 _STEP_INPUTS = (
-    "token_ids",
+    "token_places",
     "positions",
     "sequence_ids",
     "query_start",
     "context_lengths",
     "logit_rows",
+    "sample_slots",
+    "sample_positions",
+    "sample_places",
+    "targets",
 )
-_SAMPLE_INPUTS = ("temperature", "seeds", "sample_positions")
 
 
 class Executor:
-    """An opened artifact with its memory and threads; `close` ends the threads."""
+    """An opened artifact with its memory and threads; `close` ends the threads.
+
+    `submit` and `wait` are for one caller; steps run in order in a thread of the executor's own.
+    """
 
     def __init__(
         self, artifact: Artifact, plan: MemoryPlan, num_threads: int | None = None
     ) -> None:
         self._target = artifact.manifest.targets[TARGET]
         self._vocab_size = artifact.manifest.model.vocab_size
-        self._bounds = plan.bounds
+        self.plan, self._bounds = plan, plan.bounds
         self.num_threads = choose_num_threads(num_threads)
         library = PlayerLibrary(artifact.file_path(self._target.player))
         self.level = choose_level(self._target, library)
@@ -43,46 +56,98 @@ class Executor:
         self.buffers = Buffers(self._target, plan, weights)
         kernels = artifact.file_path(self._target.levels[self.level])
         self._player = Player(library, kernels, self.num_threads)
-        self._tapes = {entry: self._add_tape(artifact, entry) for entry in self._target.tapes}
-        self._block_tables = [f"block_table_{group.name}" for group in self._target.cache_groups]
+        self._step, self._sample = (self._add_tape(artifact, e) for e in ("step", "sample"))
+        self.player_s = 0.0  # that the player has computed so far
+        self._bind()
+        self._thread = StepThread(self._run)
+
+    def submit(self, frame: Frame) -> None:
+        """Queues a step, whose arrays must not change until it has reported."""
+        self._thread.submit(frame)
+
+    def wait(self) -> StepResult:
+        """The result of the oldest step submitted.
+
+        Raises StepError if it failed, and ever after: the tables are in an unknown state.
+        """
+        return self._thread.wait()
+
+    def run(self, frame: Frame) -> StepResult:
+        """Computes one step."""
+        self.submit(frame)
+        return self.wait()
 
     def step(self, frame: Frame) -> F32:
-        """Computes a step; gives a view of its logits, f32[R, V], valid until the next step."""
+        """Computes a step up to its logits: a view, f32[R, V], valid until the next step."""
+        assert self._thread.num_unreported == 0, "steps are in flight"
         self._fill(frame)
-        self._player.run(self._tapes["step"], frame.dims)
+        self._play(self._step, frame.dims)
         return self.logits(len(frame.logit_rows))
-
-    def run(self, frame: Frame, sampling: SamplingFrame) -> I32:
-        """Computes a step and gives the token chosen from each row of logits, i32[R]."""
-        self.step(frame)
-        num_rows = len(frame.logit_rows)
-        if num_rows == 0:
-            return np.zeros(0, np.int32)
-        self.buffers.fill_all(_SAMPLE_INPUTS, sampling)
-        self._player.run(self._tapes["sample"], frame.dims)
-        sampled: I32 = self.buffers.slot(self._target.outputs["sampled"], np.int32)
-        return sampled[:num_rows].copy()
 
     def run_until(self, frame: Frame, num_launches: int) -> None:
         """Plays only the first launches of a step, for bisecting."""
         self._fill(frame)
-        self._player.run_until(self._tapes["step"], frame.dims, num_launches)
+        self._player.run_until(self._step, frame.dims, num_launches)
 
     def logits(self, num_rows: int) -> F32:
         """A view of the last step's logits, f32[num_rows, V]."""
-        flat: F32 = self.buffers.slot(self._target.outputs["logits"], np.float32)
-        return flat[: num_rows * self._vocab_size].reshape(num_rows, self._vocab_size)
+        return self._rows_of("logits", num_rows, self._vocab_size)
 
     def close(self) -> None:
-        """Ends the threads; nothing may be run afterwards."""
+        """Ends the threads after the step that is being computed; nothing may be run afterwards."""
+        self._thread.close()
         self._player.close()
+
+    def _bind(self) -> None:
+        """Looks up every array that a step is copied to or from."""
+        inputs = self.buffers.inputs
+        self._slots = SlotTables(inputs, self._bounds[1])
+        self._step_inputs = [(name, inputs[name]) for name in _STEP_INPUTS]
+        groups = self._target.cache_groups
+        self._block_tables = [inputs[f"block_table_{group.name}"] for group in groups]
+        self._outputs = {
+            name: self.buffers.slot(slot, _dtype_of(name))
+            for name, slot in self._target.outputs.items()
+        }
+
+    def _run(self, frame: Frame) -> StepResult:
+        dims = frame.dims
+        self._fill(frame)
+        self._play(self._step, dims)
+        self._play(self._sample, dims)
+        num_rows = dims[2]
+        sampled = self._outputs["sampled"][:num_rows].copy()
+        logprobs = self._logprobs(num_rows) if frame.wants_logprobs else None
+        return StepResult(frame.step_id, sampled, logprobs)
 
     def _fill(self, frame: Frame) -> None:
         for name, dim, bound in zip("TSRP", frame.dims, self._bounds, strict=True):
             assert dim <= bound, f"a step has {name}={dim}, the executor was made for {bound}"
-        self.buffers.fill_all(_STEP_INPUTS, frame)
-        for name, table in zip(self._block_tables, frame.block_tables, strict=True):
-            self.buffers.fill(name, table.ravel())
+        for arrival in frame.arrivals:
+            self._slots.occupy(arrival)
+        for slot, mask in frame.masks:
+            self._slots.set_mask(slot, mask)
+        for name, array in self._step_inputs:
+            values = getattr(frame, name)
+            array[: len(values)] = values
+        for array, table in zip(self._block_tables, frame.block_tables, strict=True):
+            array[: table.size] = table.ravel()
+
+    def _play(self, tape: int, dims: Dims) -> None:
+        started_s = time.perf_counter()
+        self._player.run(tape, dims)
+        self.player_s += time.perf_counter() - started_s
+
+    def _logprobs(self, num_rows: int) -> Logprobs:
+        return Logprobs(
+            chosen=self._outputs["chosen_logprobs"][:num_rows].copy(),
+            ranks=self._outputs["ranks"][:num_rows].copy(),
+            top_token_ids=self._rows_of("top_token_ids", num_rows, NUM_TOP_LOGPROBS).copy(),
+            top=self._rows_of("top_logprobs", num_rows, NUM_TOP_LOGPROBS).copy(),
+        )
+
+    def _rows_of(self, output: str, num_rows: int, width: int) -> NDArray[Any]:
+        return self._outputs[output][: num_rows * width].reshape(num_rows, width)
 
     def _add_tape(self, artifact: Artifact, entry: str) -> int:
         launches = [
@@ -94,3 +159,10 @@ class Executor:
             for launch in artifact.tape(TARGET, entry).launches
         ]
         return self._player.add_tape(launches)
+
+
+_INTEGER_OUTPUTS = ("sampled", "ranks", "top_token_ids")
+
+
+def _dtype_of(output: str) -> Any:
+    return np.int32 if output in _INTEGER_OUTPUTS else np.float32

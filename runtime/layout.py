@@ -1,19 +1,17 @@
 """Evaluates a target's parametric sizes at the bounds of a load.
 
-T tokens of a step, S sequences, R rows of logits, P entries of a row of a block table.
+T tokens of a step, S sequences, R rows of logits, P entries of a row of a block table; N slots for
+sequences, L tokens in all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..artifact import Expression, Slot, evaluate
+from ..artifact import Expression, Input, Slot, evaluate
 from .memory import round_up
-from .player import Coefficients, Dims
+from .player import Coefficients
 
-
-def bytes_at(expression: Expression, dims: Dims) -> int:
-    """The value of a size for T, S, R and P."""
-    return evaluate(expression, dict(zip("TSRP", dims, strict=True)))
+Sizes = Mapping[str, int]  # the largest value of each symbol
 
 
 def coefficients(expression: Expression) -> Coefficients:
@@ -22,20 +20,29 @@ def coefficients(expression: Expression) -> Coefficients:
     return constant, t, s, r, p
 
 
-class ArenaLayout(NamedTuple):
-    """Where each slot of the arena begins, and the bytes of all of them."""
+class Layout(NamedTuple):
+    """Where each piece of a memory begins, aligned, and the bytes of all of them."""
 
     offsets: list[int]
     num_bytes: int
 
 
-def lay_out_arena(slots: Sequence[Slot], bounds: Dims) -> ArenaLayout:
+def lay_out_arena(slots: Sequence[Slot], sizes: Sizes) -> Layout:
     """Slots in order, each as large as its largest tenant at the bounds.
 
-    No size falls as a dim grows, so what is enough at the bounds is enough for each step.
+    No size falls as a symbol grows, so what is enough at the bounds is enough for each step.
     """
+    return _lay_out([max((evaluate(b, sizes) for b in slot.bytes), default=0) for slot in slots])
+
+
+def lay_out_inputs(inputs: Sequence[Input], sizes: Sizes) -> Layout:
+    """Input arrays in order, each at the bounds."""
+    return _lay_out([evaluate(entry.bytes, sizes) for entry in inputs])
+
+
+def _lay_out(pieces: Sequence[int]) -> Layout:
     offsets, end = [], 0
-    for slot in slots:
+    for num_bytes in pieces:
         offsets.append(end)
-        end += round_up(max((bytes_at(size, bounds) for size in slot.bytes), default=0))
-    return ArenaLayout(offsets, end)
+        end += round_up(num_bytes)
+    return Layout(offsets, end)

@@ -12,9 +12,8 @@ import msgspec
 from ..artifact import CacheGroup, Target
 from ..errors import CapacityError, InputError, shown
 from ..kvcache.budget import cache_bytes, num_pages_for_tokens, num_tokens_in_budget
-from .layout import bytes_at, lay_out_arena
+from .layout import Sizes, lay_out_arena, lay_out_inputs
 from .machine import memory_bytes
-from .memory import round_up
 from .player import Dims
 from .weights import weights_bytes
 
@@ -23,6 +22,7 @@ DEFAULT_MAX_NUM_BATCHED_TOKENS = 1024
 DEFAULT_MEMORY_UTILIZATION = 0.9
 DEFAULT_KV_CACHE_BYTES = 4 << 30
 _MAX_COUNT = 1 << 24
+_MAX_TOKENS_IN_SLOTS = (1 << 31) - 1  # kernels find tokens by indices of 32 bits
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +85,11 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.max_num_batched_tokens, *rows, self.block_table_width
 
     @property
+    def sizes(self) -> Sizes:
+        """The largest value of every symbol of a size."""
+        return _sizes(self.bounds, self.max_model_len)
+
+    @property
     def total_bytes(self) -> int:
         """Everything that is allocated."""
         return self.weights_bytes + self.arena_bytes + self.inputs_bytes + self.kv_cache_bytes
@@ -98,6 +103,7 @@ def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) ->
             f"max_model_len={longest} is more than the model's {max_position_embeddings} "
             "positions; lower it"
         )
+    _check_slots(limits.max_num_seqs, longest)
     budget_bytes = _kv_budget(target, limits, longest)
     num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes)
     if limits.max_model_len is None:
@@ -111,13 +117,9 @@ def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) ->
     return _plan(target, limits, longest, num_tokens)
 
 
-def inputs_bytes(target: Target, bounds: Dims) -> int:
-    """Bytes of all input arrays, each starting on an aligned address."""
-    return sum(round_up(bytes_at(entry.bytes, bounds)) for entry in target.inputs)
-
-
 def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -> MemoryPlan:
     bounds = _bounds(target.cache_groups, limits, max_model_len)
+    sizes = _sizes(bounds, max_model_len)
     num_pages = num_pages_for_tokens(target.cache_groups, num_tokens)
     return MemoryPlan(
         max_model_len=max_model_len,
@@ -126,8 +128,8 @@ def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -
         max_logit_rows=bounds[2],
         block_table_width=bounds[3],
         weights_bytes=weights_bytes(target),
-        arena_bytes=lay_out_arena(target.slots, bounds).num_bytes,
-        inputs_bytes=inputs_bytes(target, bounds),
+        arena_bytes=lay_out_arena(target.slots, sizes).num_bytes,
+        inputs_bytes=lay_out_inputs(target.inputs, sizes).num_bytes,
         kv_cache_bytes=cache_bytes(target.cache_groups, num_pages),
         num_pages=num_pages,
         num_kv_tokens=num_tokens,
@@ -136,9 +138,9 @@ def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -
 
 def _kv_budget(target: Target, limits: Limits, max_model_len: int) -> int:
     """What the caller says, else what can be used, in any case within the machine's share."""
-    bounds = _bounds(target.cache_groups, limits, max_model_len)
-    others = weights_bytes(target) + inputs_bytes(target, bounds)
-    others += lay_out_arena(target.slots, bounds).num_bytes
+    sizes = _sizes(_bounds(target.cache_groups, limits, max_model_len), max_model_len)
+    others = weights_bytes(target) + lay_out_inputs(target.inputs, sizes).num_bytes
+    others += lay_out_arena(target.slots, sizes).num_bytes
     share = int(limits.memory_utilization * memory_bytes())
     wanted = limits.kv_cache_bytes
     if wanted is None:
@@ -160,6 +162,20 @@ def _bounds(groups: list[CacheGroup], limits: Limits, max_model_len: int) -> Dim
     width = max((math.ceil(max_model_len / g.page_size_tokens) for g in groups), default=1)
     rows = limits.max_logit_rows or limits.max_num_seqs
     return limits.num_batched_tokens, limits.max_num_seqs, rows, width
+
+
+def _sizes(bounds: Dims, max_model_len: int) -> Sizes:
+    """A load has a slot for each sequence that a step may have."""
+    num_slots = bounds[1]
+    return dict(zip("TSRP", bounds, strict=True), N=num_slots, L=num_slots * max_model_len)
+
+
+def _check_slots(max_num_seqs: int, max_model_len: int) -> None:
+    if max_num_seqs * max_model_len > _MAX_TOKENS_IN_SLOTS:
+        raise InputError(
+            f"max_num_seqs={max_num_seqs} sequences of max_model_len={max_model_len} are more than "
+            f"{_MAX_TOKENS_IN_SLOTS} tokens; lower one of the two"
+        )
 
 
 def _check_count(name: str, value: Any, most: int, may_be_none: bool = False) -> None:

@@ -1,7 +1,9 @@
-"""A whole artifact whose model is twenty lines of C: the runtime's tests need no compiler.
+"""A whole artifact whose model is a page of C, fake_model.c: the runtime's tests need no compiler.
 
 The next token is a hash of what the cache pages hold, read through the block table, in two layers
-of one cache group. So a page that is stale, foreign or unwritten changes a token.
+of one cache group. So a page that is stale, foreign or unwritten changes a token. The chosen
+token's logit is 1 and all others 0, before masks and edits; other settings but temperature and
+seed change nothing.
 """
 
 import subprocess
@@ -30,72 +32,22 @@ from tapeout.artifact import (
 )
 
 ROOT = Path(__file__).parent.parent
+KERNELS, PLAYER = ROOT / "tests" / "fake_model.c", ROOT / "codegen" / "player" / "player.c"
 VOCAB, CONTEXT, EOS, PAGE = 320, 256, 0, 16
+NAN_TOKEN = VOCAB - 1  # every row that can see it is not finite; the model itself never says it
 SALT = 77
 CHAT = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     "{% if tools %}{{ tools | tojson }}{% endif %}{% if add_generation_prompt %}<a>{% endif %}"
 )
-KERNELS = r"""
-#include <string.h>
-#include "tapeout_abi.h"
-#define PAGE 16
-enum { VOCAB = 320 };
-static int64_t next_unit(const tapeout_launch *l) {
-    return __atomic_fetch_add(l->ticket, 1, __ATOMIC_RELAXED);
-}
-static uint64_t fold(uint64_t h, uint64_t v) { return (h ^ v) * 1099511628211ull; }
-
-/* token_ids, positions, sequence_ids, block_table, cache, weight; scalars: T, P, layer */
-void write_tags(const tapeout_launch *l, int num_workers) {
-    const int32_t *token_ids = l->buffers[0], *positions = l->buffers[1];
-    const int32_t *sequence_ids = l->buffers[2], *table = l->buffers[3];
-    int64_t *cache = l->buffers[4], salt = *(const int64_t *)l->buffers[5];
-    int64_t width = l->scalars[1], layer = l->scalars[2];
-    for (int64_t t; (t = next_unit(l)) < l->scalars[0];) {
-        int32_t page = table[sequence_ids[t] * width + positions[t] / PAGE];
-        cache[page * PAGE + positions[t] % PAGE] = token_ids[t] * (salt + layer) + positions[t];
-    }
-}
-
-/* logit_rows, positions, sequence_ids, block_table, cache 0, cache 1, logits; scalars: R, P */
-void hash_pages(const tapeout_launch *l, int num_workers) {
-    const int32_t *logit_rows = l->buffers[0], *positions = l->buffers[1];
-    const int32_t *sequence_ids = l->buffers[2], *table = l->buffers[3];
-    const int64_t *caches[2] = {l->buffers[4], l->buffers[5]};
-    for (int64_t row; (row = next_unit(l)) < l->scalars[0];) {
-        int32_t t = logit_rows[row];
-        uint64_t hash = 14695981039346656037ull;
-        for (int32_t p = 0; p <= positions[t]; p++) {
-            int64_t page = table[sequence_ids[t] * l->scalars[1] + p / PAGE];
-            for (int i = 0; i < 2; i++) hash = fold(hash, caches[i][page * PAGE + p % PAGE]);
-        }
-        float *logits = (float *)l->buffers[6] + row * VOCAB;
-        memset(logits, 0, VOCAB * sizeof *logits);
-        logits[hash % VOCAB] = 1;
-    }
-}
-
-/* logits, temperature, seeds, sample_positions, sampled; scalars: R */
-void choose(const tapeout_launch *l, int num_workers) {
-    const float *temperature = l->buffers[1];
-    const int64_t *seeds = l->buffers[2], *positions = l->buffers[3];
-    for (int64_t row; (row = next_unit(l)) < l->scalars[0];) {
-        const float *logits = (const float *)l->buffers[0] + row * VOCAB;
-        int32_t best = 0;
-        for (int32_t i = 1; i < VOCAB; i++) best = logits[i] > logits[best] ? i : best;
-        if (temperature[row] > 0) best = fold(fold(best + 1, seeds[row]), positions[row]) % VOCAB;
-        ((int32_t *)l->buffers[4])[row] = best;
-    }
-}
-"""
 STEP = Tape(
     launches=[
         *(
             Launch(
                 kernel="write_tags",
                 buffers=[
-                    InputBuffer("token_ids"),
+                    InputBuffer("token_table"),
+                    InputBuffer("token_places"),
                     InputBuffer("positions"),
                     InputBuffer("sequence_ids"),
                     InputBuffer("block_table_full"),
@@ -121,31 +73,56 @@ STEP = Tape(
         ),
     ]
 )
+CHOICE_INPUTS = ("temperature", "seeds", "sample_slots", "sample_positions", "sample_places")
+EDIT_INPUTS = ("num_edits", "edit_tokens", "edit_values", "edit_ends", "edit_prefix_starts")
+SLOTS = {"sampled": 0, "logits": 1, "chosen_logprobs": 2, "ranks": 3}
+SLOTS |= {"top_token_ids": 4, "top_logprobs": 5}
 SAMPLE = Tape(
     launches=[
         Launch(
             kernel="choose",
             buffers=[
-                SlotBuffer(1),
-                InputBuffer("temperature"),
-                InputBuffer("seeds"),
-                InputBuffer("sample_positions"),
-                SlotBuffer(0),
+                InputBuffer("token_table"),
+                *(InputBuffer(name) for name in (*CHOICE_INPUTS, "targets")),
+                SlotBuffer(SLOTS["logits"]),
+                *(InputBuffer(name) for name in (*EDIT_INPUTS, "edit_prefixes")),
+                InputBuffer("has_mask"),
+                InputBuffer("masks"),
+                SlotBuffer(SLOTS["sampled"]),
             ],
             scalars=[{"R": 1}],
-        )
+        ),
+        Launch(
+            kernel="report",
+            buffers=[SlotBuffer(slot) for slot in (1, 0, 2, 3, 4, 5)],
+            scalars=[{"R": 1}],
+        ),
     ]
 )
 INPUTS = [
-    ("token_ids", "i32", {"T": 4}),
+    ("token_table", "i32", {"L": 4}),
+    ("token_places", "i32", {"T": 4}),
     ("positions", "i32", {"T": 4}),
     ("sequence_ids", "i32", {"T": 4}),
     ("query_start", "i32", {"": 4, "S": 4}),
     ("context_lengths", "i32", {"S": 4}),
     ("logit_rows", "i32", {"R": 4}),
-    ("temperature", "f32", {"R": 4}),
-    ("seeds", "i64", {"R": 8}),
+    ("sample_slots", "i32", {"R": 4}),
     ("sample_positions", "i64", {"R": 8}),
+    ("sample_places", "i32", {"R": 4}),
+    ("targets", "i32", {"R": 4}),
+    ("seeds", "i64", {"N": 8}),
+    *((name, "f32", {"N": 4}) for name in ("temperature", "top_p", "min_p")),
+    *((f"{kind}_penalty", "f32", {"N": 4}) for kind in ("repetition", "presence", "frequency")),
+    *((name, "i32", {"N": 4}) for name in ("top_k", "num_prompt_tokens", "num_edits", "has_mask")),
+    *((name, "i32", {"N": 4}) for name in ("num_logprobs", "num_prompt_logprobs")),
+    ("edit_tokens", "i32", {"N": 4 * 1024}),
+    ("edit_values", "f32", {"N": 4 * 1024}),
+    ("edit_ends", "i32", {"N": 4 * 1024}),
+    ("edit_prefix_starts", "i32", {"N": 4 * 1025}),
+    ("edit_prefixes", "i32", {"N": 4 * 2048}),
+    ("masks", "i32", {"N": VOCAB // 8}),
+    ("block_table_full", "i32", {"SP": 4}),
 ]
 
 
@@ -157,9 +134,9 @@ def reference(prompt, num_tokens, seed=None) -> list[int]:
         for position, token_id in enumerate(known):
             for layer in range(2):
                 value = _fold(value, token_id * (SALT + layer) + position)
-        token_id = value % VOCAB
+        token_id = value % NAN_TOKEN
         if seed is not None:
-            token_id = _fold(_fold(token_id + 1, seed % 2**64), len(known)) % VOCAB
+            token_id = _fold(_fold(token_id + 1, seed % 2**64), len(known)) % NAN_TOKEN
         known.append(token_id)
     return known[len(prompt) :]
 
@@ -169,8 +146,7 @@ def build_fake(path: Path, eos_token_ids=(EOS,), levels=("x86-64-v3",)) -> Path:
     with ArtifactWriter(path) as writer:
         for level in levels:
             writer.add_bytes(f"kernels/cpu/{level}.so", _compiled(path.parent, KERNELS))
-        player = (ROOT / "codegen" / "player" / "player.c").read_text()
-        writer.add_bytes("player/player.so", _compiled(path.parent, player))
+        writer.add_bytes("player/player.so", _compiled(path.parent, PLAYER))
         writer.add_bytes("tapes/cpu/step.json", encode(STEP))
         writer.add_bytes("tapes/cpu/sample.json", encode(SAMPLE))
         writer.add_bytes("tokenizer.json", make_tokenizer().to_str().encode())
@@ -206,15 +182,15 @@ def make_tokenizer() -> Tokenizer:
 
 
 def _target(weights, levels) -> Target:
-    inputs = [Input(name=name, dtype=dtype, bytes=size) for name, dtype, size in INPUTS]
-    table = Input(name="block_table_full", dtype="i32", bytes={"SP": 4})
-    kernels = ("write_tags", "hash_pages", "choose")
+    row_bytes = {"logits": 4 * VOCAB, "top_token_ids": 4 * 20, "top_logprobs": 4 * 20}
+    sizes = [[{"R": row_bytes.get(name, 4)}, {"": 8}] for name in SLOTS]
+    kernels = ("write_tags", "hash_pages", "choose", "report")
     return Target(
         levels={level: f"kernels/cpu/{level}.so" for level in levels},
         player="player/player.so",
-        inputs=[*inputs, table],
-        slots=[Slot(bytes=[{"R": 4}, {"": 8}]), Slot(bytes=[{"R": 4 * VOCAB}])],
-        outputs={"logits": 1, "sampled": 0},
+        inputs=[Input(name=name, dtype=dtype, bytes=size) for name, dtype, size in INPUTS],
+        slots=[Slot(bytes=size) for size in sizes],
+        outputs=SLOTS,
         cache_groups=[
             CacheGroup(
                 name="full", layers=2, page_size_tokens=PAGE, page_bytes_per_layer=128, window=None
@@ -226,12 +202,10 @@ def _target(weights, levels) -> Target:
     )
 
 
-def _compiled(folder: Path, source: str) -> bytes:
-    path, library = folder / "source.c", folder / "library.so"
-    path.write_text(source)
-    kit = ROOT / "codegen" / "cpp" / "kit"
-    command = ["gcc", "-O1", "-shared", "-fPIC", "-pthread", f"-I{kit}", path, "-o", library]
-    subprocess.run([*command, "-ldl"], check=True)
+def _compiled(folder: Path, source: Path) -> bytes:
+    library, kit = folder / "library.so", ROOT / "codegen" / "cpp" / "kit"
+    command = ["gcc", "-O1", "-shared", "-fPIC", "-pthread", f"-I{kit}", source, "-o", library]
+    subprocess.run([*command, "-ldl", "-lm"], check=True)
     return library.read_bytes()
 
 

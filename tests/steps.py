@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from frames import i32, packed_frame
 from numpy.typing import NDArray
 
 from tapeout.runtime.frame import Frame
@@ -56,17 +56,11 @@ class Steps:
 
     def _frame(self, sequences: list[Sequence], counts: list[int]) -> Frame:
         ends = [s.num_cached + n for s, n in zip(sequences, counts, strict=True)]
-        spans = [range(s.num_cached, end) for s, end in zip(sequences, ends, strict=True)]
-        total = sum(counts)
-        tokens = [s.token_ids[p] for s, span in zip(sequences, spans, strict=True) for p in span]
-        return Frame(
-            token_ids=_i32(tokens),
-            positions=_i32([position for span in spans for position in span]),
-            sequence_ids=_i32(np.repeat(np.arange(len(counts)), counts)),
-            query_start=_i32([0, *np.cumsum(counts)]),
-            context_lengths=_i32(ends),
-            logit_rows=_i32(np.arange(total)),
-            block_tables=(self._block_table(sequences, ends),) * self._num_groups,
+        return packed_frame(
+            [sequence.token_ids for sequence in sequences],
+            [range(s.num_cached, end) for s, end in zip(sequences, ends, strict=True)],
+            (self._block_table(sequences, ends),) * self._num_groups,
+            self.loaded.plan.max_model_len,
         )
 
     def _block_table(self, sequences: list[Sequence], ends: list[int]) -> NDArray[np.int32]:
@@ -75,8 +69,4 @@ class Steps:
                 sequence.pages.append(self._next_page)
                 self._next_page += 1
         width = max(len(sequence.pages) for sequence in sequences)
-        return _i32([s.pages + [0] * (width - len(s.pages)) for s in sequences])
-
-
-def _i32(values: Any) -> NDArray[np.int32]:
-    return np.ascontiguousarray(values, np.int32)
+        return i32([s.pages + [0] * (width - len(s.pages)) for s in sequences])

@@ -1,8 +1,6 @@
 import pytest
 from fake_model import build_fake
 
-from tapeout import LLM
-
 
 @pytest.fixture(scope="session")
 def fake(tmp_path_factory):
@@ -13,4 +11,6 @@ def fake(tmp_path_factory):
 @pytest.fixture(scope="session")
 def llm(fake):
     """The fake model, with few slots so that requests wait."""
+    from tapeout import LLM  # tests of the parts below it need no LLM
+
     return LLM(fake, max_num_seqs=4, max_num_batched_tokens=24, num_threads=2)

@@ -43,16 +43,28 @@ def test_bounds_are_those_of_a_step(planned):
 
 
 def test_slots_take_their_largest_tenant_in_multiples_of_64(planned):
-    assert planned(max_num_seqs=1).arena_bytes == 64 + 320 * 4
-    assert planned(max_num_seqs=17).arena_bytes == 128 + 17 * 320 * 4
+    assert planned(max_num_seqs=1).arena_bytes == 320 * 4 + 3 * 64 + 2 * 128
+    assert planned(max_num_seqs=17).arena_bytes == 17 * 320 * 4 + 3 * 128 + 2 * 1408
+
+
+def test_slots_for_sequences_have_rows_in_the_inputs(planned):
+    one, more = planned(max_num_seqs=64, max_model_len=64), planned(max_num_seqs=64)
+    assert more.inputs_bytes - one.inputs_bytes == 64 * (CONTEXT - 64) * 4 + 64 * (16 - 4) * 4
+    assert (more.sizes["N"], more.sizes["L"]) == (64, 64 * CONTEXT)
+
+
+def test_tokens_of_all_slots_are_counted_in_31_bits(planned):
+    num_seqs = 2**31 // CONTEXT
+    with pytest.raises(InputError, match=f"max_num_seqs={num_seqs} .* 2147483647 tokens; lower"):
+        planned(max_num_seqs=num_seqs)
 
 
 def test_all_together_stays_within_the_share_of_the_machine(planned, monkeypatch):
-    monkeypatch.setattr(plan_module, "memory_bytes", lambda: 1_000_000)
-    assert planned().total_bytes <= 900_000
-    assert planned(memory_utilization=0.5).total_bytes <= 500_000
-    with pytest.raises(CapacityError, match="900000 bytes that are gpu_memory_utilization=0.9"):
-        planned(kv_cache_bytes=900_000)
+    monkeypatch.setattr(plan_module, "memory_bytes", lambda: 4_000_000)
+    assert planned().total_bytes <= 3_600_000
+    assert planned(memory_utilization=0.45).total_bytes <= 1_800_000
+    with pytest.raises(CapacityError, match="3600000 bytes that are gpu_memory_utilization=0.9"):
+        planned(kv_cache_bytes=3_600_000)
     with pytest.raises(CapacityError, match="lower max_num_seqs"):
         planned(max_num_seqs=1000)
 
