@@ -6,6 +6,8 @@ holds its tokens in every group or in none, but for those that a window has left
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..artifact import CacheGroup
 from .group_table import Counts, GroupTable, Slots
 from .pages import PagePool, Pages
@@ -30,11 +32,13 @@ class PagedCache:
         sizes = {group.page_size_tokens for group in groups}
         assert len(sizes) == 1, f"pages of all groups hold equally many tokens, not {sizes}"
         (self.page_size_tokens,) = sizes
-        self._max_step_tokens = max_step_tokens or table_width * self.page_size_tokens
         self.groups = tuple(
             GroupTable(group, PagePool(count, enable_prefix_caching), max_num_seqs, table_width)
             for group, count in zip(groups, num_pages, strict=True)
         )
+        self._max_step_tokens = max_step_tokens or table_width * self.page_size_tokens
+        self._end_token: Counts = np.zeros(max_num_seqs, np.int64)  # pages hold the tokens before
+        self._num_sealed: Counts = np.zeros(max_num_seqs, np.int64)  # pages never written again
 
     # ---- a sequence begins ----
 
@@ -54,8 +58,11 @@ class PagedCache:
 
     def attach(self, slot: int, hashes: Sequence[bytes]) -> None:
         """An empty slot begins with the pages of these hashes; `match` has found them all."""
+        assert self._end_token[slot] == 0, f"slot {slot} holds pages"
         for group in self.groups:
             group.attach(slot, hashes)
+        self._end_token[slot] = len(hashes) * self.page_size_tokens
+        self._num_sealed[slot] = len(hashes)
 
     # ---- it runs ----
 
@@ -64,28 +71,34 @@ class PagedCache:
 
         False, and nothing is changed, if any group has too few.
         """
-        missing = [group.missing(slots, num_tokens) for group in self.groups]
-        totals = [int(counts.sum()) for counts in missing]
-        for group, total in zip(self.groups, totals, strict=True):
-            if total > group.pool.num_unused:
-                return False
-        for group, counts, total in zip(self.groups, missing, totals, strict=True):
-            if total:
-                group.extend(slots, counts)
+        end_token = self._end_token[slots]
+        short = (num_tokens > end_token).nonzero()[0]
+        if len(short) == 0:
+            return True
+        slots, ends = slots[short], end_token[short] // self.page_size_tokens
+        missing = self._num_pages(num_tokens[short]) - ends
+        if missing.sum() > min(self.num_free_pages()):
+            return False
+        for group in self.groups:
+            group.extend(slots, ends, missing)
+        self._end_token[slots] = (ends + missing) * self.page_size_tokens
         return True
 
     def can_wait_for(self, slots: Slots, num_tokens: Counts) -> bool:
         """Whether `reserve` will succeed once the steps in flight are done."""
-        return all(
-            int(group.missing(slots, num_tokens).sum()) <= group.pool.num_unused_after_fences
-            for group in self.groups
-        )
+        ends = self._end_token[slots] // self.page_size_tokens
+        missing = np.maximum(self._num_pages(num_tokens) - ends, 0).sum()
+        return all(missing <= group.pool.num_unused_after_fences for group in self.groups)
 
     def register(self, slot: int, first_page: int, hashes: Sequence[bytes]) -> None:
         """Pages from `first_page` on are full, by completed steps and with finite values.
 
         Later sequences can begin with them. A hash that has a page already keeps that one.
         """
+        end, num_sealed = first_page + len(hashes), int(self._num_sealed[slot])
+        assert first_page <= num_sealed, "pages are registered in order"
+        assert end <= self._end_page(slot), "a page that is not there is registered"
+        self._num_sealed[slot] = max(num_sealed, end)
         for group in self.groups:
             group.register(slot, first_page, hashes)
 
@@ -96,7 +109,7 @@ class PagedCache:
 
     def block_tables(self, slots: Slots) -> tuple[Pages, ...]:
         """For each group i32[S, P], a copy; P is the most pages that any of the slots reaches."""
-        width = max(1, *(int(group.end_page[slots].max()) for group in self.groups))
+        width = max(1, int(self._end_token[slots].max()) // self.page_size_tokens)
         return tuple(group.block_table[:, :width][slots] for group in self.groups)
 
     # ---- it ends ----
@@ -104,7 +117,8 @@ class PagedCache:
     def release(self, slot: int, fence: int | None) -> None:
         """Drops every page of a slot, in every group."""
         for group in self.groups:
-            group.release(slot, fence)
+            group.release(slot, self._end_page(slot), fence)
+        self._end_token[slot] = self._num_sealed[slot] = 0
 
     def settle(self, step_id: int) -> None:
         """Steps up to `step_id` are done; what was dropped with such a fence comes back."""
@@ -114,12 +128,13 @@ class PagedCache:
     def forget(self, slot: int) -> None:
         """No later sequence begins with a page that this slot holds: its values are not sound."""
         for group in self.groups:
-            group.forget(slot)
+            for page in group.pages_of(slot, self._end_page(slot)):
+                group.pool.index.discard(page)
 
     def clear(self) -> None:
         """The memory is lost, and every step in flight; all slots have been released."""
+        assert not self._end_token.any(), "a slot still holds pages"
         for group in self.groups:
-            assert not group.end_page.any(), "a slot still holds pages"
             group.pool.clear()
 
     # ---- how it stands ----
@@ -131,4 +146,12 @@ class PagedCache:
     def check_integrity(self) -> None:
         """Asserts that every page of every group is where it should be, and just there."""
         for group in self.groups:
-            group.check_integrity()
+            group.check_integrity(self._end_token // self.page_size_tokens, self._num_sealed)
+
+    def _end_page(self, slot: int) -> int:
+        return int(self._end_token[slot]) // self.page_size_tokens
+
+    def _num_pages(self, num_tokens: Counts) -> Counts:
+        """The pages that hold so many tokens each."""
+        pages: Counts = (num_tokens + (self.page_size_tokens - 1)) // self.page_size_tokens
+        return pages

@@ -15,9 +15,8 @@ Counts = NDArray[np.int64]
 class GroupTable:
     """`block_table` is i32[max_num_seqs, P]: entry [slot, i] holds tokens i*page_size_tokens on.
 
-    A slot's pages are the entries from `first_page` to before `end_page`; where a window has moved
-    on, `first_page` is above 0. The first `num_sealed` pages are full and may be shared; the others
-    are the slot's alone, to write to.
+    A slot holds the pages of its tokens from `first_token` on, which is above 0 where a window has
+    moved on. Where they end is the same in all groups, so the caller keeps that.
     """
 
     def __init__(
@@ -27,15 +26,19 @@ class GroupTable:
         self.window = group.window
         self.page_size_tokens = group.page_size_tokens
         self.block_table: Pages = np.zeros((max_num_seqs, table_width), np.int32)
-        self.first_page: Counts = np.zeros(max_num_seqs, np.int64)
-        self.end_page: Counts = np.zeros(max_num_seqs, np.int64)
-        self.num_sealed: Counts = np.zeros(max_num_seqs, np.int64)
+        self.first_token: Counts = np.zeros(max_num_seqs, np.int64)
 
     def first_seen_page(self, position: int) -> int:
         """The first page that the token at `position`, or a later one, can see."""
         if self.window is None:
             return 0
         return max(position - self.window + 1, 0) // self.page_size_tokens
+
+    def pages_of(self, slot: int, end: int) -> list[int]:
+        """The pages that a slot holds before page `end`, in the order of their tokens."""
+        first = self.first_token[slot] // self.page_size_tokens
+        pages: list[int] = self.block_table[slot, first:end].tolist()
+        return pages
 
     def longest_hit(self, hashes: Sequence[bytes], end: int) -> int:
         """The most pages, up to `end`, that a sequence can begin with: all it can see are here."""
@@ -48,20 +51,10 @@ class GroupTable:
                 return end
             end = missing  # every hit in between would see the missing page too
 
-    def attach(self, slot: int, hashes: Sequence[bytes]) -> None:
-        """An empty slot begins with the pages of a hit, those alone that can still be seen."""
-        assert self.end_page[slot] == 0, f"slot {slot} holds pages"
-        first, end = self.first_seen_page(len(hashes) * self.page_size_tokens), len(hashes)
-        pages = self.pool.index.pages(hashes[first:])
-        self.pool.share(pages)
-        self.block_table[slot, first:end] = pages
-        self.first_page[slot] = first
-        self.end_page[slot] = self.num_sealed[slot] = end
-
     def has_room_for(self, hashes: Sequence[bytes], num_tokens: int, max_step_tokens: int) -> bool:
         """Whether a sequence that begins with a hit of `hashes` could get all its other pages."""
-        page_size, hit_end = self.page_size_tokens, len(hashes)
-        first = self.first_seen_page(hit_end * page_size)
+        page_size = self.page_size_tokens
+        first = self.first_seen_page(len(hashes) * page_size)
         most = -(-num_tokens // page_size) - first
         if self.window is not None:
             most = min(most, pages_of_window(self.window, page_size, max_step_tokens))
@@ -69,71 +62,60 @@ class GroupTable:
         num_cached = sum(self.pool.num_references[page] == 0 for page in shared)
         return most - len(shared) <= self.pool.num_unused - num_cached
 
-    def missing(self, slots: Slots, num_tokens: Counts) -> Counts:
-        """For each slot, the pages it lacks to hold `num_tokens` tokens."""
-        wanted = (num_tokens + (self.page_size_tokens - 1)) // self.page_size_tokens
-        missing: Counts = np.maximum(wanted - self.end_page[slots], 0)
-        return missing
+    def attach(self, slot: int, hashes: Sequence[bytes]) -> None:
+        """An empty slot begins with the pages of a hit, those alone that can still be seen."""
+        first, end = self.first_seen_page(len(hashes) * self.page_size_tokens), len(hashes)
+        pages = self.pool.index.pages(hashes[first:])
+        self.pool.share(pages)
+        self.block_table[slot, first:end] = pages
+        self.first_token[slot] = first * self.page_size_tokens
 
-    def extend(self, slots: Slots, missing: Counts) -> None:
-        """Appends `missing[i]` pages to the table of `slots[i]`; the pool has them."""
-        end = self.end_page[slots]
-        places = _entries(slots, end, missing)
+    def extend(self, slots: Slots, ends: Counts, counts: Counts) -> None:
+        """Adds `counts[i]` pages to `slots[i]`, which has pages up to `ends[i]`."""
+        places = _entries(slots, ends, counts)
         self.block_table[places] = self.pool.take(len(places[0]))
-        self.end_page[slots] = end + missing
 
     def register(self, slot: int, first_page: int, hashes: Sequence[bytes]) -> None:
-        """Pages from `first_page` on are full for good; the index learns those still held."""
-        end = first_page + len(hashes)
-        assert first_page <= self.num_sealed[slot], "pages are registered in order"
-        assert end <= self.end_page[slot], "a page that is not there is registered"
-        self.num_sealed[slot] = max(self.num_sealed[slot], end)
-        pages = self.block_table[slot, first_page:end].tolist()
+        """Names the pages from `first_page` on, but for those that a window has left behind."""
+        pages = self.block_table[slot, first_page : first_page + len(hashes)].tolist()
         for page, page_hash in zip(pages, hashes, strict=True):
             if page != NULL_PAGE:
                 self.pool.index.add(page, page_hash)
-
-    def forget(self, slot: int) -> None:
-        """No later sequence begins with a page that this slot holds."""
-        for page in self.pages_of(slot):
-            self.pool.index.discard(page)
 
     def trim(self, slots: Slots, num_computed: Counts, fence: int | None) -> None:
         """Drops the pages that no token from position `num_computed` on can see."""
         if self.window is None:
             return
-        first = np.maximum(num_computed - (self.window - 1), 0) // self.page_size_tokens
-        unseen = first - self.first_page[slots]
-        if unseen.max(initial=0) <= 0:
+        first_token = self.first_token[slots]
+        first_seen = num_computed - (self.window - 1)
+        due = (first_seen >= first_token + self.page_size_tokens).nonzero()[0]
+        if len(due) == 0:
             return
-        slots, unseen = slots[unseen > 0], unseen[unseen > 0]
-        places = _entries(slots, self.first_page[slots], unseen)
+        slots, first = slots[due], first_token[due] // self.page_size_tokens
+        unseen = first_seen[due] // self.page_size_tokens - first
+        places = _entries(slots, first, unseen)
         pages = self.block_table[places].tolist()
         self.block_table[places] = NULL_PAGE
-        self.first_page[slots] += unseen
+        self.first_token[slots] += unseen * self.page_size_tokens
         self.pool.drop(pages, fence)
 
-    def release(self, slot: int, fence: int | None) -> None:
-        """Drops every page of a slot, its last first: a prefix is of use to more sequences."""
-        self.pool.drop(self.pages_of(slot)[::-1], fence)
-        self.block_table[slot, self.first_page[slot] : self.end_page[slot]] = NULL_PAGE
-        self.first_page[slot] = self.end_page[slot] = self.num_sealed[slot] = 0
+    def release(self, slot: int, end: int, fence: int | None) -> None:
+        """Drops the pages of a slot, its last first: a prefix is of use to more sequences."""
+        self.pool.drop(self.pages_of(slot, end)[::-1], fence)
+        self.block_table[slot, :end] = NULL_PAGE
+        self.first_token[slot] = 0
 
-    def pages_of(self, slot: int) -> list[int]:
-        """The pages that a slot holds, in the order of their tokens."""
-        row: list[int] = self.block_table[
-            slot, self.first_page[slot] : self.end_page[slot]
-        ].tolist()
-        return row
+    def check_integrity(self, ends: Counts, num_sealed: Counts) -> None:
+        """Asserts what the pool does, that the rest of a row is null, and who may write where.
 
-    def check_integrity(self) -> None:
-        """Asserts what the pool does, that the rest of a row is null, and who may write where."""
+        A slot alone holds its pages from page `num_sealed` of it on, and they have no name.
+        """
         columns = np.arange(self.block_table.shape[1])
-        is_held = (columns >= self.first_page[:, None]) & (columns < self.end_page[:, None])
+        first_page = self.first_token // self.page_size_tokens
+        is_held = (columns >= first_page[:, None]) & (columns < ends[:, None])
         assert not self.block_table[~is_held].any(), "a table points at a page it does not hold"
         self.pool.check_integrity(self.block_table[is_held])
-        is_own = is_held & (columns >= self.num_sealed[:, None])
-        for page in self.block_table[is_own].tolist():
+        for page in self.block_table[is_held & (columns >= num_sealed[:, None])].tolist():
             assert self.pool.num_references[page] == 1, f"page {page} is writable and shared"
             assert page not in self.pool.index, f"page {page} is writable and indexed"
 
@@ -144,7 +126,9 @@ def pages_of_window(window: int, page_size_tokens: int, max_step_tokens: int) ->
 
 
 def _entries(slots: Slots, first: Counts, counts: Counts) -> tuple[Slots, Counts]:
-    """Rows and columns of `counts[i]` entries of row `slots[i]` from column `first[i]` on."""
+    """Rows and columns of `counts[i]` > 0 entries of row `slots[i]` from column `first[i]` on."""
+    if counts.sum() == len(counts):  # one each, as when all decode
+        return slots, first
     before = np.cumsum(counts) - counts
     columns = np.arange(counts.sum()) + np.repeat(first - before, counts)
     return np.repeat(slots, counts), columns

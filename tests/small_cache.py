@@ -40,7 +40,7 @@ class SmallCache(PagedCache):
         self.trim(np.array([slot]), np.array([num_computed]), fence)
 
     def pages(self, slot, group=0):
-        return self.groups[group].pages_of(slot)
+        return self.groups[group].pages_of(slot, self._end_page(slot))
 
     def row(self, slot, group=0):
         return self.block_tables(np.array([slot]))[group][0].tolist()

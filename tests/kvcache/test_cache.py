@@ -375,12 +375,12 @@ def point_past_the_end(cache):
 def write_to_a_shared_page(cache):
     cache.register(0, 0, names("a"))
     cache.attach(2, names("a"))
-    cache.groups[0].num_sealed[2] = 0
+    cache._num_sealed[2] = 0
 
 
 def write_to_an_indexed_page(cache):
     cache.register(0, 0, names("a"))
-    cache.groups[0].num_sealed[0] = 0
+    cache._num_sealed[0] = 0
 
 
 @pytest.mark.parametrize(
