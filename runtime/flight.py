@@ -1,14 +1,16 @@
 """A step in flight: planned and queued, its result not yet here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kvcache.cache import PagedCache
 from ..kvcache.group_table import Slots
-from .frame import I64
-from .packing import Rows, Tokens, first_unscored, pack_rows, pack_tokens
+from .frame import I32, I64, Arrival, Frame
+from .grants import Grant
+from .packing import Rows, first_unscored, pack_rows, pack_tokens
 from .request import Progress
 from .slots import SlotTable
 
@@ -23,8 +25,16 @@ class Flight(NamedTuple):
     rows: Rows
 
 
-def launch(table: SlotTable, step_id: int, slots: Slots, granted: I64) -> tuple[Flight, Tokens]:
-    """Packs `granted[i]` next tokens of `slots[i]` and moves the sequences on past the step."""
+def launch(
+    table: SlotTable,
+    cache: PagedCache,
+    step_id: int,
+    grant: Grant,
+    arrivals: tuple[Arrival, ...],
+    masks: Mapping[int, I32],
+) -> tuple[Flight, Frame]:
+    """Packs the granted tokens into a step and moves the sequences on past it."""
+    slots, granted = grant
     start = table.num_computed[slots]
     tokens = pack_tokens(table, slots, start, granted)
     rows = pack_rows(table, slots, tokens)
@@ -32,7 +42,24 @@ def launch(table: SlotTable, step_id: int, slots: Slots, granted: I64) -> tuple[
     of_prompts = slots[start < table.num_prompt[slots]]
     table.num_computed[slots] = ends
     table.num_tokens[rows.slots[rows.chooses]] += 1
-    return Flight(step_id, slots, ends, of_prompts, rows), tokens
+    frame = Frame(
+        step_id=step_id,
+        token_places=tokens.places,
+        positions=tokens.positions,
+        sequence_ids=tokens.sequence_ids,
+        query_start=tokens.query_start,
+        context_lengths=ends.astype(np.int32),
+        logit_rows=rows.logit_rows,
+        sample_slots=rows.slots.astype(np.int32),
+        sample_positions=rows.positions,
+        sample_places=rows.places,
+        targets=rows.targets,
+        block_tables=cache.block_tables(slots),
+        arrivals=arrivals,
+        masks=tuple(masks.items()),
+        wants_logprobs=bool(table.wants_logprobs[rows.slots].any()),
+    )
+    return Flight(step_id, slots, ends, of_prompts, rows), frame
 
 
 def progress_of(table: SlotTable, rows: Rows) -> tuple[Progress, ...]:

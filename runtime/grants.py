@@ -16,6 +16,11 @@ class Budget:
     def __init__(self, num_tokens: int, num_rows: int) -> None:
         self.num_tokens, self.num_rows = num_tokens, num_rows
 
+    @property
+    def has_some(self) -> bool:
+        """Whether there is something for one more sequence."""
+        return self.num_tokens > 0 and self.num_rows > 0
+
     def share(self, table: SlotTable, running: Slots) -> Grant:
         """Sequences that decode come first, then prompts, both from the best rank on."""
         slots, wanted = running, table.remaining(running)
@@ -31,13 +36,6 @@ class Budget:
         self.num_tokens -= int(granted.sum())
         self.num_rows -= int(gets.sum())
         return (slots, granted) if gets.all() else (slots[gets], granted[gets])
-
-    def take(self, table: SlotTable, slot: int) -> Grant:
-        """What is left for one more sequence, none at all included."""
-        slots = np.array([slot])
-        if self.num_rows == 0:
-            return slots[:0], np.zeros(0, np.int64)
-        return self.share(table, slots)
 
     def _limit_rows(self, table: SlotTable, slots: Slots, granted: I64) -> I64:
         """A row for each sequence is set aside; what is left goes to prompts that want logprobs."""

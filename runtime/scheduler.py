@@ -9,16 +9,15 @@ computed again later, so the best ranked always gets on.
 from collections import deque
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from ..kvcache.cache import PagedCache
 from ..kvcache.hashing import page_hashes
+from .admission import Admission
 from .deadlines import Deadlines
 from .flight import Flight, launch, progress_of
 from .frame import I32, Arrival, Frame, StepResult
 from .grants import Budget, Grant
-from .packing import Tokens
 from .request import (
     Arrive,
     Cancel,
@@ -34,8 +33,6 @@ from .request import (
 from .sequences import Sequences
 from .slots import times_of
 from .waiting import Tenants, Waiting, WaitingQueue
-
-_MAX_PASSED_OVER = 64  # waiting requests that others may overtake in one step
 
 
 class Scheduler:
@@ -64,6 +61,7 @@ class Scheduler:
         self.sequences = Sequences(cache, max_num_seqs, max_model_len)
         self.tenants = Tenants()
         self.waiting = WaitingQueue(self.tenants)
+        self._admission = Admission(self.sequences, self.waiting, self.tenants)
         self.num_preemptions = 0
         self._deadlines = Deadlines()
         self._flights: deque[Flight] = deque()
@@ -223,18 +221,18 @@ class Scheduler:
     def _plan(self) -> Frame | None:
         budget = Budget(self.max_num_batched_tokens, self.max_logit_rows)
         grant, has_pages = self._grant_running(budget)
-        arrivals: list[Arrival] = []
+        arrivals: tuple[Arrival, ...] = ()
         if has_pages and len(self.waiting):
-            grant, arrivals = self._admit(budget, grant)
+            grant, arrivals = self._admission.admit(budget, grant)
         slots, granted = grant
         if len(slots) == 0:
-            assert not arrivals, "who is admitted gets tokens"
             return None
-        flight, tokens = launch(self.sequences.table, self._num_steps, slots, granted)
-        self._num_steps += 1
-        self._flights.append(flight)
         self.tenants.charge(self.sequences.table.tenant[slots], granted)
-        return self._frame(flight, tokens, arrivals)
+        masks, self._new_masks = self._new_masks, {}
+        step_id, self._num_steps = self._num_steps, self._num_steps + 1
+        flight, frame = launch(self.sequences.table, self.cache, step_id, grant, arrivals, masks)
+        self._flights.append(flight)
+        return frame
 
     def _grant_running(self, budget: Budget) -> tuple[Grant, bool]:
         """Tokens, and pages for them, for running sequences; False where pages ran short."""
@@ -260,56 +258,6 @@ class Scheduler:
         assert len(running) > 1, "one sequence alone always fits: the plan has seen to it"
         return int(goes_on[-1])
 
-    def _admit(self, budget: Budget, grant: Grant) -> tuple[Grant, list[Arrival]]:
-        """Adds waiting requests, in order, while there are slots, budget and pages.
-
-        One whose next page is being computed by another waits for it, and others overtake.
-        """
-        table = self.sequences.table
-        arrivals: list[Arrival] = []
-        passed_over: list[Waiting] = []
-        parts = [grant]
-        while (
-            table.num_free
-            and budget.num_tokens > 0
-            and budget.num_rows > 0
-            and len(passed_over) < _MAX_PASSED_OVER
-            and (entry := self.waiting.peek()) is not None
-        ):
-            num_hits = self._num_hit_pages(entry)
-            if num_hits is None or _lacks_mask(entry, num_hits * self.cache.page_size_tokens):
-                passed_over.append(self.waiting.remove(entry.request.request_id))
-                continue
-            if not self.cache.has_room_for(entry.page_hashes, num_hits, len(entry.token_ids)):
-                break
-            slot, tokens = self._start(entry, num_hits, budget)
-            parts.append(tokens)
-            arrivals.append(_arrival(slot, entry, table.max_model_len))
-        for entry in reversed(passed_over):
-            self.waiting.push(entry, first=True)
-        slots, granted = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return (slots, granted), arrivals
-
-    def _num_hit_pages(self, entry: Waiting) -> int | None:
-        """Cached pages that a request can begin with; None while its next one is being made."""
-        if not entry.request.reads_cache:
-            return 0
-        hashes = entry.page_hashes[: self.sequences.num_shareable_pages(entry)]
-        num_hits = self.cache.match(hashes)
-        is_coming = num_hits < len(hashes) and self.sequences.is_computing(hashes[num_hits])
-        return None if is_coming else num_hits
-
-    def _start(self, entry: Waiting, num_hits: int, budget: Budget) -> tuple[int, Grant]:
-        request, table = entry.request, self.sequences.table
-        self.waiting.remove(request.request_id)
-        slot = self.sequences.start(entry, self.tenants.index(request.tenant), num_hits)
-        if not entry.was_preempted:
-            entry.num_cached = int(table.num_cached[slot])
-        slots, granted = budget.take(table, slot)
-        has_pages = self.cache.reserve(slots, table.num_computed[slots] + granted)
-        assert has_pages, "there was room for the whole sequence"
-        return slot, (slots, granted)
-
     def _preempt(self, slot: int) -> int:
         """Takes a sequence's pages and slot away; it waits before all others of its priority."""
         table = self.sequences.table
@@ -327,40 +275,3 @@ class Scheduler:
         self._new_masks.pop(slot, None)
         last_step_id = self._flights[-1].step_id if self._flights else None
         return self.sequences.end(slot, last_step_id, is_finite)
-
-    def _frame(self, flight: Flight, tokens: Tokens, arrivals: list[Arrival]) -> Frame:
-        rows, table = flight.rows, self.sequences.table
-        masks, self._new_masks = self._new_masks, {}
-        return Frame(
-            step_id=flight.step_id,
-            token_places=tokens.places,
-            positions=tokens.positions,
-            sequence_ids=tokens.sequence_ids,
-            query_start=tokens.query_start,
-            context_lengths=flight.ends.astype(np.int32),
-            logit_rows=rows.logit_rows,
-            sample_slots=rows.slots.astype(np.int32),
-            sample_positions=rows.positions,
-            sample_places=rows.places,
-            targets=rows.targets,
-            block_tables=self.cache.block_tables(flight.slots),
-            arrivals=tuple(arrivals),
-            masks=tuple(masks.items()),
-            wants_logprobs=bool(table.wants_logprobs[rows.slots].any()),
-        )
-
-
-def _lacks_mask(entry: Waiting, num_cached: int) -> bool:
-    """Whether all that is left to compute is a token whose row must wait for a mask."""
-    num_known = len(entry.token_ids)
-    waits = entry.request.masked and entry.mask_at != num_known
-    return waits and num_known - num_cached == 1
-
-
-def _arrival(slot: int, entry: Waiting, row_length: int) -> Arrival:
-    request = entry.request
-    sampling = request.sampling
-    if entry.mask is not None:
-        sampling = msgspec.structs.replace(sampling, mask=entry.mask)
-    num_prompt = len(request.prompt_token_ids)
-    return Arrival(slot, slot * row_length, entry.token_ids, num_prompt, sampling)
