@@ -3,10 +3,20 @@
 `tapeout plan` and the allocation at load both ask here, so that they agree to the byte.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from math import lcm
+from typing import NamedTuple
 
 from ..artifact import CacheGroup
+
+
+class Demand(NamedTuple):
+    """The most that sequences can ask of the cache."""
+
+    max_num_seqs: int
+    max_model_len: int
+    max_step_tokens: int  # of all sequences together
 
 
 def bytes_per_page(group: CacheGroup) -> int:
@@ -14,19 +24,53 @@ def bytes_per_page(group: CacheGroup) -> int:
     return group.layers * group.page_bytes_per_layer
 
 
-def num_pages_for_tokens(groups: Sequence[CacheGroup], num_tokens: int) -> list[int]:
-    """The pages of each group, its null page included, that hold `num_tokens` tokens."""
-    return [1 + -(-num_tokens // group.page_size_tokens) for group in groups]
+def pages_of_window(window: int, page_size_tokens: int, max_step_tokens: int) -> int:
+    """The most pages that a sequence holds at a time in a group with a window.
+
+    They are those of a step's tokens and of what the first of these looks back on, and one more
+    since neither need begin with a page.
+    """
+    return -(-(window + max_step_tokens) // page_size_tokens) + 1
 
 
-def num_tokens_in_budget(groups: Sequence[CacheGroup], budget_bytes: int) -> int:
-    """The most tokens that fit in every group at once; negative if not even the null pages do."""
+def num_pages_for_tokens(
+    groups: Sequence[CacheGroup], num_tokens: int, demand: Demand
+) -> list[int]:
+    """The pages of each group, its null page included, for sequences of `num_tokens` in all.
+
+    A group with a window has no more than all sequences can hold of it at a time.
+    """
+    return [1 + _num_pages(group, num_tokens, demand) for group in groups]
+
+
+def num_tokens_in_budget(groups: Sequence[CacheGroup], budget_bytes: int, demand: Demand) -> int:
+    """The most tokens of sequences that the budget has pages for, in every group at once.
+
+    Negative if not even the null pages fit. Where each group has a window, tokens beyond all
+    sequences at their longest cost nothing, and are not counted.
+    """
     unit_tokens = lcm(*(group.page_size_tokens for group in groups))
-    null_bytes = sum(map(bytes_per_page, groups))
-    unit_bytes = sum(bytes_per_page(g) * (unit_tokens // g.page_size_tokens) for g in groups)
-    return (budget_bytes - null_bytes) // unit_bytes * unit_tokens
+    unit_bytes = sum(
+        bytes_per_page(g) * (unit_tokens // g.page_size_tokens) for g in groups if g.window is None
+    )
+    all_tokens = demand.max_num_seqs * demand.max_model_len
+    most_units = budget_bytes // unit_bytes if unit_bytes else -(-all_tokens // unit_tokens)
+
+    def bytes_of(num_units: int) -> int:
+        return cache_bytes(groups, num_pages_for_tokens(groups, num_units * unit_tokens, demand))
+
+    num_units = bisect_right(range(most_units + 1), budget_bytes, key=bytes_of) - 1
+    return num_units * unit_tokens
 
 
 def cache_bytes(groups: Sequence[CacheGroup], num_pages: Sequence[int]) -> int:
     """Bytes of all pages of all groups, null pages included."""
     return sum(bytes_per_page(g) * count for g, count in zip(groups, num_pages, strict=True))
+
+
+def _num_pages(group: CacheGroup, num_tokens: int, demand: Demand) -> int:
+    num_pages = -(-num_tokens // group.page_size_tokens)
+    if group.window is None:
+        return num_pages
+    held = pages_of_window(group.window, group.page_size_tokens, demand.max_step_tokens)
+    return min(num_pages, demand.max_num_seqs * held)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import CacheGroup
+from .budget import pages_of_window
 from .pages import NULL_PAGE, PagePool, Pages
 
 Slots = NDArray[np.intp]
@@ -118,11 +119,6 @@ class GroupTable:
         for page in self.block_table[is_held & (columns >= num_sealed[:, None])].tolist():
             assert self.pool.num_references[page] == 1, f"page {page} is writable and shared"
             assert page not in self.pool.index, f"page {page} is writable and indexed"
-
-
-def pages_of_window(window: int, page_size_tokens: int, max_step_tokens: int) -> int:
-    """The most pages that a sequence holds at a time in a group with a window."""
-    return -(-(window + max_step_tokens) // page_size_tokens) + 1
 
 
 def _entries(slots: Slots, first: Counts, counts: Counts) -> tuple[Slots, Counts]:

@@ -11,7 +11,7 @@ import msgspec
 
 from ..artifact import CacheGroup, Target
 from ..errors import CapacityError, InputError, shown
-from ..kvcache.budget import cache_bytes, num_pages_for_tokens, num_tokens_in_budget
+from ..kvcache.budget import Demand, cache_bytes, num_pages_for_tokens, num_tokens_in_budget
 from .layout import Sizes, lay_out_arena, lay_out_inputs
 from .machine import memory_bytes
 from .player import Dims
@@ -76,7 +76,7 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     inputs_bytes: int
     kv_cache_bytes: int
     num_pages: list[int]  # of each cache group, the null page included
-    num_kv_tokens: int  # that the cache holds over all sequences
+    num_kv_tokens: int  # of all sequences, those that a window has left behind included
 
     @property
     def bounds(self) -> Dims:
@@ -105,7 +105,8 @@ def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) ->
         )
     _check_slots(limits.max_num_seqs, longest)
     budget_bytes = _kv_budget(target, limits, longest)
-    num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes)
+    demand = _demand(limits, longest)
+    num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes, demand)
     if limits.max_model_len is None:
         longest = min(longest, num_tokens)
     if num_tokens < max(longest, 2):
@@ -120,7 +121,8 @@ def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) ->
 def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -> MemoryPlan:
     bounds = _bounds(target.cache_groups, limits, max_model_len)
     sizes = _sizes(bounds, max_model_len)
-    num_pages = num_pages_for_tokens(target.cache_groups, num_tokens)
+    demand = _demand(limits, max_model_len)
+    num_pages = num_pages_for_tokens(target.cache_groups, num_tokens, demand)
     return MemoryPlan(
         max_model_len=max_model_len,
         max_num_seqs=limits.max_num_seqs,
@@ -144,7 +146,8 @@ def _kv_budget(target: Target, limits: Limits, max_model_len: int) -> int:
     share = int(limits.memory_utilization * memory_bytes())
     wanted = limits.kv_cache_bytes
     if wanted is None:
-        useful = num_pages_for_tokens(target.cache_groups, limits.max_num_seqs * max_model_len)
+        num_tokens, demand = limits.max_num_seqs * max_model_len, _demand(limits, max_model_len)
+        useful = num_pages_for_tokens(target.cache_groups, num_tokens, demand)
         wanted = min(
             DEFAULT_KV_CACHE_BYTES, cache_bytes(target.cache_groups, useful), share - others
         )
@@ -156,6 +159,10 @@ def _kv_budget(target: Target, limits: Limits, max_model_len: int) -> int:
             "max_num_seqs, max_num_batched_tokens, max_model_len or kv_cache_bytes"
         )
     return wanted
+
+
+def _demand(limits: Limits, max_model_len: int) -> Demand:
+    return Demand(limits.max_num_seqs, max_model_len, limits.num_batched_tokens)
 
 
 def _bounds(groups: list[CacheGroup], limits: Limits, max_model_len: int) -> Dims:

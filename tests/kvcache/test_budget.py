@@ -1,34 +1,71 @@
-from typing import NamedTuple
-
 import pytest
+from small_cache import Group
 
-from tapeout.kvcache.budget import cache_bytes, num_pages_for_tokens, num_tokens_in_budget
+from tapeout.kvcache.budget import (
+    Demand,
+    cache_bytes,
+    num_pages_for_tokens,
+    num_tokens_in_budget,
+    pages_of_window,
+)
+
+FULL, TWIN = Group("full", 3, 16, 1000), Group("twin", 5, 16, 1000)
+SAME = (FULL, TWIN)
+MIXED = (FULL, Group("latent", 2, 64, 700))
+WINDOW = Group("window_512", 5, 16, 1000, 512)
+HYBRID = (FULL, WINDOW)
+DEMAND = Demand(max_num_seqs=4, max_model_len=2000, max_step_tokens=256)
+MOST = 4 * 49  # pages that four sequences hold of the window: (512 + 256) / 16 and one more
 
 
-class Group(NamedTuple):
-    name: str
-    layers: int
-    page_size_tokens: int
-    page_bytes_per_layer: int
+def pages(groups, num_tokens):
+    return num_pages_for_tokens(groups, num_tokens, DEMAND)
 
 
-SAME = (Group("full", 3, 16, 1000), Group("sliding", 5, 16, 1000))
-MIXED = (Group("full", 3, 16, 1000), Group("latent", 2, 64, 700))
-
-
-@pytest.mark.parametrize("groups", [SAME, MIXED])
-@pytest.mark.parametrize("budget_bytes", [20_000, 99_999, 100_000, 123_457])
+@pytest.mark.parametrize("groups", [SAME, MIXED, HYBRID])
+@pytest.mark.parametrize("budget_bytes", [20_000, 99_999, 100_000, 123_457, 9_999_999])
 def test_the_tokens_of_a_budget_fit_in_it_and_one_page_more_does_not(groups, budget_bytes):
-    num_tokens = num_tokens_in_budget(groups, budget_bytes)
-    fits = cache_bytes(groups, num_pages_for_tokens(groups, num_tokens))
-    more = cache_bytes(groups, num_pages_for_tokens(groups, num_tokens + 64))
+    num_tokens = num_tokens_in_budget(groups, budget_bytes, DEMAND)
+    fits = cache_bytes(groups, pages(groups, num_tokens))
+    more = cache_bytes(groups, pages(groups, num_tokens + 64))
     assert fits <= budget_bytes < more
 
 
 def test_the_null_page_is_counted():
-    assert num_pages_for_tokens(SAME, 32) == [3, 3]
+    assert pages(SAME, 32) == [3, 3]
     assert cache_bytes(SAME, [3, 3]) == 3 * 8 * 1000
 
 
-def test_a_budget_below_the_null_pages_holds_no_token():
-    assert num_tokens_in_budget(SAME, 7_999) < 0
+@pytest.mark.parametrize("groups", [SAME, HYBRID, (WINDOW,)])
+def test_a_budget_below_the_null_pages_holds_no_token(groups):
+    assert num_tokens_in_budget(groups, 4_999, DEMAND) < 0
+
+
+def test_a_window_group_has_no_more_pages_than_all_sequences_can_hold():
+    assert pages(HYBRID, 160) == [11, 11]
+    assert pages(HYBRID, MOST * 16) == [MOST + 1, MOST + 1]
+    assert pages(HYBRID, 100_000) == [6251, MOST + 1]
+
+
+def test_what_a_window_saves_holds_more_tokens():
+    budget_bytes = cache_bytes(SAME, pages(SAME, 10_000))
+    num_tokens = num_tokens_in_budget(HYBRID, budget_bytes, DEMAND)
+    assert num_tokens == 625 * 16 + (625 - MOST) * 5 // 3 * 16
+
+
+@pytest.mark.parametrize("budget_bytes", [10**7, 10**12])
+def test_tokens_that_cost_nothing_are_not_counted(budget_bytes):
+    assert num_tokens_in_budget((WINDOW,), budget_bytes, DEMAND) == 4 * 2000
+
+
+def test_a_budget_too_small_for_all_windows_counts_as_without_one():
+    assert num_tokens_in_budget((WINDOW,), 11 * 5000, DEMAND) == 160
+
+
+@pytest.mark.parametrize("window", [1, 2, 15, 16, 17, 100])
+@pytest.mark.parametrize("chunk", [1, 2, 16, 33])
+def test_no_chunk_of_a_sequence_holds_more_pages_than_a_window_is_given(window, chunk):
+    most = max(
+        (start + chunk - 1) // 16 - max(start - window + 1, 0) // 16 + 1 for start in range(300)
+    )
+    assert most <= pages_of_window(window, 16, chunk)

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from fake_model import CONTEXT
 
@@ -28,6 +29,18 @@ def test_a_budget_of_bytes_is_rounded_down_to_pages(planned, pages):
     plan = planned(kv_cache_bytes=pages * PAGE_BYTES + 255)
     assert plan.num_pages == [pages]
     assert plan.kv_cache_bytes == pages * PAGE_BYTES
+
+
+def test_a_window_gets_the_pages_of_what_all_sequences_can_see(fake):
+    target = Artifact.open(fake).manifest.targets["cpu"]
+    (full,) = target.cache_groups
+    window = msgspec.structs.replace(full, name="window_32", window=32)
+    hybrid = msgspec.structs.replace(target, cache_groups=[full, window])
+    limits = Limits(max_num_seqs=2, max_num_batched_tokens=16)
+    plan = plan_memory(hybrid, CONTEXT, limits)
+    assert plan.num_kv_tokens == 2 * CONTEXT
+    assert plan.num_pages == [1 + 2 * CONTEXT // 16, 1 + 2 * 4]
+    assert plan.kv_cache_bytes == sum(plan.num_pages) * PAGE_BYTES
 
 
 def test_the_context_shrinks_to_a_small_cache_unless_it_was_asked_for(planned):
