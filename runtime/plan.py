@@ -19,6 +19,7 @@ from .weights import weights_bytes
 
 DEFAULT_MAX_NUM_SEQS = 64
 DEFAULT_MAX_NUM_BATCHED_TOKENS = 1024
+DEFAULT_LOGIT_ROWS = 64
 DEFAULT_MEMORY_UTILIZATION = 0.9
 DEFAULT_KV_CACHE_BYTES = 4 << 30
 _MAX_COUNT = 1 << 24
@@ -34,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_model_len: int | None = None  # None: the model's own, or what the cache holds if less
     max_num_seqs: int = DEFAULT_MAX_NUM_SEQS
     max_num_batched_tokens: int | None = None  # None: the default, or max_num_seqs if more
-    max_logit_rows: int | None = None  # None: max_num_seqs, all that generation needs
+    max_logit_rows: int | None = None  # None: what generation needs, and some for prompts' logprobs
     kv_cache_bytes: int | None = None  # None: what the sequences can use, at most 4 GiB
     memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
 
@@ -55,12 +56,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 f"max_num_seqs={self.max_num_seqs}; each sequence needs a token in a step"
             )
 
+        if self.num_logit_rows < self.max_num_seqs:
+            raise InputError(
+                f"max_logit_rows={self.max_logit_rows} is below max_num_seqs={self.max_num_seqs}; "
+                "each sequence needs a row in a step"
+            )
+
     @property
     def num_batched_tokens(self) -> int:
         """`max_num_batched_tokens`, or its default."""
         if self.max_num_batched_tokens is not None:
             return self.max_num_batched_tokens
         return max(DEFAULT_MAX_NUM_BATCHED_TOKENS, self.max_num_seqs)
+
+    @property
+    def num_logit_rows(self) -> int:
+        """`max_logit_rows`, or its default; a step never has more rows than tokens."""
+        if self.max_logit_rows is not None:
+            return self.max_logit_rows
+        return min(max(DEFAULT_LOGIT_ROWS, self.max_num_seqs), self.num_batched_tokens)
 
 
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +181,7 @@ def _demand(limits: Limits, max_model_len: int) -> Demand:
 
 def _bounds(groups: list[CacheGroup], limits: Limits, max_model_len: int) -> Dims:
     width = max((math.ceil(max_model_len / g.page_size_tokens) for g in groups), default=1)
-    rows = limits.max_logit_rows or limits.max_num_seqs
-    return limits.num_batched_tokens, limits.max_num_seqs, rows, width
+    return limits.num_batched_tokens, limits.max_num_seqs, limits.num_logit_rows, width
 
 
 def _sizes(bounds: Dims, max_model_len: int) -> Sizes:

@@ -34,9 +34,10 @@ def encode(record: Frame | StepResult | Arrival | Sampling | Edits | Logprobs) -
 def decode(data: bytes, kind: type[Record]) -> Record:
     """The record that `encode` was given. Raises WireError for anything else."""
     try:
-        return _DECODERS[kind].decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        record: Record = _DECODERS[kind].decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise WireError(f"{len(data)} bytes are no {kind.__name__}: {error}") from None
+    return record
 
 
 def _to_wire(value: object) -> object:

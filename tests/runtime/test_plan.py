@@ -51,13 +51,14 @@ def test_the_context_shrinks_to_a_small_cache_unless_it_was_asked_for(planned):
 
 def test_bounds_are_those_of_a_step(planned):
     plan = planned(max_model_len=100, max_num_seqs=5, max_num_batched_tokens=50)
-    assert plan.bounds == (50, 5, 5, 7)
-    assert planned(max_num_seqs=2000).max_num_batched_tokens == 2000
+    assert plan.bounds == (50, 5, 50, 7)
+    assert planned(max_num_seqs=2000).bounds[:3] == (2000, 2000, 2000)
+    assert planned(max_num_seqs=2, max_logit_rows=3).bounds[:3] == (1024, 2, 3)
 
 
 def test_slots_take_their_largest_tenant_in_multiples_of_64(planned):
-    assert planned(max_num_seqs=1).arena_bytes == 320 * 4 + 3 * 64 + 2 * 128
-    assert planned(max_num_seqs=17).arena_bytes == 17 * 320 * 4 + 3 * 128 + 2 * 1408
+    assert planned(max_num_seqs=1, max_logit_rows=1).arena_bytes == 1280 + 3 * 64 + 2 * 128
+    assert planned(max_logit_rows=65).arena_bytes == 65 * 1280 + 3 * 320 + 2 * 65 * 80 + 2 * 48
 
 
 def test_slots_for_sequences_have_rows_in_the_inputs(planned):
@@ -90,6 +91,7 @@ def test_all_together_stays_within_the_share_of_the_machine(planned, monkeypatch
         ({"max_num_seqs": -1}, "max_num_seqs=-1 is not allowed"),
         ({"max_num_seqs": True}, "max_num_seqs=True is not allowed"),
         ({"max_num_seqs": 9, "max_num_batched_tokens": 8}, "=8 is below max_num_seqs=9"),
+        ({"max_num_seqs": 9, "max_logit_rows": 8}, "rows=8 is below max_num_seqs=9"),
         ({"kv_cache_bytes": 0}, "kv_cache_bytes=0 is not allowed"),
         ({"memory_utilization": 0}, "gpu_memory_utilization=0 is not allowed"),
         ({"memory_utilization": float("nan")}, "gpu_memory_utilization=nan is not allowed"),

@@ -100,6 +100,7 @@ def message(array):
         (message(["<i4", [2], b"12345678", 1]), "token_ids"),
         (msgspec.msgpack.encode({"step_id": "0", "token_ids": ["<i4", [0], b""]}), "step_id"),
         (msgspec.msgpack.encode({"step_id": 0}), "token_ids"),
+        (b"\x81\xa2\xff\xff\x00", "no StepResult"),
     ],
 )
 def test_anything_else_is_refused_naming_the_field(data, reason):
