@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "CompletionOutput": "runtime.outputs",
     "LLM": "runtime.llm",
+    "Logprob": "runtime.logprobs",
     "RequestOutput": "runtime.outputs",
+    "RequestOutputKind": "runtime.sampling_params",
     "SamplingParams": "runtime.sampling_params",
     "compile_model": "api",
 }

@@ -22,6 +22,14 @@ class CapacityError(TapeoutError):
     """The work does not fit in the memory, the context or another bound that was given."""
 
 
+class QueueFullError(CapacityError):
+    """The queue has no room for a request now: nothing of it was queued, later it may be."""
+
+
+class EngineDeadError(TapeoutError):
+    """A step failed, so nothing can be generated any more; the model must be loaded anew."""
+
+
 class BuildError(TapeoutError):
     """A tool of the build, the C++ compiler for one, failed or is missing."""
 
@@ -47,5 +55,8 @@ class ArtifactError(FileFormatError):
 
 def shown(value: object) -> str:
     """A value as one short printable line, whatever a hostile file has put in it."""
-    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    try:
+        text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    except ValueError:  # a number of thousands of digits
+        text = f"a huge {type(value).__name__}"
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}... ({len(text)} characters)"

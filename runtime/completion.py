@@ -1,8 +1,12 @@
-"""One completion of a prompt on its way: its text, and how it ends."""
+"""One completion of a prompt on its way: its tokens, its text, and how it ends."""
 
 from collections.abc import Sequence
 
+import msgspec
+
 from .detokenizer import Detokenizer
+from .frame import Logprobs
+from .logprobs import logprobs_of_row
 from .outputs import CompletionOutput
 from .request import Finished
 from .sampling_params import SamplingParams
@@ -18,47 +22,108 @@ class Completion:
         params: SamplingParams,
         tokenizer: Tokenizer | None,
         prompt_token_ids: Sequence[int],
-        stop_token_ids: frozenset[int],
+        stop_token_ids: Sequence[int],
     ) -> None:
         self.output = CompletionOutput(index=index, text="", token_ids=[])
-        self._params, self._stop_token_ids = params, stop_token_ids
-        self._num_pushed = 0
+        if params.logprobs is not None:
+            self.output.logprobs, self.output.cumulative_logprob = [], 0.0
+        self._params, self._stop_token_ids = params, frozenset(stop_token_ids)
+        self._num_pushed = 0  # to the detokenizer
+        self._num_sent_tokens, self._num_sent_characters = 0, 0
+        self._end_is_sent = False
+        self._tokenizer = tokenizer if params.detokenize else None
         self._detokenizer: Detokenizer | None = None
-        if params.detokenize and tokenizer is not None:
+        if self._tokenizer is not None:
             self._detokenizer = Detokenizer(
-                tokenizer,
+                self._tokenizer,
                 prompt_token_ids,
                 params.stop_strings,
                 params.skip_special_tokens,
                 params.include_stop_str_in_output,
             )
 
-    def watch(self, token_id: int) -> bool:
-        """Takes the next token as it comes; True if its text completes a stop string."""
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that was found: the output is complete, whatever is computed ahead."""
+        return self._detokenizer.stop_string if self._detokenizer is not None else None
+
+    def push(self, token_id: int, logprobs: Logprobs | None, row: int) -> bool:
+        """Takes the next token as it comes; True if its text completes a stop string.
+
+        What comes behind a stop string is passed over.
+        """
+        if self.stop_string is not None:
+            return False
         self.output.token_ids.append(token_id)
+        if self.output.logprobs is not None and logprobs is not None:
+            self._add_logprobs(token_id, logprobs, row)
         if self._detokenizer is None or self._is_silent(token_id):
             return False
-        self._detokenizer.push([token_id])
+        may_stop = len(self.output.token_ids) > self._params.min_tokens
+        self._detokenizer.push([token_id], may_stop=may_stop)
         self._num_pushed += 1
         self.output.text = self._detokenizer.visible_text()
-        return self._detokenizer.stop_string is not None
+        return self.stop_string is not None
 
     def finish(self, finished: Finished) -> None:
         """Takes the end as the scheduler saw it; a stop string that was found goes before."""
-        output, params = self.output, self._params
-        output.token_ids = finished.token_ids
+        output = self.output
         output.finish_reason = finished.finish_reason
-        if finished.stop_token_id in (params.stop_token_ids or ()):
+        if finished.stop_token_id in (self._params.stop_token_ids or ()):
             output.stop_reason = finished.stop_token_id
+        if self.stop_string is None:
+            output.token_ids = finished.token_ids
+            self._flush(finished.token_ids[self._num_pushed :])
+        if self.stop_string is not None:
+            output.finish_reason, output.stop_reason = "stop", self.stop_string
+
+    def is_due(self, interval: int) -> bool:
+        """Whether a stream should tell of it: a first token, `interval` more, or the end."""
+        count = len(self.output.token_ids) - self._num_sent_tokens
+        is_first = self._num_sent_tokens == 0 and count > 0
+        return is_first or count >= interval or (self.output.finished() and not self._end_is_sent)
+
+    def snapshot(self) -> CompletionOutput:
+        """All that there is so far, not touched by later steps."""
+        output = self.output
+        logprobs = None if output.logprobs is None else list(output.logprobs)
+        self._note_sent()
+        return msgspec.structs.replace(output, token_ids=list(output.token_ids), logprobs=logprobs)
+
+    def delta(self) -> CompletionOutput:
+        """What is new since the last delta."""
+        output, first = self.output, self._num_sent_tokens
+        text = output.text[self._num_sent_characters :]
+        logprobs = None if output.logprobs is None else output.logprobs[first:]
+        self._note_sent()
+        return msgspec.structs.replace(
+            output, text=text, token_ids=output.token_ids[first:], logprobs=logprobs
+        )
+
+    def _note_sent(self) -> None:
+        self._num_sent_tokens = len(self.output.token_ids)
+        self._num_sent_characters = len(self.output.text)
+        self._end_is_sent = self.output.finished()
+
+    def _add_logprobs(self, token_id: int, logprobs: Logprobs, row: int) -> None:
+        output, count = self.output, self._params.logprobs
+        assert output.logprobs is not None and output.cumulative_logprob is not None
+        entries = logprobs_of_row(logprobs, row, token_id, count or 0, self._text_of)
+        output.logprobs.append(entries)
+        output.cumulative_logprob += entries[token_id].logprob
+
+    def _text_of(self, token_id: int) -> str | None:
+        return None if self._tokenizer is None else self._tokenizer.token_text(token_id)
+
+    def _flush(self, token_ids: list[int]) -> None:
+        """Makes the text of the last tokens, and of what was held back."""
         if self._detokenizer is None:
             return
-        spoken = finished.token_ids[self._num_pushed :]
-        if spoken and self._is_silent(spoken[-1]):
-            spoken = spoken[:-1]
-        self._detokenizer.push(spoken, flush=True)
-        output.text = self._detokenizer.text
-        if self._detokenizer.stop_string is not None:
-            output.finish_reason, output.stop_reason = "stop", self._detokenizer.stop_string
+        if token_ids and self._is_silent(token_ids[-1]):
+            token_ids = token_ids[:-1]
+        may_stop = len(self.output.token_ids) > self._params.min_tokens
+        self._detokenizer.push(token_ids, flush=True, may_stop=may_stop)
+        self.output.text = self._detokenizer.text
 
     def _is_silent(self, token_id: int) -> bool:
         """A token that ends the output has no text in it."""

@@ -7,12 +7,20 @@ tokens decoded at once behind the prompt.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from .tokenizer import Tokenizer
+from .stop_strings import StopFinder
 
 _CONTEXT_TOKENS = 6  # of the prompt: enough to see that a text goes on, not starts
 _MAX_HELD_TOKENS = 16  # longer than any character: these bytes will never become one
 _REPLACEMENT = "\ufffd"
+
+
+class Decoder(Protocol):
+    """What a detokenizer wants of a tokenizer."""
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """The text of token ids."""
 
 
 class Detokenizer:
@@ -20,7 +28,7 @@ class Detokenizer:
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: Decoder,
         prompt_token_ids: Sequence[int],
         stop: Sequence[str] = (),
         skip_special_tokens: bool = True,
@@ -29,12 +37,16 @@ class Detokenizer:
         self.text = ""
         self.stop_string: str | None = None  # the one that was found
         self._tokenizer, self._skip_special = tokenizer, skip_special_tokens
-        self._stop, self._include_stop = tuple(stop), include_stop
+        self._finder = StopFinder(stop) if stop else None
+        self._include_stop = include_stop
         self._window = list(prompt_token_ids[-_CONTEXT_TOKENS:])
         self._num_read = len(self._window)  # tokens of the window whose text is out
 
-    def push(self, token_ids: Sequence[int], flush: bool = False) -> None:
-        """Adds tokens; with `flush` no more will come. After a stop string nothing is added."""
+    def push(self, token_ids: Sequence[int], flush: bool = False, may_stop: bool = True) -> None:
+        """Adds tokens; with `flush` no more will come. After a stop string nothing is added.
+
+        Without `may_stop` no stop string is found that ends in what these add.
+        """
         if self.stop_string is not None:
             return
         self._window += token_ids
@@ -43,33 +55,25 @@ class Detokenizer:
         if after.endswith(_REPLACEMENT) and not flush and not is_long:
             return
         before = self._decode(self._window[: self._num_read])
-        self._append(after[len(before.rstrip(_REPLACEMENT)) :])
+        self._append(after[len(before.rstrip(_REPLACEMENT)) :], may_stop)
         if not before.endswith(_REPLACEMENT):  # else the new tokens start within a character
             self._window = self._window[self._num_read :] or self._window
         self._num_read = len(self._window)
 
     def visible_text(self) -> str:
         """The text without an end that may turn out to be the start of a stop string."""
-        if self.stop_string is not None or not self._stop:
+        if self._finder is None or self._include_stop or self.stop_string is not None:
             return self.text
-        longest = min(max(map(len, self._stop)) - 1, len(self.text))
-        for count in range(longest, 0, -1):
-            if self.text.endswith(tuple(stop[:count] for stop in self._stop if len(stop) > count)):
-                return self.text[:-count]
-        return self.text
+        return self.text[: len(self.text) - self._finder.num_open]
 
     def _decode(self, token_ids: list[int]) -> str:
         return self._tokenizer.decode(token_ids, self._skip_special)
 
-    def _append(self, new_text: str) -> None:
+    def _append(self, new_text: str, may_stop: bool) -> None:
         num_old = len(self.text)
         self.text += new_text
-        found = [
-            (start, stop)
-            for stop in self._stop
-            if (start := self.text.find(stop, max(0, num_old - len(stop) + 1))) >= 0
-        ]
-        if found:
-            start, self.stop_string = min(found, key=lambda pair: pair[0])
-            end = start + (len(self.stop_string) if self._include_stop else 0)
-            self.text = self.text[:end]
+        found = self._finder.feed(new_text, may_stop) if self._finder is not None else None
+        if found is not None:
+            end, self.stop_string = found
+            removed = 0 if self._include_stop else len(self.stop_string)
+            self.text = self.text[: num_old + end - removed]

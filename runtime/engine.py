@@ -1,185 +1,213 @@
 """The engine: requests in, outputs out, one step at a time, in the caller's thread.
 
-A call of `step` runs the step that was planned before it and plans the next: what a request sees
-of the loop stays the same when the two overlap.
+Steps overlap. While the executor computes one, the next is planned and queued, and the text of the
+one before is made: so the scheduler runs a step ahead of what was said, and what it computed
+behind a stop string is dropped.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from typing import Protocol
 
-import msgspec
-
 from ..debug import topic_log
-from ..errors import InputError
-from .completion import Completion
-from .frame import I32, Frame, SamplingFrame
-from .inputs import TokenizedPrompt
+from ..errors import EngineDeadError, InputError, QueueFullError, shown
+from .frame import Frame, StepResult
+from .generation import Generation
 from .outputs import RequestOutput
-from .request import Arrive, Cancel, Event, Finished, Request, Sampled
-from .sampling_params import SamplingParams
+from .request import Arrive, Cancel, Event, Finished, Progress, StepPlan
 from .scheduler import Scheduler
 from .seeds import mix
-from .tokenizer import Tokenizer
+
+MAX_STEPS_IN_FLIGHT = 2  # one that runs, one that waits for it
 
 
 class StepRunner(Protocol):
     """What the engine wants of an executor."""
 
-    def run(self, frame: Frame, sampling: SamplingFrame) -> I32:
-        """Computes a step and gives the token chosen from each row of logits, i32[R]."""
+    def submit(self, frame: Frame) -> None:
+        """Queues a step."""
 
-
-class _Generation:
-    """A prompt with its n completions."""
-
-    def __init__(self, output: RequestOutput, completions: list[Completion], stream: bool) -> None:
-        self.output, self.completions, self.stream = output, completions, stream
-        self.num_unfinished = len(completions)
-
-    def snapshot(self) -> RequestOutput:
-        """The output as it is now, not touched by later steps."""
-        outputs = [
-            msgspec.structs.replace(c.output, token_ids=list(c.output.token_ids))
-            for c in self.completions
-        ]
-        return msgspec.structs.replace(self.output, outputs=outputs)
+    def wait(self) -> StepResult:
+        """What the oldest step gave; raises what went wrong in it."""
 
 
 class Engine:
-    """One scheduler, one executor; the tokenizer may be missing."""
+    """One scheduler, one executor. Once a step has failed every call raises EngineDeadError."""
 
     def __init__(
         self,
         runner: StepRunner,
         scheduler: Scheduler,
-        tokenizer: Tokenizer | None,
-        eos_token_ids: Sequence[int],
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._runner, self.scheduler, self._tokenizer = runner, scheduler, tokenizer
-        self._eos_token_ids = tuple(eos_token_ids)
-        self._seed, self._clock = seed, clock
-        self._num_seeds = 0
-        self._generations: dict[str, _Generation] = {}
+        self._runner, self.scheduler, self._seed, self._clock = runner, scheduler, seed, clock
+        self._seed_ids = count()
+        self._generations: dict[str, Generation] = {}
+        self._children: dict[str, tuple[Generation, int]] = {}  # by the scheduler's request ids
         self._events: list[Event] = []
+        self._result: StepResult | None = None  # which the scheduler has not seen
+        self._num_in_flight = 0
+        self._has_planned = False  # whether the last plan had a frame
+        self._death: EngineDeadError | None = None
         self._log_schedule, self._log_requests = topic_log("schedule"), topic_log("requests")
-        self._plan = scheduler.step(clock(), [])
 
     @property
     def num_unfinished(self) -> int:
         """Requests whose last output has not been given."""
         return len(self._generations)
 
-    def add_request(
-        self, request_id: str, prompt: TokenizedPrompt, params: SamplingParams, stream: bool = False
-    ) -> None:
-        """Queues a prompt; with `stream` every step that adds to it gives an output."""
-        params.check()
-        if request_id in self._generations:
-            raise InputError(f"request_id={request_id!r} is in use; give each request its own")
-        if params.stop_strings and self._tokenizer is None:
-            raise InputError(f"stop={params.stop!r} needs a tokenizer; use stop_token_ids")
-        stop_token_ids = self._stop_token_ids(params)
-        token_ids = prompt.token_ids.tolist()
-        completions = [
-            Completion(index, params, self._tokenizer, token_ids, frozenset(stop_token_ids))
-            for index in range(params.n)
-        ]
-        outputs = [completion.output for completion in completions]
-        output = RequestOutput(request_id, prompt.text, token_ids, outputs, finished=False)
-        self._generations[request_id] = _Generation(output, completions, stream)
-        if self._log_requests:
-            self._log_requests("%s arrives, %d tokens of prompt", request_id, len(token_ids))
-        watched = stream or bool(params.stop_strings)
-        for index, seed in enumerate(self._seeds(params)):
-            request = Request(
-                request_id=_child_id(request_id, index),
-                prompt_token_ids=prompt.token_ids,
-                max_tokens=params.max_tokens or self.scheduler.table.max_model_len,
-                temperature=params.effective_temperature,
-                seed=seed,
-                stop_token_ids=stop_token_ids,
-                watched=watched,
-            )
-            self._events.append(Arrive(request))
+    @property
+    def is_idle(self) -> bool:
+        """Whether a step would change nothing: no request, no event, no result to come."""
+        is_busy = self._generations or self._events or self._result or self._num_in_flight
+        return self._death is not None or not is_busy
+
+    def check_alive(self) -> None:
+        """Raises EngineDeadError if a step has failed."""
+        if self._death is not None:
+            raise self._death
+
+    def check_room(self, generations: Sequence[Generation]) -> None:
+        """Raises QueueFullError if the queue has no room for all of these."""
+        events = [event for event in self._events if isinstance(event, Arrive)]
+        requests = [event.request for event in events]
+        requests += [request for g in generations for request in g.requests]
+        num_tokens = sum(len(request.prompt_token_ids) for request in requests)
+        refusal = self.scheduler.refusal(len(requests), num_tokens)
+        if refusal is not None:
+            raise QueueFullError(refusal)
+
+    def add(self, generations: Sequence[Generation]) -> None:
+        """Queues all of these or none.
+
+        Raises InputError for a request id that is in use, QueueFullError, or EngineDeadError.
+        """
+        self.check_alive()
+        self._check_ids(generations)
+        self.check_room(generations)
+        now_s = self._clock()
+        for generation in generations:
+            self._generations[generation.request_id] = generation
+            for index, request in enumerate(generation.start(self._seeds(generation), now_s)):
+                self._children[request.request_id] = generation, index
+                self._events.append(Arrive(request))
+            if self._log_requests:
+                num_tokens = len(generation.requests[0].prompt_token_ids)
+                self._log_requests(
+                    "%s arrives, %d tokens of prompt", generation.request_id, num_tokens
+                )
 
     def abort(self, request_id: str) -> None:
         """Ends a request with finish_reason "abort"; one that has ended is passed over."""
         generation = self._generations.get(request_id)
-        for index in range(len(generation.completions) if generation else 0):
-            self._events.append(Cancel(_child_id(request_id, index), "abort"))
+        for request in generation.requests if generation else ():
+            self._events.append(Cancel(request.request_id, "abort"))
+
+    def take_result(self) -> None:
+        """Waits for the oldest step where the next cannot be planned without what it gave.
+
+        `step` does it too; who calls it first can bring in what has come up meanwhile.
+        """
+        self.check_alive()
+        has_to_wait = self._num_in_flight >= MAX_STEPS_IN_FLIGHT or not self._has_planned
+        if self._result is None and self._num_in_flight and has_to_wait:
+            with self._dying_by(Exception):  # an interrupt leaves the step in flight
+                self._result = self._runner.wait()
+            self._num_in_flight -= 1
 
     def step(self) -> list[RequestOutput]:
-        """Runs one step. Gives what ended, and for streams what was added."""
-        changed: dict[str, RequestOutput] = {}
-        if self._plan.frame is not None and self._plan.sampling is not None:
-            token_ids = self._runner.run(self._plan.frame, self._plan.sampling)
-            self._events = [Sampled(token_ids), *self._watch(token_ids, changed), *self._events]
-        events, self._events = self._events, []
-        self._plan = self.scheduler.step(self._clock(), events)
+        """Plans and queues a step. Gives what the reported one ended, and added to streams."""
+        self.take_result()
+        with self._dying_by(BaseException):  # half a step done is no state to go on from
+            result, self._result = self._result, None
+            events, self._events = self._events, []
+            plan = self.scheduler.step(self._clock(), [result, *events] if result else events)
+            self._has_planned = plan.frame is not None
+            if plan.frame is not None:
+                self._runner.submit(plan.frame)
+                self._num_in_flight += 1
+            return self._report(plan, result)
+
+    def _report(self, plan: StepPlan, result: StepResult | None) -> list[RequestOutput]:
         if self._log_schedule:
-            self._log_schedule("%s", self._described())
-        for finished in self._plan.finished:
-            self._finish(finished, changed)
-        return list(changed.values())
+            self._log_schedule("%s", self._described(plan))
+        touched: dict[str, Generation] = {}
+        for progress in plan.progress:
+            generation, index = self._children[progress.request_id]
+            touched[generation.request_id] = generation
+            assert result is not None, "progress is of a result"
+            self._show(generation, index, progress, result)
+        for finished in plan.finished:
+            generation = self._finish(finished)
+            touched[generation.request_id] = generation
+        reports = [generation.report() for generation in touched.values()]
+        return [output for output in reports if output is not None]
 
-    def _watch(self, token_ids: I32, changed: dict[str, RequestOutput]) -> list[Event]:
-        """Shows watched requests their tokens; ends those that reach a stop string."""
-        stops: list[Event] = []
-        for row, child_id in self._plan.watched:
-            if token_ids[row] < 0:
-                continue
-            request_id, index = _parent_of(child_id)
-            generation = self._generations[request_id]
-            if generation.completions[index].watch(int(token_ids[row])):
-                stops.append(Cancel(child_id, "stop"))
-            if generation.stream:
-                changed[request_id] = generation.snapshot()
-        return stops
+    def _show(
+        self, generation: Generation, index: int, progress: Progress, result: StepResult
+    ) -> None:
+        """Gives a request the rows that are its own; ends it if they reach a stop string."""
+        if progress.is_prompt:
+            generation.add_prompt_logprobs(progress, result)
+            return
+        completion = generation.completions[index]
+        for row in range(progress.first_row, progress.first_row + progress.num_rows):
+            token_id = int(result.token_ids[row])
+            if token_id >= 0 and completion.push(token_id, result.logprobs, row):
+                num_tokens = len(completion.output.token_ids)
+                self._events.append(Cancel(progress.request_id, "stop", num_tokens))
 
-    def _finish(self, finished: Finished, changed: dict[str, RequestOutput]) -> None:
-        request_id, index = _parent_of(finished.request_id)
-        generation = self._generations[request_id]
-        generation.completions[index].finish(finished)
-        generation.num_unfinished -= 1
+    def _finish(self, finished: Finished) -> Generation:
+        generation, index = self._children.pop(finished.request_id)
+        generation.finish(index, finished)
         if self._log_requests:
-            count, reason = len(finished.token_ids), finished.finish_reason
-            self._log_requests("%s ends after %d tokens: %s", finished.request_id, count, reason)
-        generation.output.metrics = finished.times
-        if generation.num_unfinished == 0:
-            generation.output.finished = True
-            del self._generations[request_id]
-        if generation.num_unfinished == 0 or generation.stream:
-            changed[request_id] = generation.snapshot()
+            num_tokens, reason = len(finished.token_ids), finished.finish_reason
+            self._log_requests(
+                "%s ends after %d tokens: %s", finished.request_id, num_tokens, reason
+            )
+        if generation.is_finished:
+            del self._generations[generation.request_id]
+        return generation
 
-    def _described(self) -> str:
+    def _check_ids(self, generations: Sequence[Generation]) -> None:
+        seen: set[str] = set()
+        for request_id in (generation.request_id for generation in generations):
+            if request_id in self._generations or request_id in seen:
+                raise InputError(
+                    f"request_id={shown(request_id)} is in use; give each request its own"
+                )
+            seen.add(request_id)
+
+    def _seeds(self, generation: Generation) -> list[int]:
+        """One for each completion; the first has the seed that was given, if one was."""
+        seed = generation.params.seed
+        if seed is None or seed == -1:  # vLLM's -1 means none
+            seed = mix(self._seed, next(self._seed_ids))
+        return [seed, *(mix(seed, index) for index in range(1, generation.params.n))]
+
+    @contextmanager
+    def _dying_by(self, kinds: type[BaseException]) -> Iterator[None]:
+        try:
+            yield
+        except kinds as error:
+            self._death = EngineDeadError(
+                f"a step failed, so nothing can be generated any more: {shown(repr(error))}; "
+                "load the model anew"
+            )
+            self._generations.clear()
+            self._children.clear()
+            if isinstance(error, Exception):
+                raise self._death from error
+            raise
+
+    def _described(self, plan: StepPlan) -> str:
         """The step that comes next, on one line."""
-        frame, scheduler = self._plan.frame, self.scheduler
+        frame, scheduler = plan.frame, self.scheduler
         dims = "idle" if frame is None else "T={} S={} R={} P={}".format(*frame.dims)
         return (
             f"{dims}, {len(scheduler.waiting)} waiting, {scheduler.num_preemptions} preempted, "
             f"free pages {list(scheduler.cache.num_free_pages())}"
         )
-
-    def _stop_token_ids(self, params: SamplingParams) -> tuple[int, ...]:
-        eos = () if params.ignore_eos else self._eos_token_ids
-        return tuple(dict.fromkeys([*(params.stop_token_ids or ()), *eos]))
-
-    def _seeds(self, params: SamplingParams) -> list[int]:
-        """One for each completion; the first has the seed that was given, if one was."""
-        seed = params.seed
-        if seed is None or seed == -1:  # vLLM's -1 means none
-            seed = mix(self._seed, self._num_seeds)
-            self._num_seeds += 1
-        return [seed, *(mix(seed, index) for index in range(1, params.n))]
-
-
-def _child_id(request_id: str, index: int) -> str:
-    return f"{request_id}/{index}"
-
-
-def _parent_of(child_id: str) -> tuple[str, int]:
-    request_id, _, index = child_id.rpartition("/")
-    return request_id, int(index)

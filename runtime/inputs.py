@@ -74,9 +74,16 @@ class PromptChecker:
         self._tokenizer = tokenizer
         self._vocab_size, self._max_model_len = vocab_size, max_model_len
 
-    def check(self, prompt: Prompt, add_special_tokens: bool = True) -> TokenizedPrompt:
-        """Raises InputError, naming the value and the bound, for what the model cannot take."""
+    def check(
+        self, prompt: Prompt, add_special_tokens: bool = True, max_tokens: int | None = None
+    ) -> TokenizedPrompt:
+        """Raises InputError, naming the value and the bound, for what the model cannot take.
+
+        With `max_tokens` only so many tokens at the prompt's end are kept.
+        """
         token_ids = self._token_ids(prompt, add_special_tokens)
+        if max_tokens is not None:
+            token_ids = token_ids[-max_tokens:]
         if len(token_ids) == 0:
             raise InputError("the prompt is empty; give at least one token")
         if len(token_ids) >= self._max_model_len:
@@ -100,6 +107,12 @@ class PromptChecker:
             raise InputError(
                 "a prompt of text needs a tokenizer; give prompt_token_ids, or load the model "
                 "without skip_tokenizer_init"
+            )
+        most = self._max_model_len * self._tokenizer.longest_token_characters
+        if len(prompt.text) > most:
+            raise InputError(
+                f"the prompt has {len(prompt.text)} characters, more than {most}, which no prompt "
+                f"of max_model_len={self._max_model_len} tokens can have; shorten it"
             )
         return np.array(self._tokenizer.encode(prompt.text, add_special_tokens), np.int64)
 

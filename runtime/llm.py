@@ -1,96 +1,53 @@
 """`LLM`: offline generation with vLLM's names, in the caller's process and thread."""
 
 import itertools
-import os
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from .inputs import PromptChecker, TokenizedPrompt, list_prompts
-from .load import check_is_model, open_model
+from ..errors import InputError, shown
+from .executor import Executor
+from .generation import Generation
+from .inputs import TokenizedPrompt
+from .intake import RequestOptions, params_for
+from .model import Model
 from .outputs import RequestOutput
-from .plan import DEFAULT_MAX_NUM_SEQS, DEFAULT_MEMORY_UTILIZATION, Limits
 from .progress import Progress
-from .sampling_params import SamplingParams
-from .tokenizer import Tokenizer, tokenizer_file
+from .sampling_params import RequestOutputKind, SamplingParams
 
 Params = SamplingParams | Sequence[SamplingParams] | None
 UseTqdm = bool | Callable[..., Any]
 
 
-class LLM:
-    """A model ready to generate.
-
-    `model` is an artifact, opened as it is, or a checkpoint folder, compiled into the cache first.
-    `dtype`, `quantization` and `tensor_parallel_size` are properties of the compiled model: of an
-    artifact they are checked, never changed. `gpu_memory_utilization` is the share of this
-    machine's memory that weights, arena and key-value pages may take together; the pages take
-    what `max_num_seqs` sequences of `max_model_len` tokens need, at most 4 GiB, or exactly what
-    fits in `kv_cache_bytes`. `enforce_eager` changes nothing: no graph is captured at load.
-
-    Raises InputError or CapacityError, naming value, limit and remedy, before anything is loaded.
-    """
-
-    def __init__(
-        self,
-        model: str | os.PathLike[str],
-        *,
-        tokenizer: str | os.PathLike[str] | None = None,
-        skip_tokenizer_init: bool = False,
-        dtype: object = "auto",
-        quantization: str | None = None,
-        tensor_parallel_size: int = 1,
-        max_model_len: int | None = None,
-        max_num_seqs: int = DEFAULT_MAX_NUM_SEQS,
-        max_num_batched_tokens: int | None = None,
-        gpu_memory_utilization: float = DEFAULT_MEMORY_UTILIZATION,
-        kv_cache_bytes: int | None = None,
-        enable_prefix_caching: bool | None = None,
-        seed: int = 0,
-        load_format: str = "auto",
-        num_threads: int | None = None,
-        enforce_eager: bool = False,
-        trust_remote_code: bool = False,
-    ) -> None:
-        _refuse("enable_prefix_caching", enable_prefix_caching)
-        _refuse("trust_remote_code", trust_remote_code)
-        check_is_model(Path(model))
-        if not skip_tokenizer_init:
-            tokenizer_file(Path(tokenizer or model))  # missing: said before the work, not after
-        limits = Limits(
-            max_model_len=max_model_len,
-            max_num_seqs=max_num_seqs,
-            max_num_batched_tokens=max_num_batched_tokens,
-            kv_cache_bytes=kv_cache_bytes,
-            memory_utilization=gpu_memory_utilization,
-        )
-        loaded = open_model(
-            Path(model), limits, dtype, quantization, tensor_parallel_size, load_format, num_threads
-        )
-        folder = Path(tokenizer) if tokenizer is not None else loaded.folder
-        self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
-        self.artifact_path = loaded.folder
-        self.memory_plan = loaded.plan
-        self.engine = loaded.engine(self._tokenizer, seed)
-        self._checker = PromptChecker(self._tokenizer, loaded.vocab_size, loaded.plan.max_model_len)
-        self._request_ids = itertools.count()
-        self._boxes: dict[str, deque[RequestOutput]] = {}  # who waits for which request
-        self._close = weakref.finalize(self, loaded.executor.close)
+class LLM(Model):
+    """Offline generation: `generate`, `chat` and `stream`; the arguments are those of `Model`."""
 
     def generate(
-        self, prompts: Any, sampling_params: Params = None, use_tqdm: UseTqdm = True
+        self,
+        prompts: Any,
+        sampling_params: Params = None,
+        use_tqdm: UseTqdm = True,
+        *,
+        priority: Sequence[int] | None = None,
+        tenant: str = "",
+        cache_salt: str | None = None,
+        timeout_s: float | None = None,
     ) -> list[RequestOutput]:
         """Completes prompts; results are in the order of the prompts.
 
         `prompts` is a text, a list of texts, or in place of a text `{"prompt_token_ids": [...]}` or
-        what `render_chat` gave; `sampling_params` one for all, or a list with one for each.
-        Everything is checked before anything is computed.
+        what `render_chat` gave; `sampling_params` one for all, or a list with one for each;
+        `priority` a number for each, the lower the sooner. What is not done after `timeout_s`
+        seconds ends with what it has. Everything is checked before anything is computed.
         """
-        checked = [self._checker.check(prompt) for prompt in list_prompts(prompts)]
-        return self._complete(checked, self._params_for(len(checked), sampling_params), use_tqdm)
+        checked = self._intake.prompts(prompts, sampling_params)
+        options = [
+            RequestOptions(
+                priority=value, tenant=tenant, cache_salt=cache_salt, timeout_s=timeout_s
+            )
+            for value in _one_each(priority, len(checked))
+        ]
+        return self._complete(checked, options, use_tqdm)
 
     def chat(
         self,
@@ -105,67 +62,62 @@ class LLM:
         """Answers a chat, a list of messages, or a list of chats, through the chat template."""
         chats = [messages] if messages and isinstance(messages[0], Mapping) else list(messages)
         options = {"tools": tools, "add_generation_prompt": add_generation_prompt}
-        checked = [self.render_chat(c, **options, **(chat_template_kwargs or {})) for c in chats]
-        return self._complete(checked, self._params_for(len(checked), sampling_params), use_tqdm)
-
-    def render_chat(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> TokenizedPrompt:
-        """The prompt that a chat becomes; special tokens are those of the template alone."""
-        text = self.get_tokenizer().render_chat(messages, **options)
-        return self._checker.check(list_prompts(text)[0], add_special_tokens=False)
+        options |= chat_template_kwargs or {}
+        checked = [
+            (self._rendered(chat, params, options), params)
+            for chat, params in zip(chats, params_for(len(chats), sampling_params), strict=True)
+        ]
+        return self._complete(checked, [RequestOptions()] * len(checked), use_tqdm)
 
     def stream(
-        self, prompt: Any, sampling_params: SamplingParams | None = None
+        self, prompt: Any, sampling_params: SamplingParams | None = None, **options: Any
     ) -> Iterator[RequestOutput]:
-        """Completes one prompt; gives all that there is so far after every step.
+        """Completes one prompt; after every step gives what the params' `output_kind` says.
 
-        Leaving the loop early ends the request.
+        `options` are those of `generate`, `priority` being one number. Leaving the loop early ends
+        the request.
         """
-        checked = self._checker.check(list_prompts([prompt])[0])
-        yield from self._outputs_of([checked], [sampling_params or SamplingParams()], stream=True)
+        checked = self._intake.prompts([prompt], sampling_params)
+        kind = checked[0][1].output_kind
+        yield from self._outputs_of(checked, [RequestOptions(**options)], kind)
 
-    def get_tokenizer(self) -> Tokenizer:
-        """The tokenizer. Raises InputError if there is none."""
-        if self._tokenizer is None:
-            raise InputError("there is no tokenizer; load the model without skip_tokenizer_init")
-        return self._tokenizer
-
-    def _params_for(self, num_prompts: int, params: Params) -> list[SamplingParams]:
-        if params is None or isinstance(params, SamplingParams):
-            return [params or SamplingParams()] * num_prompts
-        if len(params) != num_prompts:
-            raise InputError(
-                f"{len(params)} sampling_params for {num_prompts} prompts; give one for all, or "
-                "one for each"
-            )
-        return list(params)
+    def _set_up(self, executor: Executor) -> Callable[[], Any]:
+        self._request_ids = itertools.count()
+        self._boxes: dict[str, deque[RequestOutput]] = {}  # who waits for which request
+        return super()._set_up(executor)
 
     def _complete(
-        self, prompts: list[TokenizedPrompt], params: list[SamplingParams], use_tqdm: UseTqdm
+        self,
+        prompts: Sequence[tuple[TokenizedPrompt, SamplingParams]],
+        options: Sequence[RequestOptions],
+        use_tqdm: UseTqdm,
     ) -> list[RequestOutput]:
         done: dict[str, RequestOutput] = {}
         with Progress(len(prompts), use_tqdm) as progress:
-            for output in self._outputs_of(prompts, params):
+            for output in self._outputs_of(prompts, options, RequestOutputKind.FINAL_ONLY):
                 done[output.request_id] = output
                 progress.add(output)
         return [done[request_id] for request_id in sorted(done, key=int)]
 
     def _outputs_of(
         self,
-        prompts: Sequence[TokenizedPrompt],
-        params: Sequence[SamplingParams],
-        stream: bool = False,
+        prompts: Sequence[tuple[TokenizedPrompt, SamplingParams]],
+        options: Sequence[RequestOptions],
+        kind: RequestOutputKind,
     ) -> Iterator[RequestOutput]:
         """Queues prompts and gives their outputs as they come; what is left at the end is aborted.
 
         Several of these may be open at once: each step's outputs go to those they belong to.
         """
+        generations = [
+            self._intake.generation(str(next(self._request_ids)), prompt, params, own, kind)
+            for (prompt, params), own in zip(prompts, options, strict=True)
+        ]
         box: deque[RequestOutput] = deque()
-        request_ids = [str(next(self._request_ids)) for _ in prompts]
-        num_open = len(prompts)
+        num_open = len(generations)
         try:
-            for request_id, prompt, param in zip(request_ids, prompts, params, strict=True):
-                self.engine.add_request(request_id, prompt, param, stream)
-                self._boxes[request_id] = box
+            self._boxes.update((generation.request_id, box) for generation in generations)
+            self.engine.add(generations)
             while num_open:
                 self._step()
                 while box:
@@ -173,7 +125,7 @@ class LLM:
                     num_open -= output.finished
                     yield output
         finally:
-            self._forget(request_ids)
+            self._forget(generations)
 
     def _step(self) -> None:
         for output in self.engine.step():
@@ -183,12 +135,21 @@ class LLM:
             if output.finished:
                 self._boxes.pop(output.request_id, None)
 
-    def _forget(self, request_ids: Sequence[str]) -> None:
-        for request_id in request_ids:
-            if self._boxes.pop(request_id, None) is not None:
-                self.engine.abort(request_id)
+    def _forget(self, generations: Sequence[Generation]) -> None:
+        """Aborts what is not done; the last to leave waits for the steps in flight."""
+        for generation in generations:
+            if self._boxes.pop(generation.request_id, None) is not None:
+                self.engine.abort(generation.request_id)
+        while not self._boxes and not self.engine.is_idle:
+            self._step()
 
 
-def _refuse(name: str, value: object) -> None:
-    if value:
-        raise InputError(f"{name}={value!r} is not supported by this version; leave it out")
+def _one_each(priority: Sequence[int] | None, num_prompts: int) -> Sequence[int]:
+    if priority is None:
+        return [0] * num_prompts
+    if not isinstance(priority, (list, tuple)) or len(priority) != num_prompts:
+        raise InputError(
+            f"priority={shown(priority)} is not a list with a number for each of {num_prompts} "
+            "prompts"
+        )
+    return priority

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ..artifact import Artifact, Manifest
+from ..artifact import Artifact, Manifest, Target
 from ..errors import InputError, shown
 from ..kvcache.cache import PagedCache
-from .engine import Engine
+from .edits import ModelBounds
+from .engine import MAX_STEPS_IN_FLIGHT, Engine
 from .executor import TARGET, Executor
 from .plan import Limits, MemoryPlan, plan_memory
 from .scheduler import Scheduler
-from .tokenizer import Tokenizer
 
 _ALIASES = {"bf16": "bfloat16", "f32": "float32", "float": "float32", "f16": "float16"}
 _ALIASES |= {"half": "float16"}
@@ -26,21 +26,47 @@ class LoadedModel(NamedTuple):
     executor: Executor
 
     @property
-    def vocab_size(self) -> int:
-        """Token ids are below this."""
-        return self.manifest.model.vocab_size
+    def _target(self) -> Target:
+        return self.manifest.targets[TARGET]
 
-    def engine(self, tokenizer: Tokenizer | None, seed: int) -> Engine:
-        """A new engine over all of the executor's pages."""
-        plan, target = self.plan, self.manifest.targets[TARGET]
+    def bounds(self) -> ModelBounds:
+        """What a request is held to."""
+        room = {entry.name: entry.bytes.get("N", 0) // 4 for entry in self._target.inputs}
+        return ModelBounds(
+            vocab_size=self.manifest.model.vocab_size,
+            max_model_len=self.plan.max_model_len,
+            eos_token_ids=tuple(self.manifest.model.eos_token_ids),
+            max_edits=room.get("edit_tokens", 0),
+            max_prefix_tokens=room.get("edit_prefixes", 0),
+        )
+
+    def engine(
+        self,
+        seed: int = 0,
+        enable_prefix_caching: bool = True,
+        max_num_waiting: int | None = None,
+        max_waiting_tokens: int | None = None,
+    ) -> Engine:
+        """A new engine over all of the executor's pages; its queue is bounded where that is set."""
+        plan = self.plan
         cache = PagedCache(
-            target.cache_groups, plan.num_pages, plan.max_num_seqs, plan.block_table_width
+            self._target.cache_groups,
+            plan.num_pages,
+            plan.max_num_seqs,
+            plan.block_table_width,
+            enable_prefix_caching,
+            max_step_tokens=MAX_STEPS_IN_FLIGHT * plan.max_num_batched_tokens,
         )
         scheduler = Scheduler(
-            cache, plan.max_num_seqs, plan.max_model_len, plan.max_num_batched_tokens
+            cache,
+            plan.max_num_seqs,
+            plan.max_model_len,
+            plan.max_num_batched_tokens,
+            plan.max_logit_rows,
+            max_num_waiting,
+            max_waiting_tokens,
         )
-        eos_token_ids = self.manifest.model.eos_token_ids
-        return Engine(self.executor, scheduler, tokenizer, eos_token_ids, seed)
+        return Engine(self.executor, scheduler, seed)
 
 
 def open_model(

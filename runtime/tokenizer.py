@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class Tokenizer:
             **_read_json(folder / "tokenizer_config.json"),
         }
         self._template: ChatTemplate | None = None
+        self._token_texts: dict[int, str] = {}  # at most one for each token of the vocabulary
 
     @property
     def vocab_size(self) -> int:
@@ -53,6 +55,32 @@ class Tokenizer:
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
         """The text of token ids; ids that it does not know give nothing."""
         return self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def token_text(self, token_id: int) -> str:
+        """The text of one token by itself, also of a special one."""
+        text = self._token_texts.get(token_id)
+        if text is None:
+            text = self._backend.decode([token_id], skip_special_tokens=False)
+            self._token_texts[token_id] = text
+        return text
+
+    @cached_property
+    def longest_token_characters(self) -> int:
+        """The most characters that one token may stand for."""
+        return max(map(len, self._backend.get_vocab(with_added_tokens=True)), default=1)
+
+    @cached_property
+    def puts_spaces_between_special_tokens(self) -> bool:
+        """Whether decoding adds spaces that are in no token."""
+        special = [
+            t for t, added in self._backend.get_added_tokens_decoder().items() if added.special
+        ]
+        pairs = [[token_id, token_id] for token_id in special[:1]]
+        return any(
+            self._backend.decode(pair, skip_special_tokens=False)
+            != "".join(self.token_text(token_id) for token_id in pair)
+            for pair in pairs
+        )
 
     def render_chat(self, messages: "Sequence[Message]", **options: Any) -> str:
         """The prompt text of a chat. Raises InputError if there is no template for it."""

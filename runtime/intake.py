@@ -1,0 +1,164 @@
+"""Where requests come in: what passes here is within every bound of the model.
+
+It keeps no state of a request, so any thread may use it: a prompt of a million characters is
+tokenized while others are served.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import InputError, shown
+from .checks import check_number, check_whole
+from .edits import ModelBounds, make_sampling, stop_token_ids
+from .generation import Generation
+from .inputs import Prompt, PromptChecker, TokenizedPrompt, list_prompts
+from .request import Request
+from .sampling_params import RequestOutputKind, SamplingParams
+from .tokenizer import Tokenizer
+
+_MAX_PRIORITY = 2**31 - 1
+_MAX_CHARACTERS = 1024  # of a request's id, tenant and salt
+_MAX_TIMEOUT_S = 1e9
+
+
+class RequestOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, how urgently and until when. Raises InputError for a value that cannot be used."""
+
+    priority: int = 0  # lower goes first
+    tenant: str = ""  # who shares fairly with the others of its priority
+    cache_salt: str | None = None  # only requests with the same one share cached pages
+    timeout_s: float | None = None  # after which it ends with what it has, by "timeout"
+
+    def __post_init__(self) -> None:
+        check_whole("priority", self.priority, -_MAX_PRIORITY, _MAX_PRIORITY)
+        _check_name("tenant", self.tenant, may_be_empty=True)
+        if self.cache_salt is not None:
+            _check_name("cache_salt", self.cache_salt)
+        if self.timeout_s is not None:
+            check_number("timeout_s", self.timeout_s, 0.0, _MAX_TIMEOUT_S, is_open=True)
+
+
+class Intake:
+    """Makes checked generations of prompts and params; the tokenizer may be missing."""
+
+    def __init__(
+        self, tokenizer: Tokenizer | None, model: ModelBounds, enable_prefix_caching: bool
+    ) -> None:
+        self._tokenizer, self._model = tokenizer, model
+        self._shares_pages = enable_prefix_caching
+        self._prompts = PromptChecker(tokenizer, model.vocab_size, model.max_model_len)
+
+    def prompts(
+        self, prompts: Any, params: SamplingParams | Sequence[SamplingParams] | None
+    ) -> list[tuple[TokenizedPrompt, SamplingParams]]:
+        """Checked prompts, each with its params. Raises InputError, naming what cannot be used."""
+        listed = list_prompts(prompts)
+        return [
+            (self.tokenized(prompt, own), own)
+            for prompt, own in zip(listed, params_for(len(listed), params), strict=True)
+        ]
+
+    def tokenized(
+        self, prompt: Prompt, params: SamplingParams, add_special_tokens: bool = True
+    ) -> TokenizedPrompt:
+        """A prompt cut as `truncate_prompt_tokens` says. Raises InputError if it does not fit."""
+        params = self._checked(params)
+        longest = params.truncate_prompt_tokens
+        if longest == -1:  # leaves room for the answer
+            longest = max(1, self._model.max_model_len - (params.max_tokens or 1))
+        return self._prompts.check(prompt, add_special_tokens, longest)
+
+    def generation(
+        self,
+        request_id: str,
+        prompt: TokenizedPrompt,
+        params: SamplingParams,
+        options: RequestOptions,
+        kind: RequestOutputKind | None = None,
+    ) -> Generation:
+        """A generation to queue; `kind` goes before that of the params."""
+        _check_name("request_id", request_id)
+        params = self._checked(params)
+        if kind is not None:
+            params.output_kind = kind
+        first = self._request(f"{request_id}/0", prompt, params, options)
+        sibling = msgspec.structs.replace(
+            first,
+            sampling=msgspec.structs.replace(first.sampling, num_prompt_logprobs=None),
+            reads_cache=not params.skip_reading_prefix_cache,
+        )
+        siblings = [
+            msgspec.structs.replace(sibling, request_id=f"{request_id}/{index}")
+            for index in range(1, params.n)
+        ]
+        requests = [first, *siblings]
+        return Generation(request_id, prompt, params, requests, self._tokenizer, options.timeout_s)
+
+    def _checked(self, params: SamplingParams) -> SamplingParams:
+        if not isinstance(params, SamplingParams):
+            raise InputError(f"sampling_params={shown(params)} is not a SamplingParams")
+        params = params.clone()
+        params.check()
+        if params.stop and self._tokenizer is None:
+            raise InputError(f"stop={shown(params.stop)} needs a tokenizer; use stop_token_ids")
+        joins = not params.spaces_between_special_tokens and not params.skip_special_tokens
+        if joins and self._tokenizer and self._tokenizer.puts_spaces_between_special_tokens:
+            raise InputError(
+                "spaces_between_special_tokens=False is not honoured: this tokenizer puts spaces "
+                "between all tokens; leave it at True"
+            )
+        return params
+
+    def _request(
+        self,
+        child_id: str,
+        prompt: TokenizedPrompt,
+        params: SamplingParams,
+        options: RequestOptions,
+    ) -> Request:
+        """The record of the first completion; it alone tells the logprobs of the prompt.
+
+        Where pages are not shared between requests, those of one request still are.
+        """
+        salt = (options.cache_salt or "") if self._shares_pages else child_id
+        is_stream = params.output_kind is not RequestOutputKind.FINAL_ONLY
+        return Request(
+            request_id=child_id,
+            prompt_token_ids=prompt.token_ids,
+            max_tokens=params.max_tokens or self._model.max_model_len,
+            sampling=make_sampling(params, len(prompt.token_ids), self._tokenizer, self._model),
+            stop_token_ids=stop_token_ids(params, self._model.eos_token_ids),
+            min_tokens=params.min_tokens,
+            watched=is_stream or params.is_watched,
+            priority=options.priority,
+            tenant=options.tenant,
+            cache_salt=salt.encode(),
+            reads_cache=params.reads_prefix_cache,
+        )
+
+
+def params_for(
+    num_prompts: int, params: SamplingParams | Sequence[SamplingParams] | None
+) -> list[SamplingParams]:
+    """One for all, or a list with one for each. Raises InputError for another number of them."""
+    if params is None or isinstance(params, SamplingParams):
+        return [params or SamplingParams()] * num_prompts
+    if not isinstance(params, (list, tuple)):
+        raise InputError(f"sampling_params={shown(params)} is not a SamplingParams or a list")
+    if len(params) != num_prompts:
+        raise InputError(
+            f"{len(params)} sampling_params for {num_prompts} prompts; give one for all, or "
+            "one for each"
+        )
+    return list(params)
+
+
+def _check_name(name: str, value: Any, may_be_empty: bool = False) -> None:
+    is_text = isinstance(value, str) and len(value) <= _MAX_CHARACTERS
+    if not is_text or not (value or may_be_empty):
+        raise InputError(
+            f"{name}={shown(value)} is not allowed; give a text of 1 to {_MAX_CHARACTERS} "
+            "characters"
+        )
