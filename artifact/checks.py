@@ -61,9 +61,11 @@ def check_tape(tape: Tape, target: Target, path: Path) -> None:
         for buffer in launch.buffers:
             if not exists(buffer):
                 raise ArtifactError(path, f"{field}.buffers", buffer, "a buffer of the manifest")
-        for scalar in launch.scalars:
+        for scalar in (*launch.scalars, *(term.extent for term in launch.grid)):
             if not _is_expression(scalar):
                 raise ArtifactError(path, f"{field}.scalars", scalar, f"symbols of {SYMBOLS}")
+        if len(launch.grid) not in (0, 3):
+            raise ArtifactError(path, f"{field}.grid", len(launch.grid), "none or three terms")
 
 
 def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
@@ -76,12 +78,16 @@ def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
 def _wrong_of_target(
     target: Target, manifest: Manifest, at: str
 ) -> Iterator[tuple[str, object, object]]:
-    for path in (*target.levels.values(), target.player, *target.tapes.values()):
+    cubins = [kernel.cubin.file for kernel in target.kernels if kernel.cubin]
+    for path in (*target.levels.values(), target.player, *target.tapes.values(), *cubins):
         if path not in manifest.files:
             yield at, path, "a file that is listed"
     for name, slot in target.outputs.items():
         if slot >= len(target.slots):
             yield f"{at}.outputs.{name}", slot, f"a slot below {len(target.slots)}"
+    for kernel in target.kernels:
+        if kernel.gpu and kernel.gpu.cubin not in manifest.files:
+            yield f"{at}.kernels.{kernel.name}", kernel.gpu.cubin, "a file that is listed"
     for expression in _expressions(target):
         if not _is_expression(expression):
             yield at, expression, f"an expression of the symbols {SYMBOLS}"
@@ -110,6 +116,7 @@ def _expressions(target: Target) -> Iterator[Expression]:
     yield from (expression for slot in target.slots for expression in slot.bytes)
     for kernel in target.kernels:
         yield from (e for e in (kernel.flops, kernel.bytes) if e is not None)
+        yield from (term.size for term in kernel.gpu.grid) if kernel.gpu else ()
 
 
 def _is_expression(expression: Expression) -> bool:

@@ -76,6 +76,39 @@ class Weights(Strict, frozen=True, kw_only=True):
     tensors: dict[str, Tensor]
 
 
+class GridTerm(Strict, frozen=True, kw_only=True):
+    """Blocks along one axis of a grid: ceil(size / divisor) * factor."""
+
+    size: Expression
+    divisor: Annotated[int, Meta(ge=1)] = 1
+    factor: Count = 1
+
+
+class GpuKernel(Strict, frozen=True, kw_only=True):
+    """How a kernel for a GPU is found and launched.
+
+    Its parameters are a launch's buffers as addresses, its scalars as i32, and two null pointers.
+    """
+
+    cubin: str  # a file of the artifact
+    symbol: str  # the entry point in it
+    num_warps: Annotated[int, Meta(ge=1, le=32)]
+    shared_bytes: Count  # dynamic
+    num_registers: Count  # of a thread
+    num_spills: Count  # registers that do not fit
+    grid: Annotated[list[GridTerm], Meta(min_length=3, max_length=3)]  # along x, y and z
+
+
+class Cubin(Strict, frozen=True, kw_only=True):
+    """Machine code of one GPU kernel, and what launching it takes."""
+
+    file: str
+    entry: str  # the function in it: pointers, then 32-bit scalars, then two null pointers
+    num_warps: Count  # a block has 32 threads for each
+    shared_bytes: Count  # dynamic shared memory of a block
+    registers: Count  # of a thread
+
+
 class Kernel(Strict, frozen=True, kw_only=True):
     """One compiled region, and what a reader wants to know of it."""
 
@@ -86,18 +119,19 @@ class Kernel(Strict, frozen=True, kw_only=True):
     source: str
     flops: Expression | None = None
     bytes: Expression | None = None
+    gpu: GpuKernel | None = None
 
 
 class Target(Strict, frozen=True, kw_only=True):
     """All that one target needs to run."""
 
-    levels: dict[str, str]  # instruction-set level to shared object, best first
+    levels: dict[str, str]  # a CPU's instruction-set level to shared object, best first
     player: str
     inputs: list[Input]
     slots: list[Slot]
     outputs: dict[str, Count]  # name to slot
     cache_groups: list[CacheGroup]
-    tapes: dict[str, str]
+    tapes: dict[str, str]  # entry, on a GPU also `entry.16` for 16 rows at most
     weights: Weights
     kernels: list[Kernel]
 
@@ -147,18 +181,33 @@ class CacheBuffer(Strict, frozen=True, array_like=True, tag="cache"):
 Buffer: TypeAlias = SlotBuffer | WeightBuffer | InputBuffer | CacheBuffer
 
 
+class GridTerm(Strict, frozen=True, array_like=True):
+    """Blocks along one axis of a grid: `max(1, ceil(extent / divisor)) * factor`."""
+
+    extent: Expression
+    divisor: Annotated[int, Meta(ge=1)]
+    factor: Annotated[int, Meta(ge=1)]
+
+
 class Launch(Strict, frozen=True, kw_only=True):
     """One call of a kernel."""
 
     kernel: str
     buffers: list[Buffer]
     scalars: list[Expression]
+    grid: list[GridTerm] = []  # three on a GPU; CPU kernels share their work among threads
 
 
 class Tape(Strict, frozen=True, kw_only=True):
-    """The launches of an entry function, in order."""
+    """The launches of an entry function, in order.
+
+    A GPU's target has several of one entry, named `step.<variant>`; the first in its `tapes` that
+    takes a step is right for it, and made for steps of its size.
+    """
 
     launches: list[Launch]
+    max_rows: int | None = None  # the largest T (of a sample: R) that it takes; None: any
+    one_token_each: bool = False  # it takes only steps with a token of each sequence: T = S
 
 
 def encode(record: Strict) -> bytes:
