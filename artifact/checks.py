@@ -85,9 +85,6 @@ def _wrong_of_target(
     for name, slot in target.outputs.items():
         if slot >= len(target.slots):
             yield f"{at}.outputs.{name}", slot, f"a slot below {len(target.slots)}"
-    for kernel in target.kernels:
-        if kernel.gpu and kernel.gpu.cubin not in manifest.files:
-            yield f"{at}.kernels.{kernel.name}", kernel.gpu.cubin, "a file that is listed"
     for expression in _expressions(target):
         if not _is_expression(expression):
             yield at, expression, f"an expression of the symbols {SYMBOLS}"
@@ -116,7 +113,6 @@ def _expressions(target: Target) -> Iterator[Expression]:
     yield from (expression for slot in target.slots for expression in slot.bytes)
     for kernel in target.kernels:
         yield from (e for e in (kernel.flops, kernel.bytes) if e is not None)
-        yield from (term.size for term in kernel.gpu.grid) if kernel.gpu else ()
 
 
 def _is_expression(expression: Expression) -> bool:

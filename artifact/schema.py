@@ -76,29 +76,6 @@ class Weights(Strict, frozen=True, kw_only=True):
     tensors: dict[str, Tensor]
 
 
-class GridTerm(Strict, frozen=True, kw_only=True):
-    """Blocks along one axis of a grid: ceil(size / divisor) * factor."""
-
-    size: Expression
-    divisor: Annotated[int, Meta(ge=1)] = 1
-    factor: Count = 1
-
-
-class GpuKernel(Strict, frozen=True, kw_only=True):
-    """How a kernel for a GPU is found and launched.
-
-    Its parameters are a launch's buffers as addresses, its scalars as i32, and two null pointers.
-    """
-
-    cubin: str  # a file of the artifact
-    symbol: str  # the entry point in it
-    num_warps: Annotated[int, Meta(ge=1, le=32)]
-    shared_bytes: Count  # dynamic
-    num_registers: Count  # of a thread
-    num_spills: Count  # registers that do not fit
-    grid: Annotated[list[GridTerm], Meta(min_length=3, max_length=3)]  # along x, y and z
-
-
 class Cubin(Strict, frozen=True, kw_only=True):
     """Machine code of one GPU kernel, and what launching it takes."""
 
@@ -119,7 +96,7 @@ class Kernel(Strict, frozen=True, kw_only=True):
     source: str
     flops: Expression | None = None
     bytes: Expression | None = None
-    gpu: GpuKernel | None = None
+    cubin: Cubin | None = None  # None for the CPU, whose kernels are in the library of a level
 
 
 class Target(Strict, frozen=True, kw_only=True):
@@ -131,7 +108,7 @@ class Target(Strict, frozen=True, kw_only=True):
     slots: list[Slot]
     outputs: dict[str, Count]  # name to slot
     cache_groups: list[CacheGroup]
-    tapes: dict[str, str]  # entry, on a GPU also `entry.16` for 16 rows at most
+    tapes: dict[str, str]  # entry to file; a GPU has several of one: `step.<variant>`
     weights: Weights
     kernels: list[Kernel]
 

@@ -123,9 +123,7 @@ WRONG = {
     "a weight off the border": lambda data: tensor(data).update(offset=65),
     "a weight in no file": lambda data: tensor(data).update(file="weights/none"),
     "a path outside": lambda data: data["files"].update({"../x": {"bytes": 0, "digest": ""}}),
-    "a cubin not listed": lambda data: kernel(data).update(gpu=gpu_kernel("kernels/none.cubin")),
-    "a grid of two terms": lambda data: kernel(data).update(gpu=gpu_kernel("graph.ir", 2)),
-    "a grid cut by nothing": lambda data: kernel(data).update(gpu=gpu_kernel("graph.ir", 3, 0)),
+    "a cubin not listed": lambda data: kernel(data).update(cubin=cubin("kernels/none.cubin")),
     "no object": lambda data: data.update(files=[]),
 }
 
@@ -138,16 +136,15 @@ def kernel(data):
     return data["targets"]["cpu"]["kernels"][0]
 
 
-def gpu_kernel(cubin, num_terms=3, divisor=64):
-    counts = {"num_warps": 4, "shared_bytes": 0, "num_registers": 64, "num_spills": 0}
-    grid = [{"size": {"T": 1}, "divisor": divisor, "factor": 2}] * num_terms
-    return {"cubin": cubin, "symbol": "embed", "grid": grid} | counts
+def cubin(file):
+    counts = {"num_warps": 4, "shared_bytes": 0, "registers": 64}
+    return {"file": file, "entry": "embed"} | counts
 
 
 def test_a_manifest_may_say_how_a_kernel_runs_on_a_gpu(path):
-    edit_manifest(path, lambda data: kernel(data).update(gpu=gpu_kernel("graph.ir")))
+    edit_manifest(path, lambda data: kernel(data).update(cubin=cubin("graph.ir")))
     [found] = Artifact.open(path).manifest.targets["cpu"].kernels
-    assert found.gpu.grid[0].size == {"T": 1} and found.gpu.num_warps == 4
+    assert found.cubin.entry == "embed" and found.cubin.num_warps == 4
 
 
 @pytest.mark.parametrize("edit", WRONG.values(), ids=WRONG)
