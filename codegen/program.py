@@ -12,8 +12,11 @@ from .cpp.emit import EmittedRegion, emit_region
 from .plan import Plan, plan_slots
 from .tape import Place, TapeLaunch, Unrolled, Unroller
 
-OUTPUTS = {"step": "logits", "sample": "sampled"}
-"""The first result of each entry, by the name an artifact gives it."""
+OUTPUTS = {
+    "step": ("logits",),
+    "sample": ("sampled", "chosen_logprobs", "ranks", "top_token_ids", "top_logprobs"),
+}
+"""The first results of each entry, by the names an artifact gives them."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,18 @@ def compile_program(module: Module, packed: frozenset[str]) -> Program:
     emitter = _Emitter()
     unroller, tape = Unroller(module, packed, emitter), Unrolled()
     known: dict[str, Place] = {}
-    ends, outputs = [0], {}
+    ends = [0]
     for entry in module.entries:
         results = unroller.unroll(entry, known, tape)
-        known[OUTPUTS[entry]] = outputs[OUTPUTS[entry]] = results[0]
+        named = zip(OUTPUTS[entry], results, strict=False)  # what is written in place comes after
+        known |= {name: place for name, place in named if place.kind == "value"}
         ends.append(len(tape.launches))
-    plan = plan_slots(tape, outputs.values())
+    plan = plan_slots(tape, known.values())
     parts = zip(module.entries, ends[:-1], ends[1:], strict=True)
     return Program(
         emitter.distinct(),
         [Slot(bytes=slot.json()) for slot in plan.slots],
-        {name: plan.slot_of[int(place.name)] for name, place in outputs.items()},
+        {name: plan.slot_of[int(place.name)] for name, place in known.items()},
         {name: [_json(launch, plan) for launch in tape.launches[a:b]] for name, a, b in parts},
         _input_names(tape.launches),
     )

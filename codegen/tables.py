@@ -28,7 +28,7 @@ def inputs_of(module: Module, program: Program) -> list[Input]:
 
 
 def _inputs(module: Module, entry: str) -> list[Value]:
-    made = set(OUTPUTS.values())
+    made = {name for names in OUTPUTS.values() for name in names}
     params = module.functions[entry].params
     return [p for p in params if p.dtype is not DType.STATE and p.name not in made]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..ir.graph import Function, Module, Node, Value
 from ..ir.interpret import steps_of_repeat
+from ..ir.ops import record_of
 from ..ir.types import Dim, DType
 from .cpp.emit import EmittedRegion
 from .cpp.kernel import KernelLaunch, Operand
@@ -97,13 +98,14 @@ class Unroller:
         )
         kernel = self.emitted(region, packed)
         layer = _layer(node, index)
-        arguments, states = list(operands), list[Place]()
-        for number, parameter in enumerate(region.params):
-            if parameter.dtype is DType.STATE:
-                states.append(operands[number])
-                arguments[number] = Place("cache", _group(region, parameter), layer)
+        homes = dict(zip(region.params, operands, strict=True))
+        arguments = [
+            Place("cache", _group(region, v), layer) if v.dtype is DType.STATE else homes[v]
+            for v in region.params
+        ]
+        written = _written(region)
         results = [
-            states[0] if v.dtype is DType.STATE else tape.new_value(v.type.num_bytes())
+            homes[written[v]] if v in written else tape.new_value(v.type.num_bytes())
             for v in region.results
         ]
         workspaces = [tape.new_value(num_bytes) for num_bytes in kernel.workspaces]
@@ -135,6 +137,16 @@ def _layer(node: Node, index: int | None) -> int | None:
 def _group(region: Function, state: Value) -> str:
     user = next(node for node in region.nodes if state in node.operands)
     return str(user.attrs["group"])
+
+
+def _written(region: Function) -> dict[Value, Value]:
+    """Results that are new states of parameters, which keep their places."""
+    return {
+        state: node.operands[record.operands.index(name)]
+        for node in region.nodes
+        for record in [record_of(node.op)]
+        for name, state in zip(record.writes, node.results, strict=False)
+    }
 
 
 def _launch(kernel: str, launch: KernelLaunch, tables: Mapping[str, Sequence[Place]]) -> TapeLaunch:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
-SYMBOLS = ("T", "S", "R", "P", "i")
-"""T tokens in a step, S sequences, R logit rows, P block-table width in pages, i repeat index."""
+SYMBOLS = ("T", "S", "R", "P", "N", "L", "i")
+"""T tokens in a step, S sequences, R logit rows, P block-table width in pages, i repeat index; and,
+fixed when an artifact is loaded, N slots and L entries of the token table."""
 
 
 class DType(Enum):

@@ -17,7 +17,7 @@ from ..ir.weights import Weight
 LENGTHS = (5, 2)
 """Tokens of the packed sequences that are tried."""
 
-SYMBOLS = {"T": sum(LENGTHS), "S": len(LENGTHS), "R": 3, "P": 2}
+SYMBOLS = {"T": sum(LENGTHS), "S": len(LENGTHS), "R": 3, "P": 2, "N": 2, "L": sum(LENGTHS)}
 
 TOLERANCE = {DType.F32: 2e-5, DType.BF16: 6e-2, DType.F16: 1e-2}
 """Largest allowed ‖after - before‖ / ‖before‖ of the logits, by the model's dtype: a pass may
@@ -76,6 +76,7 @@ def _argument(value: Value, module: Module, generator: torch.Generator) -> Any:
         "positions": torch.cat([torch.arange(n) for n in LENGTHS]),
         "sequence_ids": torch.repeat_interleave(torch.arange(len(LENGTHS)), torch.tensor(LENGTHS)),
         "logit_rows": torch.tensor([*last, 0]),
+        "token_places": torch.arange(SYMBOLS["L"]),  # the table holds just the step's token ids
     }
     if value.name.startswith("block_table"):
         return torch.arange(1, 1 + shape[0] * shape[1], dtype=torch.int32).reshape(shape)

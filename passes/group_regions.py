@@ -33,7 +33,8 @@ After:
 Requires: level paged or placed.
 Keeps: equal regions as one function, so that each distinct kernel is built once. A linear takes
 the elementwise ops that alone read it, and a second linear of the same input that meets it there
-(gate and up); row-wise ops take row-wise neighbours; what writes a cache stays before its readers.
+(gate and up); row-wise ops take row-wise neighbours; sampling is one region; what writes a cache
+stays before its readers.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def group_regions(module: Module) -> tuple[Module, int]:
         grouping = Grouping(function)
         _take_epilogues(grouping, function)
         _join_rows(grouping, function)
+        _join_sampling(grouping)
         functions.append(_outline(function, grouping, regions))
     made = {f.name: f for f in (*functions, *regions.functions())}
     return replace(module, level="region", functions=made), len(regions.functions())
@@ -107,6 +109,13 @@ def _join_rows(grouping: Grouping, function: Function) -> None:
         for second in grouping.groups():
             if _shared_rows(grouping, first) & _shared_rows(grouping, second):
                 _merge_rows(grouping, first, second)
+
+
+def _join_sampling(grouping: Grouping) -> None:
+    """Make one group of all that sampling does, so that it is done row by row."""
+    groups = [group for group in grouping.groups() if group.anchor == "sample"]
+    for group in groups[1:]:
+        grouping.merge(groups[0], group, "sample")
 
 
 def _merge_rows(grouping: Grouping, a: Group, b: Group) -> None:

@@ -8,6 +8,7 @@ from .cancel_layouts import cancel_layouts
 from .drop_batch_axis import drop_batch_axis
 from .drop_dead_nodes import drop_dead_nodes
 from .drop_dead_parameters import drop_dead_parameters
+from .feed_tokens import feed_tokens
 from .fold_weights import fold_weights
 from .group_regions import group_regions
 from .insert_paged_cache import insert_paged_cache
@@ -41,7 +42,7 @@ RAISE = Stage(
     "raise",
     (raise_rms_norm, raise_rope, cancel_layouts, merge_common_nodes, drop_dead_nodes),
 )
-PAGED = Stage("paged", (insert_paged_cache,))
+PAGED = Stage("paged", (insert_paged_cache, feed_tokens))
 FUSE = Stage(
     "fuse",
     (

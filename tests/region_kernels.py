@@ -11,9 +11,9 @@ from tapeout.codegen.cpp.library import build_libraries, build_player
 from tapeout.codegen.packing import packed_operands
 from tapeout.ir.graph import Module
 from tapeout.ir.interpret import Interpreter
+from tapeout.ir.ops import record_of
 from tapeout.ir.ops.dtypes import to_torch
 from tapeout.ir.parser import parse_function
-from tapeout.ir.types import DType
 from tapeout.runtime.player import Launch, Player, PlayerLibrary
 
 LEVELS = ("x86-64-v4-bf16", "x86-64-v4", "x86-64-v3")
@@ -42,6 +42,11 @@ class Region:
             for node in self.function.nodes
             for place in packed_operands(node.op)
         ) | frozenset(also_packed)
+        self.written = {
+            value
+            for node in self.function.nodes
+            for value, _ in zip(node.results, record_of(node.op).writes, strict=False)
+        }
         self.emitted = emit_region(self.function, self.packed)
         objects = settings.CACHE.get() / "objects"
         folder = Path(tempfile.mkdtemp(dir=settings.CACHE.get()))
@@ -53,7 +58,7 @@ class Region:
         results = [
             torch.zeros(v.type.concrete(symbols), dtype=to_torch(v.dtype))
             for v in self.function.results
-            if v.dtype is not DType.STATE
+            if v not in self.written
         ]
         workspaces = [
             torch.zeros(size.evaluate(symbols), dtype=torch.uint8)

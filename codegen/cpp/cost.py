@@ -8,16 +8,20 @@ from ...ir.graph import Function, Value
 from ...ir.ops import record_of
 from ...ir.types import SYMBOLS, Dim, DType, TensorType
 
+KEPT = ("N", "L")
+"""Symbols of what lasts from step to step, of which a call touches but a few rows."""
+
 
 def region_bytes(function: Function) -> Dim:
-    """Bytes of the parameters and results; caches are not counted."""
+    """Bytes of the parameters and results; caches and what slots keep are not counted."""
     values: Sequence[Value] = (*function.params, *function.results)
     return sum((v.type.num_bytes() for v in values if _is_linear(v.type)), Dim())
 
 
 def _is_linear(type: TensorType) -> bool:
     symbolic = [dim for dim in type.shape if not dim.is_const]
-    return type.dtype is not DType.STATE and len(symbolic) <= 1
+    is_kept = any(symbol in KEPT for dim in symbolic for symbol, _ in dim.terms)
+    return type.dtype is not DType.STATE and len(symbolic) <= 1 and not is_kept
 
 
 def region_flops(function: Function) -> Dim:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...ir.types import Dim
+from ...ir.types import SYMBOLS, Dim
 
-_SYMBOLS = dict.fromkeys(("T", "S", "R", "P", "i"), 1_000_003)
+_SYMBOLS = dict.fromkeys(SYMBOLS, 1_000_003)
 
 
 class NotVector(Exception):

@@ -1,4 +1,4 @@
-"""Ops that regions are built around: products, gathers, experts, sampling."""
+"""Ops that regions are built around: products, gathers, experts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from ..types import DType, TensorType
+from ..types import TensorType
 from .base import REQUIRED, Attrs, Kind, OpRecord, compute_type, elements, no_flops, register
 from .elementwise import evaluate
-from .random import gumbel
 
 Types = tuple[TensorType, ...]
 Tensors = tuple[torch.Tensor, ...]
@@ -67,21 +66,6 @@ def _experts_flops(types: Sequence[TensorType], _: Sequence[TensorType], __: Att
     return 2.0 * pairs * per_pair
 
 
-def _infer_sample(types: Sequence[TensorType], _: Attrs) -> Types:
-    return (TensorType((types[0].shape[0],), DType.I32),)
-
-
-def _sample(operands: Sequence[torch.Tensor], _: Attrs) -> Tensors:
-    logits, temperature, seeds, positions = operands
-    tokens = []
-    for row, (heat, seed, place) in enumerate(zip(temperature, seeds, positions, strict=True)):
-        scores = logits[row].float()
-        if heat > 0:
-            scores = scores / heat + gumbel(int(seed), int(place), scores.shape[-1])
-        tokens.append(-1 if scores.isnan().any() else int(scores.argmax()))
-    return (torch.tensor(tokens, dtype=torch.int32),)
-
-
 register(
     OpRecord(
         "linear",
@@ -117,18 +101,5 @@ register(
         _experts,
         _experts_flops,
         {"activation": REQUIRED, "gated": True},
-    )
-)
-register(
-    OpRecord(
-        "sample",
-        "a token for each row of logits[R, V]: the largest logit where temperature[R] is 0, else a"
-        " draw from softmax(logits / temperature) by Gumbel's trick with noise that depends on"
-        " (seeds[R], positions[R], place) alone; ties go to the lowest place, a NaN row gives -1",
-        Kind.ANCHOR,
-        ("logits", "temperature", "seeds", "positions"),
-        _infer_sample,
-        _sample,
-        lambda types, _, __: 4.0 * elements(types[0]),
     )
 )

@@ -42,7 +42,8 @@ class OpRecord:
     ``infer`` maps operand types and attributes to result types and asserts what must hold;
     ``reference`` computes results in plain torch; ``scalar`` is an elementwise op's expression,
     which every emitter prints in its own language; ``flops`` counts operations from operand and
-    result types with symbols replaced by numbers; ``writes`` names operands updated in place.
+    result types with symbols replaced by numbers; ``writes`` names operands updated in place:
+    the first results are their new states, in that order.
     """
 
     name: str

@@ -10,10 +10,11 @@ weight @norm f32[8] = checkpoint("norm")
 weight @a.w f32[8, 8] for 2 = checkpoint("layers.{2*i}.w")
 weight @b.w f32[8, 8] for 2 = checkpoint("layers.{2*i+1}.w")
 
-entry @step(%token_ids: i32[T], %positions: i32[T], %sequence_ids: i32[T], %logit_rows: i32[R],
+entry @step(%token_table: i32[L], %token_places: i32[T], %positions: i32[T],
+            %sequence_ids: i32[T], %logit_rows: i32[R],
             %cache_full: state[], %block_table_full: i32[S, P]) {
   %table: f32[40, 8] = weight() {dtype = f32, name = "embed", shape = [40, 8]}
-  %h: f32[T, 8] = region(%table, %token_ids) {function = "embed_tokens"}
+  %h: f32[T, 8] = region(%table, %token_table, %token_places) {function = "embed_tokens"}
   %y: f32[T, 8], %c: state[] = repeat(%h, %cache_full, %positions, %sequence_ids, %block_table_full)
     {carried = 2, count = 2, index = [<2*i>, <2*i+1>], pattern = ["layer", "layer"],
      weights = [["a.w"], ["b.w"]]}
@@ -33,13 +34,16 @@ func @layer(%h: f32[T, 8], %cache: state[], %positions: i32[T], %sequence_ids: i
   return %z, %new
 }
 
-entry @sample(%logits: f32[R, 40], %temperature: f32[R], %seeds: i64[R],
-              %sample_positions: i64[R]) {
-  %tokens: i32[R] = region(%logits, %temperature, %seeds, %sample_positions) {function = "draw"}
-  return %tokens
+entry @sample(%logits: f32[R, 40], %sample_slots: i32[R], %temperature: f32[N], %seeds: i64[N],
+              %sample_positions: i64[R], %targets: i32[R], %token_table: i32[L],
+              %sample_places: i32[R]) {
+  %tokens: i32[R], %new: i32[L] = region(%logits, %sample_slots, %temperature, %seeds,
+    %sample_positions, %targets, %token_table, %sample_places) {function = "draw"}
+  return %tokens, %new
 }
 
-func @embed_tokens(%table: f32[40, 8], %rows: i32[T]) {anchor = "rows"} {
+func @embed_tokens(%table: f32[40, 8], %tokens: i32[L], %places: i32[T]) {anchor = "rows"} {
+  %rows: i32[T] = gather_rows(%tokens, %places)
   %x: f32[T, 8] = gather_rows(%table, %rows)
   return %x
 }
@@ -81,10 +85,13 @@ func @attend(%x: f32[T, 8], %cache: state[], %positions: i32[T], %sequence_ids: 
   return %y
 }
 
-func @draw(%logits: f32[R, 40], %temperature: f32[R], %seeds: i64[R], %positions: i64[R])
-    {anchor = "sample"} {
-  %tokens: i32[R] = sample(%logits, %temperature, %seeds, %positions)
-  return %tokens
+func @draw(%logits: f32[R, 40], %sample_slots: i32[R], %temperature: f32[N], %seeds: i64[N],
+           %sample_positions: i64[R], %targets: i32[R], %token_table: i32[L],
+           %sample_places: i32[R]) {anchor = "sample"} {
+  %tokens: i32[R] = sample(%logits, %logits, %sample_slots, %temperature, %seeds,
+    %sample_positions, %targets)
+  %new: i32[L] = write_tokens(%token_table, %tokens, %targets, %sample_places)
+  return %tokens, %new
 }
 """
 
@@ -145,6 +152,14 @@ def test_a_target_is_described_without_a_compiler_or_weights():
     assert target.weights.tensors["embed"].bytes == 48 * 8 * 4  # three blocks of 16 rows
     assert target.weights.tensors["a.w/1"].bytes == 16 * 8 * 4
     assert [group.page_bytes_per_layer for group in target.cache_groups] == [16 * 16 * 4]
-    names = {entry.name for entry in target.inputs}
-    assert names >= {"token_ids", "query_start", "block_table_full", "temperature", "seeds"}
-    assert "logits" not in names and target.slots == made.slots
+    inputs = {entry.name: entry.bytes for entry in target.inputs}
+    assert inputs.keys() >= {"token_places", "query_start", "block_table_full", "targets"}
+    assert inputs["token_table"] == {"L": 4} and inputs["seeds"] == {"N": 8}
+    assert "logits" not in inputs and target.slots == made.slots
+
+
+def test_a_table_that_a_region_writes_stays_where_it_is():
+    _, made = program()
+    assert ["input", "token_table"] in made.tapes["step"][0]["buffers"]
+    assert ["input", "token_table"] in made.tapes["sample"][0]["buffers"]
+    assert set(made.outputs) == {"logits", "sampled"}

@@ -72,19 +72,3 @@ def test_noise_depends_on_seed_and_position_alone():
     assert torch.equal(gumbel(1, 2, 10), gumbel(1, 2, 30)[:10])
     assert not torch.equal(gumbel(1, 2, 10), gumbel(1, 3, 10))
     assert not torch.equal(gumbel(1, 2, 10), gumbel(2, 2, 10))
-
-
-def test_sampling_is_greedy_at_temperature_zero_and_flags_nan():
-    logits = torch.tensor([[1.0, 5.0, 5.0], [float("nan"), 0.0, 1.0]])
-    rows = torch.zeros(2)
-    (tokens,) = record_of("sample").reference([logits, rows, rows.long(), rows.long()], {})
-    assert tokens.tolist() == [1, -1]
-
-
-def test_samples_follow_the_softmax():
-    logits = torch.tensor([0.0, 1.0, 2.0]).repeat(4000, 1)
-    rows = torch.ones(4000)
-    operands = [logits, rows, torch.arange(4000), torch.arange(4000)]
-    (tokens,) = record_of("sample").reference(operands, {})
-    found = torch.bincount(tokens.long(), minlength=3) / 4000
-    torch.testing.assert_close(found, torch.softmax(logits[0], 0), atol=0.03, rtol=0)

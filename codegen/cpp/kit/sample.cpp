@@ -1,86 +1,131 @@
-// Sampling; see sample.h.
+// Sampling, a row at a time; see sample.h.
 #include "sample.h"
 
-#include "functions.h"
+#include "sample_adjust.h"
+#include "sample_logprobs.h"
+#include "sample_noise.h"
+#include "sample_sets.h"
 
 namespace tapeout {
 namespace {
 
-constexpr int COUNTERS = LANES;         // Philox counters at a time, four words each
-constexpr i64 PLACES = 4 * COUNTERS;
-
-// Ten rounds on sixteen counters side by side (Salmon et al., SC 2011).
-struct philox {
-    uint32_t words[4][COUNTERS];
-
-    void round(uint32_t key0, uint32_t key1) {
-        for (int i = 0; i < COUNTERS; i++) {
-            const uint64_t low = (uint64_t)0xD2511F53u * words[0][i];
-            const uint64_t high = (uint64_t)0xCD9E8D57u * words[2][i];
-            words[0][i] = (uint32_t)(high >> 32) ^ words[1][i] ^ key0;
-            words[2][i] = (uint32_t)(low >> 32) ^ words[3][i] ^ key1;
-            words[1][i] = (uint32_t)high;
-            words[3][i] = (uint32_t)low;
-        }
-    }
-    void draw(i64 first_counter, i64 position, i64 seed) {
-        for (int i = 0; i < COUNTERS; i++) {
-            words[0][i] = (uint32_t)(first_counter + i);
-            words[1][i] = (uint32_t)position;
-            words[2][i] = (uint32_t)(position >> 32);
-            words[3][i] = 0;
-        }
-        uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-        for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) round(key0, key1);
-    }
-};
-
-// -log(-log(u)) for the places first .. first + 63.
-void gumbel(i64 first, i64 position, i64 seed, float *noise) {
-    philox random;
-    random.draw(first / 4, position, seed);
-    for (int i = 0; i < PLACES; i++) noise[i] = (float)random.words[i % 4][i / 4];
-    for (int i = 0; i < PLACES; i += LANES) {
-        const vf u = (load(noise + i) + vf(0.5f)) * vf(0x1p-32f);
-        store(noise + i, -log(-log(min(u, vf(1.0f - 0x1p-24f)))));
-    }
-}
-
 struct winner {
     float score = -INFINITY;
     i64 place = -1;
-    bool broken = false;
 
-    void see(vf scores, i64 first, int n) {
-        scores = select(first_lanes(n), scores, vf(-INFINITY));
-        broken |= mask_bits(is_nan(scores)) != 0;
+    void see(vf scores, i64 first) {
         if (!mask_bits(scores > vf(score))) return;
         score = reduce_max(scores);
         place = first + __builtin_ctz(mask_bits(scores == vf(score)));
     }
 };
 
-i32 sample_row(const sample_step &step, i64 row) {
-    const float *logits = step.logits + row * step.vocabulary;
-    const float temperature = step.temperature[row];
-    winner best;
-    alignas(64) float noise[PLACES] = {};
-    for (i64 first = 0; first < step.vocabulary; first += PLACES) {
-        if (temperature > 0.0f) gumbel(first, step.positions[row], step.seeds[row], noise);
-        for (i64 v = first; v < min_of(first + PLACES, step.vocabulary); v += LANES) {
-            const int n = (int)min_of(LANES, step.vocabulary - v);
-            vf scores = load(logits + v, n);
-            if (temperature > 0.0f) scores = scores / vf(temperature) + load(noise + (v - first));
-            best.see(scores, v, n);
-        }
+// A row of scores x / temperature, of which those from `lowest` up may be drawn.
+struct candidates {
+    const float *x;
+    i64 n;
+    float temperature, lowest;
+
+    // Absent lanes are minus infinity. At temperature 0 the scores are x.
+    vf load_scores(i64 first) const {
+        const int count = (int)min_of(LANES, n - first);
+        const vf raw = load(x + first, count);
+        const vf z = temperature > 0.0f ? raw / vf(temperature) : raw;
+        return select((z >= vf(lowest)) & first_lanes(count), z, vf(-INFINITY));
     }
-    return best.broken ? -1 : (i32)best.place;
+    i64 largest() const {
+        winner best;
+        for (i64 first = 0; first < n; first += LANES) best.see(load_scores(first), first);
+        return best.place;
+    }
+    // Noise is drawn only where it could make a winner.
+    i64 draw(i64 seed, i64 position) const {
+        winner best;
+        alignas(64) float noise[PLACES] = {};
+        for (i64 block = 0; block < n; block += PLACES) {
+            const i64 end = min_of(block + PLACES, n);
+            vf most(-INFINITY);
+            for (i64 v = block; v < end; v += LANES) most = max(most, load_scores(v));
+            if (!mask_bits(most > vf(best.score - MAX_NOISE))) continue;
+            gumbel(block, position, seed, noise);
+            for (i64 v = block; v < end; v += LANES)
+                best.see(load_scores(v) + load(noise + (v - block)), v);
+        }
+        return best.place;
+    }
+};
+
+bool is_finite(const float *x, i64 n) {
+    vf sum(0.0f);  // of 0 * x: NaN for ever after a NaN or an infinity
+    for (i64 v = 0; v < n; v += LANES) sum = sum + vf(0.0f) * load(x + v, (int)min_of(LANES, n - v));
+    return !mask_bits(is_nan(sum));
+}
+
+candidates find_candidates(const row_of &r) {
+    const sample_step &step = r.step;
+    float *scratch = r.part(step.scratch), *more = r.part(step.more_scratch);
+    const float *x = adjust_row(r, scratch, (i32 *)more);
+    const float temperature = step.temperature ? step.temperature[r.slot] : 0.0f;
+    const candidates all{x, r.vocabulary, temperature, -INFINITY};
+    if (!step.top_k || !(temperature > 0.0f)) return all;
+    const sets sets{step.top_k[r.slot], step.top_p[r.slot], step.min_p[r.slot]};
+    if (!sets.restrict(all.n)) return all;
+    const float largest = scale_row(x, all.n, temperature, scratch);
+    return {scratch, all.n, 1.0f, sets.lowest(scratch, all.n, largest, more)};
+}
+
+// For a region that ends before a token is chosen.
+void store_scores(const candidates &found, float *scores) {
+    for (i64 v = 0; v < found.n; v += LANES)
+        store(scores + v, found.load_scores(v), (int)min_of(LANES, found.n - v));
+}
+
+i32 choose(const row_of &r) {
+    const sample_step &step = r.step;
+    if (!is_finite(r.part(step.logits), r.vocabulary)) return -1;
+    if (step.targets[r.row] >= 0) return step.targets[r.row];
+    const candidates found = find_candidates(r);
+    if (!(found.temperature > 0.0f)) return (i32)found.largest();
+    return (i32)found.draw(step.seeds[r.slot], step.sample_positions[r.row]);
+}
+
+bool wants_logprobs(const row_of &r) {
+    const sample_step &step = r.step;
+    if (!step.num_logprobs || step.tokens[r.row] < 0) return false;
+    return (step.targets[r.row] >= 0 ? step.num_prompt_logprobs : step.num_logprobs)[r.slot] >= 0;
+}
+
+void store_logprobs(const row_of &r) {
+    const sample_step &step = r.step;
+    const float *x = r.part(step.logits);
+    const float chosen = x[step.tokens[r.row]];
+    const row_sums sums(x, r.vocabulary, chosen);
+    step.chosen_logprobs[r.row] = sums.logprob(chosen);
+    step.ranks[r.row] = sums.rank;
+    for (i64 i = 0; i < NUM_TOP; i++) {
+        step.top_token_ids[r.row * NUM_TOP + i] = sums.best.ids[i];
+        step.top_logprobs[r.row * NUM_TOP + i] = sums.logprob(sums.best.logits[i]);
+    }
+}
+
+void sample_row(const row_of &r) {
+    const sample_step &step = r.step;
+    if (step.adjusted || step.scores) {
+        float *scores = r.part(step.scores ? step.scores : step.adjusted);
+        return store_scores(find_candidates(r), scores);
+    }
+    step.tokens[r.row] = choose(r);
+    if (wants_logprobs(r)) store_logprobs(r);
+    if (!step.new_token_table) return;
+    const i32 target = step.targets[r.row];
+    step.new_token_table[step.sample_places[r.row]] =
+        (i32)max_of(target >= 0 ? target : step.tokens[r.row], 0);
 }
 
 }  // namespace
 
 void sample(const sample_step &step, i64 *ticket) {
-    for (i64 row; (row = next_unit(ticket)) < step.rows;) step.tokens[row] = sample_row(step, row);
+    for (i64 row; (row = next_unit(ticket)) < step.rows;) sample_row({step, row});
 }
 
 }  // namespace tapeout

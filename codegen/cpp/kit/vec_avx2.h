@@ -81,6 +81,10 @@ inline vf from_bits(vi a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_
 inline vi to_int(vf a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
 inline vi truncate(vf a) { return {_mm256_cvttps_epi32(a.lo), _mm256_cvttps_epi32(a.hi)}; }
 inline vf to_float(vi a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+inline vm operator==(vi a, vi b) {
+    return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.lo, b.lo)),
+            _mm256_castsi256_ps(_mm256_cmpeq_epi32(a.hi, b.hi))};
+}
 inline vi operator+(vi a, vi b) {
     return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
 }

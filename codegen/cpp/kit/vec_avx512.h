@@ -60,6 +60,7 @@ inline vf from_bits(vi a) { return _mm512_castsi512_ps(a.v); }
 inline vi to_int(vf a) { return _mm512_cvtps_epi32(a.v); }
 inline vi truncate(vf a) { return _mm512_cvttps_epi32(a.v); }
 inline vf to_float(vi a) { return _mm512_cvtepi32_ps(a.v); }
+inline vm operator==(vi a, vi b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
 inline vi operator+(vi a, vi b) { return _mm512_add_epi32(a.v, b.v); }
 inline vi operator-(vi a, vi b) { return _mm512_sub_epi32(a.v, b.v); }
 inline vi operator&(vi a, vi b) { return _mm512_and_si512(a.v, b.v); }

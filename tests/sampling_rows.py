@@ -1,0 +1,156 @@
+"""Runs the compiled sampling kernel, and parts of it, on rows with a request each."""
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+import torch
+from region_kernels import Region, usable_levels
+
+from tapeout.ir.ops.dtypes import to_torch
+from tapeout.ir.parser import parse_module
+from tapeout.ir.printer import print_function
+from tapeout.passes.add_sampling import add_sampling
+from tapeout.passes.group_regions import group_regions
+from tapeout.runtime.frame import Edits, Sampling
+
+PARTS = {
+    "adjusted": ("adjust_logits",),
+    "restricted": ("restrict_logits",),
+    "scores": ("adjust_logits", "restrict_logits"),
+}
+"""Regions that end before a token is chosen: they show what the whole keeps to itself."""
+RESULTS = ("tokens", "chosen_logprobs", "ranks", "top_token_ids", "top_logprobs")
+
+
+@dataclass
+class Row:
+    """How a row is sampled, after which tokens."""
+
+    sampling: Sampling = Sampling()
+    tokens: list[int] = field(default_factory=list)  # before the sampled one
+    num_prompt_tokens: int = 0
+    target: int = -1
+
+
+def edits_of(*entries):
+    """Edits (token, value, end, prefix); the last two may be left out."""
+    full = [(*entry, *(1 << 30, ())[len(entry) - 2 :]) for entry in entries]
+    tokens, values, ends, prefixes = zip(*full, strict=True)
+    starts = np.cumsum([0, *map(len, prefixes)])
+    parts = (tokens, values, ends, starts, [token for prefix in prefixes for token in prefix])
+    types = (np.int32, np.float32, np.int32, np.int32, np.int32)
+    return Edits(*(np.array(part, type) for part, type in zip(parts, types, strict=True)))
+
+
+def mask_of(vocab_size, allowed):
+    """The words of a mask that allows these tokens."""
+    words = np.zeros(-(-vocab_size // 32), np.uint32)
+    for token in allowed:
+        words[token // 32] |= np.uint32(1 << token % 32)
+    return words.view(np.int32)
+
+
+@cache
+def region_text(vocab_size, part="all"):
+    """The region of @sample, or of some of its ops."""
+    text = f"module level=paged entry @step(%l: f32[R, {vocab_size}]) {{ return %l }}"
+    module = add_sampling(parse_module(text))[0]
+    if part != "all":
+        module = module.with_functions(_part(module.functions["sample"], PARTS[part]))
+    functions = group_regions(module)[0].functions.values()
+    (region,) = [f for f in functions if f.attrs.get("anchor") == "sample"]
+    return print_function(region)
+
+
+def _part(function, ops):
+    nodes = tuple(node for node in function.nodes if node.op in ops)
+    made = {value for node in nodes for value in node.results}
+    params = dict.fromkeys(v for node in nodes for v in node.operands if v not in made)
+    return replace(function, params=tuple(params), nodes=nodes, results=nodes[-1].results)
+
+
+@cache
+def kernel(vocab_size, part="all", level=None):
+    """The compiled region."""
+    return Region(region_text(vocab_size, part), level or usable_levels()[0])
+
+
+def operands(params, logits, rows, slots=None):
+    """A tensor for each parameter; row r has the slot ``slots[r]``, the last slot by default."""
+    count = len(rows)
+    slots = list(slots if slots is not None else reversed(range(count)))
+    room = 1 + max(len(row.tokens) for row in rows)
+    sizes = {"R": count, "N": count, "L": count * room}
+    known = {
+        value.name: torch.zeros(value.type.concrete(sizes), dtype=to_torch(value.dtype))
+        for value in params
+    }
+    known["logits"] = known["adjusted"] = logits.clone()
+    columns = {
+        "sample_slots": slots,
+        "sample_positions": [len(row.tokens) for row in rows],
+        "sample_places": [
+            slot * room + len(row.tokens) for slot, row in zip(slots, rows, strict=True)
+        ],
+        "targets": [row.target for row in rows],
+    }
+    for name, entries in columns.items():
+        _put(known, name, slice(None), entries)
+    for row, slot in zip(rows, slots, strict=True):
+        _put(known, "token_table", slice(slot * room, slot * room + len(row.tokens)), row.tokens)
+        for name, entries in _tables(row).items():
+            _put(known, name, (slot,), entries)
+    return [known[value.name] for value in params], sizes
+
+
+def _put(known, name, where, entries):
+    """Into the places ``where`` of a tensor, if the part has it; a slot's row may be one entry."""
+    if name in known:
+        into = known[name][where] if isinstance(where, slice) else known[name][where[0]]
+        into = into.reshape(-1)[: len(entries)]
+        into.copy_(torch.tensor(entries, dtype=into.dtype))
+
+
+def _tables(row):
+    s = row.sampling
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty")
+    single = {name: getattr(s, name) for name in names}
+    single |= {"frequency_penalty": s.frequency_penalty, "seeds": s.seed}
+    single |= {"num_prompt_tokens": row.num_prompt_tokens, "has_mask": s.mask is not None}
+    for name in ("num_logprobs", "num_prompt_logprobs"):
+        wanted = getattr(s, name)
+        single[name] = -1 if wanted is None else wanted
+    tables = {name: [value] for name, value in single.items()}
+    if s.mask is not None:
+        tables["masks"] = s.mask.tolist()
+    if s.edits is not None:
+        tables["num_edits"] = [len(s.edits.token_ids)]
+        tables["edit_tokens"] = s.edits.token_ids.tolist()
+        tables["edit_values"] = s.edits.values.tolist()
+        tables["edit_ends"] = s.edits.ends.tolist()
+        tables["edit_prefix_starts"] = s.edits.prefix_starts.tolist()
+        tables["edit_prefixes"] = s.edits.prefix_tokens.tolist()
+    return tables
+
+
+def run(logits, rows, part="all", level=None, num_threads=1, slots=None):
+    """What the kernel gives: by name, with the token table it wrote; of a part, its result."""
+    region = kernel(logits.shape[1], part, level)
+    arguments, sizes = operands(region.function.params, logits, rows, slots)
+    results = region.run(arguments, sizes, num_threads=num_threads)
+    return results[0] if part != "all" else _named(region, arguments, results)
+
+
+def interpret(logits, rows, part="all", slots=None):
+    """What the definition gives, as `run` does."""
+    region = kernel(logits.shape[1], part)
+    arguments, sizes = operands(region.function.params, logits, rows, slots)
+    results = region.reference(arguments, sizes)
+    return results[0] if part != "all" else _named(region, arguments, results)
+
+
+def _named(region, arguments, results):
+    names = [value.name for value in region.function.params]
+    table = arguments[names.index("token_table")]
+    return dict(zip(RESULTS, results, strict=False)) | {"token_table": table}
