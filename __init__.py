@@ -6,6 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "AsyncLLM": "runtime.async_llm",
     "CompletionOutput": "runtime.outputs",
     "LLM": "runtime.llm",
     "Logprob": "runtime.logprobs",

@@ -11,6 +11,7 @@ from ..errors import CheckpointError, InputError, shown
 if TYPE_CHECKING:
     from .chat_template import ChatTemplate, Message
 
+_LONG_TEXT = 4096  # characters
 _TOKEN_FIELDS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
 
 
@@ -48,6 +49,9 @@ class Tokenizer:
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """The token ids of a text. Raises InputError for a text that is not Unicode."""
         try:
+            if len(text) > _LONG_TEXT:  # the batched call lets other threads run meanwhile
+                [encoding] = self._backend.encode_batch([text], add_special_tokens)
+                return encoding.ids
             return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         except (UnicodeError, TypeError) as error:
             raise InputError(f"prompt {shown(text)} is not valid text: {error}") from None
