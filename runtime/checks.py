@@ -35,6 +35,17 @@ def check_flag(name: str, value: Any) -> None:
         raise InputError(f"{name}={shown(value)} is not allowed; give True or False")
 
 
+def is_text(value: Any) -> bool:
+    """Whether a value is a string that is valid Unicode: half a surrogate pair is none."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_texts(name: str, texts: Any, max_count: int, max_characters: int) -> None:
     """Raises InputError for what is not a list of non-empty texts within both bounds."""
     if not isinstance(texts, (list, tuple)):
@@ -42,7 +53,7 @@ def check_texts(name: str, texts: Any, max_count: int, max_characters: int) -> N
     if len(texts) > max_count:
         raise InputError(f"{name} has {len(texts)} strings; give at most {max_count}")
     for text in texts:
-        if not isinstance(text, str) or not text:
+        if not is_text(text) or not text:
             raise InputError(f"{name}={shown(text)} is not a string of at least one character")
     num_characters = sum(map(len, texts))
     if num_characters > max_characters:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..errors import InputError, shown
-from .checks import check_number, check_whole
+from .checks import check_number, check_whole, is_text
 from .edits import ModelBounds, make_sampling, stop_token_ids
 from .generation import Generation
 from .inputs import Prompt, PromptChecker, TokenizedPrompt, list_prompts
@@ -156,8 +156,7 @@ def params_for(
 
 
 def _check_name(name: str, value: Any, may_be_empty: bool = False) -> None:
-    is_text = isinstance(value, str) and len(value) <= _MAX_CHARACTERS
-    if not is_text or not (value or may_be_empty):
+    if not is_text(value) or len(value) > _MAX_CHARACTERS or not (value or may_be_empty):
         raise InputError(
             f"{name}={shown(value)} is not allowed; give a text of 1 to {_MAX_CHARACTERS} "
             "characters"

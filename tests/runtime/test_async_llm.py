@@ -211,6 +211,7 @@ def test_a_bad_request_is_refused_and_the_others_go_on_unchanged(served):
         ({"priority": 2**40}, "priority=1099511627776"),
         ({"tenant": 5}, "tenant=5"),
         ({"cache_salt": ""}, "cache_salt="),
+        ({"tenant": "\ud800"}, "tenant='.ud800'"),
         ({"timeout_s": 0}, "timeout_s=0 is not allowed; give a number above 0"),
         ({"timeout_s": float("nan")}, "timeout_s=nan"),
         ({"request_id": 5}, "request_id=5"),

@@ -122,3 +122,21 @@ def test_an_end_that_may_start_a_stop_string_is_not_shown_yet(tokenizer):
     assert shown[-1] == "the cat "
     detokenizer.push([], flush=True)
     assert detokenizer.text == "the cat at"
+
+
+def test_no_stop_string_is_found_that_ends_in_text_where_none_may(tokenizer):
+    token_ids = tokenizer.encode("the cat sat at the cat")
+    detokenizer, num_guarded = Detokenizer(tokenizer, [], stop=["cat"]), 0
+    while "sat" not in detokenizer.text:
+        detokenizer.push([token_ids[num_guarded]], may_stop=False)
+        num_guarded += 1
+    detokenizer.push(token_ids[num_guarded:], flush=True)
+    assert detokenizer.text == "the cat sat at the "
+
+
+def test_a_stop_string_that_is_kept_is_shown_as_it_comes(tokenizer):
+    detokenizer = Detokenizer(tokenizer, [], stop=["at th"], include_stop=True)
+    for token_id in tokenizer.encode("the cat sat at the cat"):
+        detokenizer.push([token_id])
+        assert detokenizer.visible_text() == detokenizer.text
+    assert detokenizer.text == "the cat sat at th"

@@ -96,6 +96,8 @@ def test_values_that_mean_off_are_accepted():
         ({"logit_bias": dict.fromkeys(range(2000), 1.0)}, "logit_bias has 2000 ids"),
         ({"allowed_token_ids": []}, "allows no token"),
         ({"bad_words": [""]}, "bad_words= is not a string of at least one"),
+        ({"bad_words": ["\ud800"]}, "bad_words='.ud800' is not a string"),
+        ({"stop": "\ud800"}, "stop='.ud800' is not a string"),
         ({"bad_words": ["x"] * 2000}, "bad_words has 2000 strings; give at most 1024"),
         ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens=0 leaves no prompt"),
         ({"stream_interval": 0}, "stream_interval=0 is not allowed"),
