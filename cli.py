@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .cli_bench import bench
 from .errors import TapeoutError
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class _Commands(click.Group):
 @click.version_option(package_name="tapeout")
 def main() -> None:
     """Compile a language model once, ahead of time; run the artifact anywhere."""
+
+
+main.add_command(bench)
 
 
 @main.command("compile")

@@ -47,7 +47,7 @@ class Executor:
         self, artifact: Artifact, plan: MemoryPlan, num_threads: int | None = None
     ) -> None:
         self._target = artifact.manifest.targets[TARGET]
-        self._vocab_size = artifact.manifest.model.vocab_size
+        self.vocab_size = artifact.manifest.model.vocab_size
         self.plan, self._bounds = plan, plan.bounds
         self.num_threads = choose_num_threads(num_threads)
         library = PlayerLibrary(artifact.file_path(self._target.player))
@@ -91,7 +91,7 @@ class Executor:
 
     def logits(self, num_rows: int) -> F32:
         """A view of the last step's logits, f32[num_rows, V]."""
-        return self._rows_of("logits", num_rows, self._vocab_size)
+        return self._rows_of("logits", num_rows, self.vocab_size)
 
     def close(self) -> None:
         """Ends the threads after the step that is being computed; nothing may be run afterwards."""

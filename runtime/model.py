@@ -83,7 +83,7 @@ class Model:
         folder = Path(tokenizer) if tokenizer is not None else loaded.folder
         self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
         self.artifact_path = loaded.folder
-        self.memory_plan = loaded.plan
+        self.memory_plan, self.executor = loaded.plan, loaded.executor
         self.engine = loaded.engine(seed, enable_prefix_caching, **queue)
         self._intake = Intake(self._tokenizer, loaded.bounds(), enable_prefix_caching)
         self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))

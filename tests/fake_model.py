@@ -141,7 +141,9 @@ def reference(prompt, num_tokens, seed=None) -> list[int]:
     return known[len(prompt) :]
 
 
-def build_fake(path: Path, eos_token_ids=(EOS,), levels=("x86-64-v3",)) -> Path:
+def build_fake(
+    path: Path, eos_token_ids=(EOS,), levels=("x86-64-v3",), with_tokenizer=True
+) -> Path:
     """Writes the artifact."""
     with ArtifactWriter(path) as writer:
         for level in levels:
@@ -149,9 +151,10 @@ def build_fake(path: Path, eos_token_ids=(EOS,), levels=("x86-64-v3",)) -> Path:
         writer.add_bytes("player/player.so", _compiled(path.parent, PLAYER))
         writer.add_bytes("tapes/cpu/step.json", encode(STEP))
         writer.add_bytes("tapes/cpu/sample.json", encode(SAMPLE))
-        writer.add_bytes("tokenizer.json", make_tokenizer().to_str().encode())
-        writer.add_bytes("tokenizer_config.json", b'{"eos_token": "<eos>", "bos_token": null}')
-        writer.add_bytes("chat_template.jinja", CHAT.encode())
+        if with_tokenizer:
+            writer.add_bytes("tokenizer.json", make_tokenizer().to_str().encode())
+            writer.add_bytes("tokenizer_config.json", b'{"eos_token": "<eos>", "bos_token": null}')
+            writer.add_bytes("chat_template.jinja", CHAT.encode())
         weights = writer.weights("cpu", [TensorSpec("salt", "I64", (1,))])
         weights.add("salt", np.array([SALT], np.int64).tobytes())
         target = _target(weights.finish(), levels)

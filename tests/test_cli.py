@@ -119,7 +119,7 @@ def test_inspect_says_what_is_inside(fake):
     summary = json.loads(invoke("inspect", fake, "--json").stdout)
     target = summary["targets"]["cpu"]
     assert summary["model"]["architecture"] == "FakeForCausalLM"
-    assert (target["launches"], target["levels"]) == ({"step": 3, "sample": 1}, ["x86-64-v3"])
+    assert (target["launches"], target["levels"]) == ({"step": 3, "sample": 2}, ["x86-64-v3"])
     assert "FakeForCausalLM" in invoke("inspect", fake).stdout
 
 

@@ -1,0 +1,99 @@
+"""`tapeout bench`: measures a model with random prompts; see `runtime/bench.py`."""
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .runtime.bench_report import BenchReport
+
+_COMMON = [
+    click.argument("model", type=click.Path(path_type=Path)),
+    click.option("--seed", default=0, show_default=True, help="Of the prompts."),
+    click.option("--max-num-seqs", type=int, help="Sequences at a time."),
+    click.option("--max-num-batched-tokens", type=int, help="Tokens of a step."),
+    click.option("--max-model-len", type=int, help="Tokens of a sequence."),
+    click.option("--kv-cache-bytes", type=int, help="For keys and values."),
+    click.option("--num-threads", type=int, help="Default: one for each core."),
+    click.option("--dtype", default="auto", help="auto, bfloat16 or float32."),
+    click.option("--load-format", default="auto", help="auto, or dummy: random weights."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    click.option("--output", type=click.File("w", lazy=False), help="A file for the JSON."),
+]
+
+
+def _common(command: Any) -> Any:
+    for option in reversed(_COMMON):
+        command = option(command)
+    return command
+
+
+@click.group()
+def bench() -> None:
+    """Measure MODEL, an artifact or a checkpoint, with prompts of random tokens."""
+
+
+@bench.command("latency")
+@click.option("--input-len", default=32, show_default=True, help="Tokens of a prompt.")
+@click.option("--output-len", default=128, show_default=True, help="Tokens of an output.")
+@click.option("--batch-size", default=8, show_default=True, help="Requests at a time.")
+@click.option("--num-iters", default=30, show_default=True, help="Batches that are measured.")
+@click.option("--num-iters-warmup", default=10, show_default=True, help="Batches before them.")
+@_common
+def latency_command(as_json: bool, output: IO[str] | None, **options: Any) -> None:
+    """Time batches of equal requests, one batch after the other."""
+    from .runtime.bench import LatencyOptions, measure_latency
+
+    asked, load = _split(options, LatencyOptions)
+    if load["max_num_seqs"] is None:
+        load["max_num_seqs"] = asked.batch_size
+    _print(measure_latency(_load(load), asked), as_json, output)
+
+
+@bench.command("throughput")
+@click.option("--input-len", default=128, show_default=True, help="Tokens of a prompt.")
+@click.option("--output-len", default=128, show_default=True, help="Tokens of an output.")
+@click.option("--num-prompts", default=100, show_default=True, help="Requests, all at once.")
+@click.option(
+    "--random-range-ratio",
+    default=0.0,
+    show_default=True,
+    help="Lengths differ by up to this share of them, from 0 to 1.",
+)
+@click.option(
+    "--prefix-len",
+    default=0,
+    show_default=True,
+    help="Tokens that all prompts begin with, before the input length.",
+)
+@_common
+def throughput_command(as_json: bool, output: IO[str] | None, **options: Any) -> None:
+    """Time many requests that arrive at once."""
+    from .runtime.bench import ThroughputOptions, measure_throughput
+
+    asked, load = _split(options, ThroughputOptions)
+    _print(measure_throughput(_load(load), asked), as_json, output)
+
+
+def _split(options: dict[str, Any], kind: type[Any]) -> tuple[Any, dict[str, Any]]:
+    """What is measured, checked before anything is loaded, and what the model is loaded with."""
+    names = kind.__struct_fields__
+    asked = kind(**{name: options[name] for name in names})
+    return asked, {name: value for name, value in options.items() if name not in names}
+
+
+def _load(options: dict[str, Any]) -> Any:
+    from .runtime.llm import LLM
+
+    given = {name: value for name, value in options.items() if value is not None}
+    return LLM(given.pop("model"), skip_tokenizer_init=True, **given)
+
+
+def _print(report: "BenchReport", as_json: bool, output: IO[str] | None) -> None:
+    from msgspec.json import encode
+
+    text = encode(report).decode()
+    if output is not None:
+        output.write(text + "\n")
+    click.echo(text if as_json else report.text())
