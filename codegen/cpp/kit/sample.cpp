@@ -26,39 +26,43 @@ struct candidates {
     i64 n;
     float temperature, lowest;
 
-    // Absent lanes are minus infinity. At temperature 0 the scores are x.
-    vf load_scores(i64 first) const {
-        const int count = (int)min_of(LANES, n - first);
+    // Sixteen scores, minus infinity for those that are not there. At temperature 0 scores are x.
+    vf scores(i64 first) const {
+        const int count = (int)max_of(0, min_of(LANES, n - first));
         const vf raw = load(x + first, count);
         const vf z = temperature > 0.0f ? raw / vf(temperature) : raw;
         return select((z >= vf(lowest)) & first_lanes(count), z, vf(-INFINITY));
     }
     i64 largest() const {
         winner best;
-        for (i64 first = 0; first < n; first += LANES) best.see(load_scores(first), first);
+        for (i64 first = 0; first < n; first += LANES) best.see(scores(first), first);
         return best.place;
     }
     // Noise is drawn only where it could make a winner.
     i64 draw(i64 seed, i64 position) const {
         winner best;
-        alignas(64) float noise[PLACES] = {};
+        alignas(64) float noise[PLACES];
+        vf z[PLACES / LANES];
         for (i64 block = 0; block < n; block += PLACES) {
-            const i64 end = min_of(block + PLACES, n);
             vf most(-INFINITY);
-            for (i64 v = block; v < end; v += LANES) most = max(most, load_scores(v));
+            for (i64 i = 0; i < PLACES / LANES; i++) {
+                z[i] = scores(block + i * LANES);
+                most = max(most, z[i]);
+            }
             if (!mask_bits(most > vf(best.score - MAX_NOISE))) continue;
             gumbel(block, position, seed, noise);
-            for (i64 v = block; v < end; v += LANES)
-                best.see(load_scores(v) + load(noise + (v - block)), v);
+            for (i64 i = 0; i < PLACES / LANES; i++)
+                best.see(z[i] + load(noise + i * LANES), block + i * LANES);
         }
         return best.place;
     }
 };
 
 bool is_finite(const float *x, i64 n) {
-    vf sum(0.0f);  // of 0 * x: NaN for ever after a NaN or an infinity
-    for (i64 v = 0; v < n; v += LANES) sum = sum + vf(0.0f) * load(x + v, (int)min_of(LANES, n - v));
-    return !mask_bits(is_nan(sum));
+    vm broken = vf(0.0f) != vf(0.0f);
+    for (i64 v = 0; v < n; v += LANES)
+        broken = broken | !(abs(load(x + v, (int)min_of(LANES, n - v))) < vf(INFINITY));
+    return !mask_bits(broken);
 }
 
 candidates find_candidates(const row_of &r) {
@@ -77,7 +81,7 @@ candidates find_candidates(const row_of &r) {
 // For a region that ends before a token is chosen.
 void store_scores(const candidates &found, float *scores) {
     for (i64 v = 0; v < found.n; v += LANES)
-        store(scores + v, found.load_scores(v), (int)min_of(LANES, found.n - v));
+        store(scores + v, found.scores(v), (int)min_of(LANES, found.n - v));
 }
 
 i32 choose(const row_of &r) {

@@ -42,10 +42,8 @@ struct row_sums {
         });
         double sums[LANES] = {};
         each_sixteen(x, n, [&](vf logits, vm lanes, i64) {
-            float values[LANES];
             double powers[LANES];
-            store(values, select(lanes, logits, vf(-INFINITY)));
-            exp_from_top(values, best.logits[0], powers);
+            exp_from_top(select(lanes, logits, vf(-INFINITY)), best.logits[0], powers);
             for (int i = 0; i < LANES; i++) sums[i] += powers[i];
         });
         double total = 0.0;

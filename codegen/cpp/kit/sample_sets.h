@@ -26,7 +26,7 @@ inline float from_key(uint32_t key) {
 
 struct one_each {
     double k;
-    void weigh(const float *, double *weights) const {
+    void weigh(vf, double *weights) const {
         for (int i = 0; i < LANES; i++) weights[i] = 1.0;
     }
     double enough(double) const { return k; }
@@ -35,9 +35,7 @@ struct one_each {
 struct probability {
     double share;
     float largest;
-    void weigh(const float *scores, double *weights) const {
-        exp_from_top(scores, largest, weights);
-    }
+    void weigh(vf scores, double *weights) const { exp_from_top(scores, largest, weights); }
     double enough(double total) const { return share * total; }
 };
 
@@ -52,33 +50,34 @@ template <class See> void each_kept(const float *scores, i64 n, float floor, See
 }
 
 template <int SHIFT, int BITS> struct digit {
-    double sums[1 << BITS] = {};
+    static constexpr int WAYS = 4;  // sums of a value, so that equal ones need not wait in line
+    double sums[1 << BITS][WAYS] = {};
 
     template <class Weight>
     void add_up(const float *scores, i64 n, float floor, const Weight &weight) {
         each_kept(scores, n, floor, [&](vf z, unsigned lanes) {
-            alignas(64) float values[LANES];
             alignas(64) double weights[LANES];
-            alignas(64) uint32_t keys[LANES];
-            store(values, z);
-            store_int(keys, shift_right<SHIFT>(key_of(z)) & vi((1 << BITS) - 1));
-            weight.weigh(values, weights);
-            for (; lanes; lanes &= lanes - 1) {
-                const int lane = __builtin_ctz(lanes);
-                sums[keys[lane]] += weights[lane];
-            }
+            alignas(64) uint32_t digits[LANES];
+            store_int(digits, shift_right<SHIFT>(key_of(z)) & vi((1 << BITS) - 1));
+            weight.weigh(z, weights);
+            UNROLL for (int i = 0; i < LANES; i++)
+                if (lanes >> i & 1) sums[digits[i]][i % WAYS] += weights[i];
         });
+    }
+    double of(uint32_t value) const {
+        const double *ways = sums[value];
+        return (ways[0] + ways[1]) + (ways[2] + ways[3]);
     }
     double total() const {
         double sum = 0.0;
-        for (double part : sums) sum += part;
+        for (uint32_t value = 0; value < 1 << BITS; value++) sum += of(value);
         return sum;
     }
     // The highest value of the digit down to which the weight is `enough`; `above` counts what is
     // over it.
     uint32_t walk_down(double enough, double &above) const {
         uint32_t value = (1 << BITS) - 1;
-        while (value > 0 && above + sums[value] < enough) above += sums[value--];
+        while (value > 0 && above + of(value) < enough) above += of(value--);
         return value;
     }
     // Copies the scores whose key begins as `key` does; their number. `kept` may be `scores`.
@@ -89,7 +88,12 @@ template <int SHIFT, int BITS> struct digit {
             alignas(64) float values[LANES];
             lanes &= mask_bits(shift_right<SHIFT>(key_of(z)) == wanted);
             store(values, z);
-            for (; lanes; lanes &= lanes - 1) kept[count++] = values[__builtin_ctz(lanes)];
+            if (lanes == (1 << LANES) - 1) {
+                store(kept + count, z);
+                count += LANES;
+            } else {
+                for (; lanes; lanes &= lanes - 1) kept[count++] = values[__builtin_ctz(lanes)];
+            }
         });
         return count;
     }
@@ -133,6 +137,7 @@ struct sets {
     float lowest(const float *scores, i64 n, float largest, float *scratch) const {
         float low = -INFINITY;
         if (largest == -INFINITY) return low;
+        if (largest == INFINITY) return largest;
         if (top_k > 0 && top_k < n)
             low = lowest_of_set(scores, n, low, one_each{(double)top_k}, scratch);
         if (top_p < 1.0f)
