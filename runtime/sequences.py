@@ -4,6 +4,7 @@ Pages of a sequence enter the prefix index when a step that computed them has re
 logits finite: those of the prompt at once, those of the output when the sequence ends.
 """
 
+from bisect import bisect
 from collections import deque
 
 import numpy as np
@@ -37,8 +38,8 @@ class Sequences:
         slot = self.table.occupy(entry, tenant, num_hit_pages * cache.page_size_tokens)
         cache.attach(slot, hits)
         self.slot_of[entry.request.request_id] = slot
-        place = int(np.searchsorted(self.table.rank[self.running], self.table.rank[slot]))
-        self.running = np.insert(self.running, place, slot)
+        place = bisect(self.running.tolist(), entry.rank_key, key=self._rank_key)
+        self._set_running(np.insert(self.running, place, slot))
         self._num_registered[slot] = num_hit_pages
         for page_hash in entry.page_hashes[num_hit_pages : self.num_shareable_pages(entry)]:
             self._computing.setdefault(page_hash, slot)
@@ -78,7 +79,7 @@ class Sequences:
         self._stop_computing(slot, entry)
         self.cache.release(slot, last_step_id)
         del self.slot_of[entry.request.request_id]
-        self.running = self.running[self.running != slot]
+        self._set_running(self.running[self.running != slot])
         self.table.vacate(slot)
         if last_step_id is None:
             self.table.free(slot)
@@ -91,6 +92,13 @@ class Sequences:
         self.cache.settle(step_id)
         while self._leaving and self._leaving[0][0] <= step_id:
             self.table.free(self._leaving.popleft()[1])
+
+    def _set_running(self, running: Slots) -> None:
+        self.running = running
+        self.table.rank[running] = self.table.counting[: len(running)]
+
+    def _rank_key(self, slot: int) -> tuple[int, int]:
+        return self.table.entry(slot).rank_key
 
     def _hash_output(self, slot: int, entry: Waiting) -> None:
         """Adds the hashes of pages that have filled up since the sequence started."""

@@ -12,7 +12,6 @@ from .waiting import Waiting
 
 _NO_TOKEN = -1
 _FIRST_STOP_WIDTH = 4
-_RANKS_OF_A_PRIORITY = 1 << 40
 
 
 class SlotTable:
@@ -34,7 +33,7 @@ class SlotTable:
         self.num_cached = np.zeros(max_num_seqs, np.int64)  # of the prompt, when it was admitted
         self.max_num_tokens = np.zeros(max_num_seqs, np.int64)  # prompt and output
         self.min_num_tokens = np.zeros(max_num_seqs, np.int64)  # before a stop token counts
-        self.rank = np.zeros(max_num_seqs, np.int64)  # by priority, then arrival; lower is better
+        self.rank = np.zeros(max_num_seqs, np.int64)  # among those that run; 0 is the best
         self.tenant = np.zeros(max_num_seqs, np.intp)
         self.is_watched = np.zeros(max_num_seqs, np.bool_)
         self.is_masked = np.zeros(max_num_seqs, np.bool_)
@@ -64,7 +63,6 @@ class SlotTable:
         self.num_computed[slot] = self.num_proven[slot] = self.num_cached[slot] = num_cached
         self.max_num_tokens[slot] = min(num_prompt + request.max_tokens, self.max_model_len)
         self.min_num_tokens[slot] = num_prompt + request.min_tokens
-        self.rank[slot] = request.priority * _RANKS_OF_A_PRIORITY + entry.order
         self.tenant[slot] = tenant
         self.is_watched[slot] = request.watched
         self.is_masked[slot] = request.masked

@@ -36,6 +36,11 @@ class Waiting:
     mask: I32 | None = None
     was_preempted: bool = False
 
+    @property
+    def rank_key(self) -> tuple[int, int]:
+        """Whoever has the lower one goes first, and is the last to give way."""
+        return self.request.priority, self.order
+
 
 @dataclass
 class _Level:
