@@ -1,0 +1,188 @@
+import random
+from collections import deque
+
+import pytest
+from fake_model import NAN_TOKEN, reference
+
+from tapeout import LLM, SamplingParams
+from tapeout.errors import EngineDeadError, InputError, QueueFullError
+
+
+def ids(prompt):
+    return {"prompt_token_ids": prompt}
+
+
+def greedy(num_tokens, **fields):
+    return SamplingParams(temperature=0, max_tokens=num_tokens, ignore_eos=True, **fields)
+
+
+def token_ids(outputs):
+    return [[c.token_ids for c in out.outputs] for out in outputs]
+
+
+class Watched:
+    """A runner that notes what is asked of it, and may fail or be interrupted."""
+
+    def __init__(self, runner):
+        self.runner, self.calls, self.raises = runner, [], deque()
+
+    def submit(self, frame):
+        self.calls.append("submit")
+        self.runner.submit(frame)
+
+    def wait(self):
+        if self.raises and (error := self.raises.popleft()) is not None:
+            raise error
+        self.calls.append("wait")
+        return self.runner.wait()
+
+
+@pytest.fixture
+def watched(fake):
+    """A model of its own whose runner is watched."""
+    llm = LLM(fake, max_num_seqs=4, max_num_batched_tokens=24, num_threads=1)
+    llm.engine._runner = Watched(llm.engine._runner)
+    return llm
+
+
+def test_two_steps_are_in_flight_while_there_is_work(watched):
+    watched.generate(ids([1]), greedy(6), use_tqdm=False)
+    calls = watched.engine._runner.calls
+    assert calls == ["submit", "submit"] + ["wait", "submit"] * 4 + ["wait"] * 2
+
+
+def test_outputs_come_while_the_next_step_is_computed(watched):
+    stream, runner = watched.stream(ids([1]), greedy(6)), watched.engine._runner
+    next(stream)
+    assert runner.calls == ["submit", "submit", "wait", "submit"]
+    stream.close()
+
+
+def test_when_all_is_done_no_step_is_left_in_flight(watched):
+    said = reference([1], 30)
+    params = greedy(30, stop_token_ids=[said[4]])
+    watched.generate(ids([1]), params, use_tqdm=False)
+    assert watched.engine.is_idle and watched.engine.scheduler.num_in_flight == 0
+    calls = watched.engine._runner.calls
+    assert calls.count("submit") == calls.count("wait")
+
+
+def test_a_failing_step_ends_everything_and_later_calls_say_so(watched):
+    watched.engine._runner.raises.extend([None, RuntimeError("the device is gone")])
+    open_stream = watched.stream(ids([1]), greedy(30))
+    next(open_stream)
+    with pytest.raises(EngineDeadError, match="the device is gone"):
+        watched.generate([ids([2])] * 6, greedy(30), use_tqdm=False)
+    for call in (lambda: next(open_stream), lambda: watched.generate(ids([1]), use_tqdm=False)):
+        with pytest.raises(EngineDeadError, match="the device is gone"):
+            call()
+    assert watched.engine.num_unfinished == 0 and watched.engine.is_idle
+
+
+def test_an_interrupted_wait_loses_nothing(watched):
+    watched.engine._runner.raises.extend([None, None, KeyboardInterrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        watched.generate([ids([2])] * 6, greedy(30), use_tqdm=False)
+    assert watched.engine.num_unfinished == 0
+    out = watched.generate(ids([3]), greedy(9), use_tqdm=False)
+    assert token_ids(out) == [[reference([3], 9)]]
+
+
+def test_an_interrupt_in_the_middle_of_a_step_is_final(watched):
+    def interrupted(now, events):
+        raise KeyboardInterrupt
+
+    watched.engine.scheduler.step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        watched.generate(ids([2]), greedy(30), use_tqdm=False)
+    with pytest.raises(EngineDeadError, match="KeyboardInterrupt"):
+        watched.generate(ids([2]), greedy(30), use_tqdm=False)
+
+
+def test_a_full_queue_refuses_a_whole_batch(fake):
+    llm = LLM(fake, max_num_seqs=2, max_num_waiting=5, max_waiting_tokens=40, num_threads=1)
+    with pytest.raises(QueueFullError, match="hold 6, more than max_num_waiting=5"):
+        llm.generate([ids([1])] * 6, greedy(2), use_tqdm=False)
+    with pytest.raises(QueueFullError, match="hold 45, more than max_waiting_tokens=40"):
+        llm.generate([ids([1] * 15)] * 3, greedy(2), use_tqdm=False)
+    assert llm.engine.is_idle
+    out = llm.generate([ids([1])] * 5, greedy(2), use_tqdm=False)
+    assert token_ids(out) == [[reference([1], 2)]] * 5
+
+
+def test_the_more_urgent_of_two_is_served_first(fake):
+    llm = LLM(fake, max_num_seqs=1, num_threads=1)
+    outs = llm.generate([ids([i]) for i in range(4)], greedy(2), False, priority=[3, 1, 2, 0])
+    order = sorted(range(4), key=lambda i: outs[i].metrics.finished_s)
+    assert order == [3, 1, 2, 0]
+    with pytest.raises(InputError, match=r"priority=\[1\] is not a list with a number for each"):
+        llm.generate([ids([1])] * 2, greedy(2), use_tqdm=False, priority=[1])
+
+
+def test_a_numeric_error_ends_its_own_completion_alone(llm):
+    prompts = [[1], [NAN_TOKEN, 2], [3]]
+    outs = llm.generate([ids(p) for p in prompts], greedy(9, logprobs=1), use_tqdm=False)
+    assert [o.outputs[0].finish_reason for o in outs] == ["length", "numeric_error", "length"]
+    assert token_ids(outs) == [[reference([1], 9)], [[]], [reference([3], 9)]]
+    assert outs[1].outputs[0].logprobs == [] and outs[1].finished
+
+
+def test_refused_requests_change_no_other_requests_tokens(fake):
+    params = SamplingParams(temperature=1.0, max_tokens=8, ignore_eos=True)
+
+    def said(with_bad):
+        llm = LLM(fake, seed=3, num_threads=1)
+        for _ in range(3 if with_bad else 0):
+            with pytest.raises(InputError, match="is not in the vocabulary"):
+                bad = SamplingParams(stop_token_ids=[10**6])
+                llm.generate([ids([1]), ids([2])], [params, bad], use_tqdm=False)
+        return token_ids(llm.generate([ids([5]), ids([6])], params, use_tqdm=False))
+
+    assert said(with_bad=True) == said(with_bad=False)
+
+
+def drawn(chance):
+    """A request with features drawn at random; its answer depends on nothing else."""
+    prompt = [chance.randrange(NAN_TOKEN) for _ in range(chance.choice([1, 3, 16, 17, 60]))]
+    fields = {"seed": chance.randrange(99), "temperature": chance.choice([0, 1.0])}
+    fields |= {"max_tokens": chance.choice([1, 7, 40]), "ignore_eos": chance.random() < 0.5}
+    for name, value in {
+        "logprobs": 2,
+        "prompt_logprobs": 1,
+        "min_tokens": 1,
+        "stop": ["a", "he"],
+        "stop_token_ids": [5, 6, 7],
+        "bad_words": ["the cat", "s"],
+        "logit_bias": {9: 2.0, 10: -1.0},
+        "allowed_token_ids": list(range(0, 300, 3)),
+    }.items():
+        if chance.random() < 0.3:
+            fields[name] = value
+    if fields["temperature"]:
+        fields["n"] = chance.choice([1, 1, 3])
+    return ids(prompt), SamplingParams(**fields)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_mix_of_features_in_a_crowd_gives_what_it_gives_alone(fake, seed):
+    chance = random.Random(seed)
+    requests = [drawn(chance) for _ in range(24)]
+    prompts, params = zip(*requests, strict=True)
+    page_bytes = 2 * 128
+    crowded = LLM(
+        fake,
+        max_num_seqs=6,
+        max_num_batched_tokens=chance.choice([6, 17, 64]),
+        max_model_len=128,
+        kv_cache_bytes=12 * page_bytes,
+        enable_prefix_caching=seed % 2 == 0,
+        num_threads=1,
+    )
+    alone = LLM(fake, max_num_seqs=4, max_model_len=128, num_threads=1)
+    found = crowded.generate(list(prompts), list(params), use_tqdm=False)
+    assert crowded.engine.scheduler.num_preemptions > 0
+    for out, (prompt, own) in zip(found, requests, strict=True):
+        [wanted] = alone.generate(prompt, own, use_tqdm=False)
+        assert out.outputs == wanted.outputs
+        assert out.prompt_logprobs == wanted.prompt_logprobs
+    crowded.engine.scheduler.cache.check_integrity()
