@@ -50,7 +50,9 @@ class Tokenizer:
         """The token ids of a text. Raises InputError for a text that is not Unicode."""
         try:
             if len(text) > _LONG_TEXT:  # the batched call lets other threads run meanwhile
-                [encoding] = self._backend.encode_batch([text], add_special_tokens)
+                [encoding] = self._backend.encode_batch(
+                    [text], add_special_tokens=add_special_tokens
+                )
                 return encoding.ids
             return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         except (UnicodeError, TypeError) as error:

@@ -2,6 +2,7 @@ import json
 
 import pytest
 from fake_model import make_tokenizer
+from tokenizers import decoders
 
 from tapeout.errors import CheckpointError, InputError
 from tapeout.runtime.tokenizer import Tokenizer
@@ -55,3 +56,29 @@ def test_a_text_and_its_token_ids_are_each_others(folder):
     text = "the cat <eos> naïve 🙂\n"
     assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=False) == text
     assert "<eos>" not in tokenizer.decode(tokenizer.encode(text))
+
+
+def test_a_long_text_has_the_same_ids_as_its_parts(folder):
+    tokenizer = Tokenizer(folder)
+    parts = tokenizer.encode("the cat\n" * 10) * 100
+    assert tokenizer.encode("the cat\n" * 1000) == parts
+    with pytest.raises(InputError, match="is not valid text"):
+        tokenizer.encode("\ud800" * 5000)
+
+
+def test_a_token_has_a_text_of_its_own_also_a_special_one(folder):
+    tokenizer = Tokenizer(folder)
+    assert [tokenizer.token_text(0) for _ in range(2)] == ["<eos>"] * 2
+    assert not tokenizer.puts_spaces_between_special_tokens
+
+
+def test_a_tokenizer_without_a_decoder_puts_spaces_between_tokens(folder):
+    backend = make_tokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.save(str(folder / "tokenizer.json"))
+    assert Tokenizer(folder).puts_spaces_between_special_tokens
+
+
+def test_the_longest_token_bounds_the_text_of_a_prompt(folder):
+    longest = max(make_tokenizer().get_vocab(), key=len)
+    assert Tokenizer(folder).longest_token_characters == len(longest)
