@@ -48,6 +48,7 @@ class Engine:
         self._generations: dict[str, Generation] = {}
         self._children: dict[str, tuple[Generation, int]] = {}  # by the scheduler's request ids
         self._events: list[Event] = []
+        self._num_new = self._num_new_tokens = 0  # of requests among the events
         self._result: StepResult | None = None  # which the scheduler has not seen
         self._num_in_flight = 0
         self._has_planned = False  # whether the last plan had a frame
@@ -72,11 +73,10 @@ class Engine:
 
     def check_room(self, generations: Sequence[Generation]) -> None:
         """Raises QueueFullError if the queue has no room for all of these."""
-        events = [event for event in self._events if isinstance(event, Arrive)]
-        requests = [event.request for event in events]
-        requests += [request for g in generations for request in g.requests]
-        num_tokens = sum(len(request.prompt_token_ids) for request in requests)
-        refusal = self.scheduler.refusal(len(requests), num_tokens)
+        num_requests, num_tokens = _size(generations)
+        refusal = self.scheduler.refusal(
+            self._num_new + num_requests, self._num_new_tokens + num_tokens
+        )
         if refusal is not None:
             raise QueueFullError(refusal)
 
@@ -88,7 +88,9 @@ class Engine:
         self.check_alive()
         self._check_ids(generations)
         self.check_room(generations)
-        now_s = self._clock()
+        now_s, (num_requests, num_tokens) = self._clock(), _size(generations)
+        self._num_new += num_requests
+        self._num_new_tokens += num_tokens
         for generation in generations:
             self._generations[generation.request_id] = generation
             for index, request in enumerate(generation.start(self._seeds(generation), now_s)):
@@ -124,6 +126,7 @@ class Engine:
         with self._dying_by(BaseException):  # half a step done is no state to go on from
             result, self._result = self._result, None
             events, self._events = self._events, []
+            self._num_new = self._num_new_tokens = 0
             plan = self.scheduler.step(self._clock(), [result, *events] if result else events)
             self._has_planned = plan.frame is not None
             if plan.frame is not None:
@@ -211,3 +214,9 @@ class Engine:
             f"{dims}, {len(scheduler.waiting)} waiting, {scheduler.num_preemptions} preempted, "
             f"free pages {list(scheduler.cache.num_free_pages())}"
         )
+
+
+def _size(generations: Sequence[Generation]) -> tuple[int, int]:
+    """Sequences, and the tokens of their prompts."""
+    lengths = [len(r.prompt_token_ids) for g in generations for r in g.requests]
+    return len(lengths), sum(lengths)

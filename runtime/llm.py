@@ -41,12 +41,7 @@ class LLM(Model):
         seconds ends with what it has. Everything is checked before anything is computed.
         """
         checked = self._intake.prompts(prompts, sampling_params)
-        options = [
-            RequestOptions(
-                priority=value, tenant=tenant, cache_salt=cache_salt, timeout_s=timeout_s
-            )
-            for value in _one_each(priority, len(checked))
-        ]
+        options = _options(len(checked), priority, tenant, cache_salt, timeout_s)
         return self._complete(checked, options, use_tqdm)
 
     def chat(
@@ -58,16 +53,21 @@ class LLM(Model):
         tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
         chat_template_kwargs: Mapping[str, Any] | None = None,
+        priority: Sequence[int] | None = None,
+        tenant: str = "",
+        cache_salt: str | None = None,
+        timeout_s: float | None = None,
     ) -> list[RequestOutput]:
         """Answers a chat, a list of messages, or a list of chats, through the chat template."""
         chats = [messages] if messages and isinstance(messages[0], Mapping) else list(messages)
-        options = {"tools": tools, "add_generation_prompt": add_generation_prompt}
-        options |= chat_template_kwargs or {}
+        values = {"tools": tools, "add_generation_prompt": add_generation_prompt}
+        values |= chat_template_kwargs or {}
         checked = [
-            (self._rendered(chat, params, options), params)
+            (self._rendered(chat, params, values), params)
             for chat, params in zip(chats, params_for(len(chats), sampling_params), strict=True)
         ]
-        return self._complete(checked, [RequestOptions()] * len(checked), use_tqdm)
+        options = _options(len(checked), priority, tenant, cache_salt, timeout_s)
+        return self._complete(checked, options, use_tqdm)
 
     def stream(
         self, prompt: Any, sampling_params: SamplingParams | None = None, **options: Any
@@ -144,12 +144,21 @@ class LLM(Model):
             self._step()
 
 
-def _one_each(priority: Sequence[int] | None, num_prompts: int) -> Sequence[int]:
-    if priority is None:
-        return [0] * num_prompts
-    if not isinstance(priority, (list, tuple)) or len(priority) != num_prompts:
+def _options(
+    num_prompts: int,
+    priority: Sequence[int] | None,
+    tenant: str,
+    cache_salt: str | None,
+    timeout_s: float | None,
+) -> list[RequestOptions]:
+    """The options of each prompt, which differ in nothing but the priority."""
+    priorities = [0] * num_prompts if priority is None else priority
+    if not isinstance(priorities, (list, tuple)) or len(priorities) != num_prompts:
         raise InputError(
             f"priority={shown(priority)} is not a list with a number for each of {num_prompts} "
             "prompts"
         )
-    return priority
+    return [
+        RequestOptions(priority=value, tenant=tenant, cache_salt=cache_salt, timeout_s=timeout_s)
+        for value in priorities
+    ]

@@ -80,13 +80,14 @@ class Model:
         loaded = open_model(
             Path(model), limits, dtype, quantization, tensor_parallel_size, load_format, num_threads
         )
+        self.artifact_path = loaded.folder
+        self.memory_plan = loaded.plan
+        self.executor = loaded.executor
+        self.engine = loaded.engine(seed, enable_prefix_caching, **queue)
+        self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
         folder = Path(tokenizer) if tokenizer is not None else loaded.folder
         self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
-        self.artifact_path = loaded.folder
-        self.memory_plan, self.executor = loaded.plan, loaded.executor
-        self.engine = loaded.engine(seed, enable_prefix_caching, **queue)
         self._intake = Intake(self._tokenizer, loaded.bounds(), enable_prefix_caching)
-        self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
 
     def get_tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises InputError if there is none."""

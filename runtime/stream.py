@@ -20,7 +20,7 @@ class Mailbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop, self.lock = loop, Lock()
-        self._ready: list[Stream] = []  # not empty: the loop is about to be woken
+        self._ready: dict[Stream, None] = {}  # not empty: the loop is about to be woken
 
     def put(self, deliveries: Sequence[tuple["Stream", Delivery]]) -> None:
         """Hands these to their streams, from any thread. Raises RuntimeError if the loop is
@@ -30,12 +30,12 @@ class Mailbox:
                 self.loop.call_soon_threadsafe(self._wake)
             for stream, delivery in deliveries:
                 stream.merge(delivery)
-                self._ready.append(stream)
+                self._ready[stream] = None
 
     def _wake(self) -> None:
         with self.lock:
-            ready, self._ready = self._ready, []
-        for stream in dict.fromkeys(ready):
+            ready, self._ready = self._ready, {}
+        for stream in ready:
             stream.wake()
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import random
 import threading
 import time
@@ -82,6 +83,27 @@ def test_cancelling_at_any_moment_leaves_every_page_free_or_cached(served):
             assert outputs[-1].outputs[0].token_ids == reference([3, 3], 40)
             await settled(served)
         assert served.engine._children == served.engine._generations == {}
+
+    asyncio.run(main())
+
+
+def test_nothing_grows_from_one_request_to_the_next(served):
+    async def some(num):
+        for i in range(num):
+            streams = [served.generate("the cat " * (1 + i % 5), LONG) for _ in range(4)]
+            await asyncio.gather(*(anext(stream) for stream in streams))
+            for stream in streams:
+                await stream.aclose()
+            await outputs_of(served, ids([i % 300]), params_of(3, stop="x", logprobs=1))
+        await settled(served)
+
+    async def main():
+        await some(20)
+        gc.collect()
+        before = len(gc.get_objects())
+        await some(60)
+        gc.collect()
+        assert len(gc.get_objects()) - before < 60
 
     asyncio.run(main())
 
