@@ -44,11 +44,11 @@ class PagedCache:
 
     def match(self, hashes: Sequence[bytes]) -> int:
         """With how many of these pages, the first ones, a sequence can begin in every group."""
-        hit, end = -1, len(hashes)
-        while hit != end:
-            hit = end
+        hit, bound = -1, len(hashes)
+        while hit != bound:  # until it suits every group
+            hit = bound
             for group in self.groups:
-                end = group.longest_hit(hashes, end)
+                bound = group.hit_bound(hashes, bound)
         return hit
 
     def has_room_for(self, hashes: Sequence[bytes], num_hit_pages: int, num_tokens: int) -> bool:

@@ -41,16 +41,17 @@ class GroupTable:
         pages: list[int] = self.block_table[slot, first:end].tolist()
         return pages
 
-    def longest_hit(self, hashes: Sequence[bytes], end: int) -> int:
-        """The most pages, up to `end`, that a sequence can begin with: all it can see are here."""
+    def hit_bound(self, hashes: Sequence[bytes], num_pages: int) -> int:
+        """A bound on how many pages, up to `num_pages`, a sequence can begin with.
+
+        It is `num_pages` just if it can begin with these: all that it would see are here.
+        """
+        index = self.pool.index
         if self.window is None:
-            return self.pool.index.run_from_start(hashes, end)
-        while True:
-            first = self.first_seen_page(end * self.page_size_tokens)
-            missing = self.pool.index.last_missing(hashes, first, end)
-            if missing is None:
-                return end
-            end = missing  # every hit in between would see the missing page too
+            return index.run_from_start(hashes, num_pages)
+        first = self.first_seen_page(num_pages * self.page_size_tokens)
+        missing = index.last_missing(hashes, first, num_pages)
+        return num_pages if missing is None else missing  # hits in between would see it too
 
     def has_room_for(self, hashes: Sequence[bytes], num_tokens: int, max_step_tokens: int) -> bool:
         """Whether a sequence that begins with a hit of `hashes` could get all its other pages."""
