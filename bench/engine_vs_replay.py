@@ -4,7 +4,8 @@
 
 64 requests of mixed length go through `LLM.generate`; then the very frames that the engine made are
 queued at once and played back to back, the ideal. The two take turns; every round has prompts of
-its own, so nothing is answered from the cache. Ratio: ideal over engine, of medians.
+its own, so nothing is answered from the cache. Ratio: ideal over engine, of medians. `player s` is
+the part of the engine's time in which kernels ran.
 """
 
 import time
