@@ -3,6 +3,7 @@ import gc
 import random
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from fake_model import CONTEXT, EOS, NAN_TOKEN, VOCAB, make_tokenizer, reference
@@ -19,6 +20,29 @@ def served(fake):
     llm = AsyncLLM(fake, max_num_seqs=8, max_num_batched_tokens=48, num_threads=1)
     yield llm
     llm.shutdown()
+
+
+class Slowed:
+    """A runner whose 200 steps take seconds: what is asked of a request meets it unfinished."""
+
+    def __init__(self, runner):
+        self.runner, self.submit, self.error = runner, runner.submit, None
+
+    def wait(self):
+        time.sleep(0.02)
+        if self.error is not None:
+            raise self.error
+        return self.runner.wait()
+
+
+@contextmanager
+def slowed(llm):
+    runner = llm.engine._runner
+    llm.engine._runner = Slowed(runner)
+    try:
+        yield llm.engine._runner
+    finally:
+        llm.engine._runner = runner
 
 
 def prompt_of(length, salt=0):
@@ -145,7 +169,8 @@ def test_an_abort_gives_what_there_is_and_says_so(served, where):
         await asyncio.gather(*others, return_exceptions=True)
         await settled(served)
 
-    asyncio.run(main())
+    with slowed(served):
+        asyncio.run(main())
 
 
 def test_event_loops_of_several_threads_share_one_engine(served):
@@ -247,14 +272,15 @@ def test_an_option_that_cannot_be_is_refused_by_name(served, options, message):
 
 def test_a_request_id_in_use_is_refused_and_its_owner_goes_on(served):
     async def main():
-        stream = served.generate(ids([1]), params_of(50), request_id="mine")
+        stream = served.generate(ids([1]), params_of(40), request_id="mine")
         await anext(stream)
         with pytest.raises(InputError, match="request_id=mine is in use"):
             await outputs_of(served, ids([2]), request_id="mine")
         outputs = [output async for output in stream]
-        assert outputs[-1].outputs[0].token_ids == reference([1], 50)
+        assert outputs[-1].outputs[0].token_ids == reference([1], 40)
 
-    asyncio.run(main())
+    with slowed(served):
+        asyncio.run(main())
 
 
 def test_a_full_queue_refuses_before_anything_is_queued(fake):
@@ -297,22 +323,19 @@ def test_a_numeric_error_ends_its_own_request_alone(served):
 def test_an_engine_whose_step_fails_ends_every_request_and_says_so_later(fake):
     async def main():
         llm = AsyncLLM(fake, num_threads=1)
-        stream = llm.generate(ids([1]), LONG)
-        await anext(stream)
-
-        def fail():
-            raise RuntimeError("the device is gone")
-
-        llm.engine._runner.wait = fail
-        with pytest.raises(EngineDeadError, match="the device is gone"):
-            async for _ in stream:
-                pass
+        with slowed(llm) as runner:
+            streams = [llm.generate(ids([i]), LONG) for i in range(3)]
+            await asyncio.gather(*(anext(stream) for stream in streams))
+            runner.error = RuntimeError("the device is gone")
+            for stream in streams:
+                with pytest.raises(EngineDeadError, match="the device is gone"):
+                    async for _ in stream:
+                        pass
         for _ in range(2):
             with pytest.raises(EngineDeadError, match="the device is gone"):
                 await outputs_of(llm, ids([1]), LONG)
         with pytest.raises(EngineDeadError):
             await llm.check_health()
-        del llm.engine._runner.wait
         llm.shutdown()
 
     asyncio.run(main())
@@ -321,9 +344,10 @@ def test_an_engine_whose_step_fails_ends_every_request_and_says_so_later(fake):
 def test_shutting_down_ends_streams_with_an_error_and_may_be_repeated(fake):
     async def main():
         llm = AsyncLLM(fake, num_threads=1)
-        stream = llm.generate(ids([1]), LONG)
-        await anext(stream)
-        llm.shutdown()
+        with slowed(llm):
+            stream = llm.generate(ids([1]), LONG)
+            await anext(stream)
+            llm.shutdown()
         with pytest.raises(EngineDeadError, match="was shut down"):
             async for _ in stream:
                 pass
