@@ -87,51 +87,54 @@ def operands(params, logits, rows, slots=None):
         for value in params
     }
     known["logits"] = known["adjusted"] = logits.clone()
-    columns = {
-        "sample_slots": slots,
-        "sample_positions": [len(row.tokens) for row in rows],
-        "sample_places": [
-            slot * room + len(row.tokens) for slot, row in zip(slots, rows, strict=True)
-        ],
-        "targets": [row.target for row in rows],
-    }
-    for name, entries in columns.items():
-        _put(known, name, slice(None), entries)
-    for row, slot in zip(rows, slots, strict=True):
-        _put(known, "token_table", slice(slot * room, slot * room + len(row.tokens)), row.tokens)
-        for name, entries in _tables(row).items():
-            _put(known, name, (slot,), entries)
+    lengths = [len(row.tokens) for row in rows]
+    places = [slot * room + n for slot, n in zip(slots, lengths, strict=True)]
+    in_order = range(count)
+    _put(known, "sample_slots", in_order, slots)
+    _put(known, "sample_positions", in_order, lengths)
+    _put(known, "sample_places", in_order, places)
+    _put(known, "targets", in_order, [row.target for row in rows])
+    for name, entries in _of_slots(rows).items():
+        _put(known, name, slots, entries)
+    for row, slot, place in zip(rows, slots, places, strict=True):
+        _put(known, "token_table", slice(place - len(row.tokens), place), row.tokens)
+        for name, entries in _edits_and_mask(row.sampling).items():
+            _put(known, name, (slot, slice(len(entries))), entries)
     return [known[value.name] for value in params], sizes
 
 
 def _put(known, name, where, entries):
-    """Into the places ``where`` of a tensor, if the part has it; a slot's row may be one entry."""
-    if name in known:
-        into = known[name][where] if isinstance(where, slice) else known[name][where[0]]
-        into = into.reshape(-1)[: len(entries)]
-        into.copy_(torch.tensor(entries, dtype=into.dtype))
+    """Into places of a tensor, if the part of the region has it."""
+    if name in known and len(entries):
+        known[name][where] = torch.as_tensor(entries).to(known[name].dtype)
 
 
-def _tables(row):
-    s = row.sampling
+def _of_slots(rows):
+    """Each number of a slot's sampling, by the name of its table."""
+    samplings = [row.sampling for row in rows]
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty")
-    single = {name: getattr(s, name) for name in names}
-    single |= {"frequency_penalty": s.frequency_penalty, "seeds": s.seed}
-    single |= {"num_prompt_tokens": row.num_prompt_tokens, "has_mask": s.mask is not None}
+    found = {n: [getattr(s, n) for s in samplings] for n in (*names, "frequency_penalty")}
     for name in ("num_logprobs", "num_prompt_logprobs"):
-        wanted = getattr(s, name)
-        single[name] = -1 if wanted is None else wanted
-    tables = {name: [value] for name, value in single.items()}
-    if s.mask is not None:
-        tables["masks"] = s.mask.tolist()
-    if s.edits is not None:
-        tables["num_edits"] = [len(s.edits.token_ids)]
-        tables["edit_tokens"] = s.edits.token_ids.tolist()
-        tables["edit_values"] = s.edits.values.tolist()
-        tables["edit_ends"] = s.edits.ends.tolist()
-        tables["edit_prefix_starts"] = s.edits.prefix_starts.tolist()
-        tables["edit_prefixes"] = s.edits.prefix_tokens.tolist()
-    return tables
+        wanted = [getattr(s, name) for s in samplings]
+        found[name] = [-1 if n is None else n for n in wanted]
+    return found | {
+        "seeds": [s.seed for s in samplings],
+        "num_prompt_tokens": [row.num_prompt_tokens for row in rows],
+        "has_mask": [s.mask is not None for s in samplings],
+        "num_edits": [0 if s.edits is None else len(s.edits.token_ids) for s in samplings],
+    }
+
+
+def _edits_and_mask(sampling):
+    """The tables that hold more than a number for each slot."""
+    found = {} if sampling.mask is None else {"masks": sampling.mask}
+    if sampling.edits is not None:
+        found["edit_tokens"] = sampling.edits.token_ids
+        found["edit_values"] = sampling.edits.values
+        found["edit_ends"] = sampling.edits.ends
+        found["edit_prefix_starts"] = sampling.edits.prefix_starts
+        found["edit_prefixes"] = sampling.edits.prefix_tokens
+    return found
 
 
 def run(logits, rows, part="all", level=None, num_threads=1, slots=None):

@@ -29,12 +29,13 @@ inline double exp_below_zero(double x) {
     return sum * power;
 }
 
-// Of sixteen scores; what is further below than 700 counts as that far, which no sum can see.
+// Of sixteen scores; one that is further down than 700 counts as that far, which no sum can see.
 inline void exp_from_top(vf scores, float largest, double *results) {
-    alignas(64) float near[LANES];
-    store(near, max(scores, vf(largest - 700.0f)));
-    for (int i = 0; i < LANES; i++)
-        results[i] = exp_below_zero((double)near[i] - (double)largest);
+    const vm far = scores - vf(largest) < vf(-700.0f);
+    alignas(64) float from[LANES], to[LANES];
+    store(from, select(far, vf(-700.0f), scores));
+    store(to, select(far, vf(0.0f), vf(largest)));
+    for (int i = 0; i < LANES; i++) results[i] = exp_below_zero((double)from[i] - (double)to[i]);
 }
 
 }  // namespace tapeout

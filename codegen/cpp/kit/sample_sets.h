@@ -137,11 +137,12 @@ struct sets {
     float lowest(const float *scores, i64 n, float largest, float *scratch) const {
         float low = -INFINITY;
         if (largest == -INFINITY) return low;
-        if (largest == INFINITY) return largest;
         if (top_k > 0 && top_k < n)
             low = lowest_of_set(scores, n, low, one_each{(double)top_k}, scratch);
-        if (top_p < 1.0f)
+        if (top_p < 1.0f && largest < INFINITY)
             low = lowest_of_set(scores, n, low, probability{top_p, largest}, scratch);
+        else if (top_p < 1.0f)
+            low = largest;
         if (min_p > 0.0f) low = fmaxf(low, round_up((double)largest + ::log((double)min_p)));
         return low < largest ? low : largest;
     }
