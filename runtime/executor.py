@@ -4,6 +4,7 @@ All memory is allocated when the executor is made, at the sizes that the plan sa
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,8 @@ class Executor:
         self.buffers = Buffers(self._target, plan, weights)
         kernels = artifact.file_path(self._target.levels[self.level])
         self._player = Player(library, kernels, self.num_threads)
-        self._step, self._sample = (self._add_tape(artifact, e) for e in ("step", "sample"))
+        self._step = self._add_tape(artifact, ["step"])
+        self._whole = self._add_tape(artifact, ["step", "sample"])  # one call takes the GIL once
         self.player_s = 0.0  # that the player has computed so far
         self._bind()
         self._thread = StepThread(self._run)
@@ -113,8 +115,7 @@ class Executor:
     def _run(self, frame: Frame) -> StepResult:
         dims = frame.dims
         self._fill(frame)
-        self._play(self._step, dims)
-        self._play(self._sample, dims)
+        self._play(self._whole, dims)
         num_rows = dims[2]
         sampled = self._outputs["sampled"][:num_rows].copy()
         logprobs = self._logprobs(num_rows) if frame.wants_logprobs else None
@@ -149,13 +150,14 @@ class Executor:
     def _rows_of(self, output: str, num_rows: int, width: int) -> NDArray[Any]:
         return self._outputs[output][: num_rows * width].reshape(num_rows, width)
 
-    def _add_tape(self, artifact: Artifact, entry: str) -> int:
+    def _add_tape(self, artifact: Artifact, entries: Sequence[str]) -> int:
         launches = [
             Launch(
                 launch.kernel,
                 [self.buffers.address(buffer) for buffer in launch.buffers],
                 [coefficients(scalar) for scalar in launch.scalars],
             )
+            for entry in entries
             for launch in artifact.tape(TARGET, entry).launches
         ]
         return self._player.add_tape(launches)

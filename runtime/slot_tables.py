@@ -66,6 +66,7 @@ class _EditTables:
 
     def set(self, slot: int, edits: Edits | None) -> None:
         count = 0 if edits is None else len(edits.token_ids)
+        assert count <= self._token_ids.shape[1], f"{count} edits are more than a row holds"
         self._counts[slot] = count
         if edits is None or count == 0:
             return
