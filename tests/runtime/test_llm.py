@@ -163,6 +163,35 @@ def test_rendered_chats_go_in_alone_or_in_a_list(llm):
     assert token_ids(llm.generate([rendered] * 2, GREEDY, use_tqdm=False)) == wanted * 2
 
 
+def test_one_seed_says_the_same_in_every_place_of_a_crowd(llm):
+    params = SamplingParams(temperature=1.0, seed=11, max_tokens=5, ignore_eos=True)
+    outputs = llm.generate([ids([7, 7])] * 100, params, use_tqdm=False)
+    assert token_ids(outputs) == [reference([7, 7], 5, seed=11)] * 100
+
+
+@pytest.mark.parametrize("most", [None, 2**31 - 1])
+def test_an_answer_without_a_limit_ends_with_the_context(llm, most):
+    params = SamplingParams(temperature=0, max_tokens=most, ignore_eos=True)
+    [out] = llm.generate(ids(prompt_of(200)), params, use_tqdm=False)
+    assert token_ids([out]) == [reference(prompt_of(200), CONTEXT - 200)]
+    assert out.outputs[0].finish_reason == "length"
+
+
+def test_a_chat_takes_the_options_of_a_request(llm):
+    chats = [[{"role": "user", "content": text}] for text in ("cat", "mat")]
+    outputs = llm.chat(chats, GREEDY, False, priority=[1, 0], timeout_s=60, tenant="t")
+    assert [out.outputs[0].finish_reason for out in outputs] == ["length"] * 2
+    with pytest.raises(InputError, match="tenant=5"):
+        llm.chat(chats, GREEDY, False, tenant=5)
+    with pytest.raises(TypeError, match="tenat"):
+        next(llm.stream("a", GREEDY, tenat="t"))
+
+
+def test_a_batch_out_of_time_ends_with_what_it_has(llm):
+    outputs = llm.generate([ids([1])] * 9, GREEDY, use_tqdm=False, timeout_s=1e-9)
+    assert [out.outputs[0].finish_reason for out in outputs] == ["timeout"] * 9
+
+
 def test_the_longest_prompt_leaves_room_for_one_token(llm):
     prompt = prompt_of(CONTEXT - 1)
     [out] = llm.generate(ids(prompt), GREEDY, use_tqdm=False)
