@@ -7,9 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from .engine_thread import EngineThread
-from .executor import Executor
 from .generation import Generation
 from .intake import RequestOptions
+from .load import AnyExecutor
 from .model import Model
 from .outputs import RequestOutput
 from .sampling_params import SamplingParams
@@ -79,7 +79,7 @@ class AsyncLLM(Model):
     ) -> None:
         await asyncio.to_thread(self.shutdown)
 
-    def _set_up(self, executor: Executor) -> Callable[[], Any]:
+    def _set_up(self, executor: AnyExecutor) -> Callable[[], Any]:
         self._thread = thread = EngineThread(self.engine)
 
         def close() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError, shown
-from .executor import Executor
 from .generation import Generation
 from .inputs import TokenizedPrompt
-from .intake import RequestOptions, params_for
+from .intake import RequestOptions
+from .load import AnyExecutor
 from .model import Model
 from .outputs import RequestOutput
 from .progress import Progress
@@ -62,9 +62,10 @@ class LLM(Model):
         chats = [messages] if messages and isinstance(messages[0], Mapping) else list(messages)
         values = {"tools": tools, "add_generation_prompt": add_generation_prompt}
         values |= chat_template_kwargs or {}
+        own_params = self._intake.params_for(len(chats), sampling_params)
         checked = [
             (self._rendered(chat, params, values), params)
-            for chat, params in zip(chats, params_for(len(chats), sampling_params), strict=True)
+            for chat, params in zip(chats, own_params, strict=True)
         ]
         options = _options(len(checked), priority, tenant, cache_salt, timeout_s)
         return self._complete(checked, options, use_tqdm)
@@ -81,7 +82,7 @@ class LLM(Model):
         kind = checked[0][1].output_kind
         yield from self._outputs_of(checked, [RequestOptions(**options)], kind)
 
-    def _set_up(self, executor: Executor) -> Callable[[], Any]:
+    def _set_up(self, executor: AnyExecutor) -> Callable[[], Any]:
         self._request_ids = itertools.count()
         self._boxes: dict[str, deque[RequestOutput]] = {}  # who waits for which request
         return super()._set_up(executor)

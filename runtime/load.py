@@ -1,14 +1,17 @@
 """From a path to a model that can run: opens an artifact, or has a checkpoint compiled first."""
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ..artifact import Artifact, Manifest, Target
 from ..errors import InputError, shown
 from ..kvcache.cache import PagedCache
+from .choose_target import choose_target
+from .cuda.executor import CAPTURE_S, CudaExecutor
 from .edits import ModelBounds
 from .engine import MAX_STEPS_IN_FLIGHT, Engine
-from .executor import TARGET, Executor
+from .executor import Executor
 from .plan import Limits, MemoryPlan, plan_memory
 from .scheduler import Scheduler
 
@@ -16,18 +19,21 @@ _ALIASES = {"bf16": "bfloat16", "f32": "float32", "float": "float32", "f16": "fl
 _ALIASES |= {"half": "float16"}
 _DTYPES = ("auto", "bfloat16", "float32", "float16")
 
+AnyExecutor: TypeAlias = Executor | CudaExecutor
+
 
 class LoadedModel(NamedTuple):
     """An opened artifact, what was planned for it, and what runs it."""
 
     folder: Path
     manifest: Manifest
+    target_name: str
     plan: MemoryPlan
-    executor: Executor
+    executor: AnyExecutor
 
     @property
     def _target(self) -> Target:
-        return self.manifest.targets[TARGET]
+        return self.manifest.targets[self.target_name]
 
     def bounds(self) -> ModelBounds:
         """What a request is held to."""
@@ -77,20 +83,33 @@ def open_model(
     tensor_parallel_size: int = 1,
     load_format: str = "auto",
     num_threads: int | None = None,
+    enforce_eager: bool = False,
 ) -> LoadedModel:
-    """Raises InputError, ArtifactError or CapacityError before the memory is taken."""
+    """The model on a GPU that the artifact is built for, if one is here, else on the CPU.
+
+    With `enforce_eager` no graph is captured on a GPU. Raises InputError, ArtifactError or
+    CapacityError before the memory is taken.
+    """
     wanted = _dtype_name(dtype)
     options = {"quantization": quantization, "tensor_parallel_size": tensor_parallel_size}
     artifact = Artifact.open(_artifact_path(model, load_format, dtype=wanted, **options))
     _check_properties(artifact, wanted, quantization, tensor_parallel_size)
-    target = artifact.manifest.targets.get(TARGET)
-    if target is None:
-        raise InputError(
-            f"{artifact.path} is built for {', '.join(artifact.manifest.targets)}, not for {TARGET}"
-        )
-    plan = plan_memory(target, artifact.manifest.model.max_position_embeddings, limits)
-    executor = Executor(artifact, plan, num_threads)
-    return LoadedModel(artifact.path, artifact.manifest, plan, executor)
+    target_name, device = choose_target(artifact)
+    target = artifact.manifest.targets[target_name]
+    longest = artifact.manifest.model.max_position_embeddings
+    with ExitStack() as undo:
+        if device is not None:
+            undo.callback(device.close)
+        device_bytes = device.facts.memory_bytes if device else None
+        plan = plan_memory(target, longest, limits, device_bytes)
+        executor: AnyExecutor
+        if device is None:
+            executor = Executor(artifact, plan, num_threads)
+        else:
+            capture_s = 0.0 if enforce_eager else CAPTURE_S
+            executor = CudaExecutor(artifact, target_name, device, plan, num_threads, capture_s)
+        undo.pop_all()
+    return LoadedModel(artifact.path, artifact.manifest, target_name, plan, executor)
 
 
 def is_artifact(path: Path) -> bool:

@@ -8,10 +8,9 @@ from typing import Any
 
 from ..errors import InputError
 from .checks import check_flag, check_whole
-from .executor import Executor
 from .inputs import TokenizedPrompt, list_prompts
 from .intake import Intake
-from .load import check_is_model, open_model
+from .load import AnyExecutor, check_is_model, open_model
 from .plan import DEFAULT_MAX_NUM_SEQS, DEFAULT_MEMORY_UTILIZATION, Limits
 from .sampling_params import SamplingParams
 from .tokenizer import Tokenizer, tokenizer_file
@@ -24,14 +23,14 @@ class Model:
 
     `model` is an artifact, opened as it is, or a checkpoint folder, compiled into the cache first.
     `dtype`, `quantization` and `tensor_parallel_size` are properties of the compiled model: of an
-    artifact they are checked, never changed. `gpu_memory_utilization` is the share of this
-    machine's memory that weights, arena and key-value pages may take together; the pages take
-    what `max_num_seqs` sequences of `max_model_len` tokens need, at most 4 GiB, or exactly what
-    fits in `kv_cache_bytes`. With `enable_prefix_caching` prompts that begin alike share what was
-    computed, if they have the same `cache_salt`. A request that would make more than
-    `max_num_waiting` wait, or more than `max_waiting_tokens` tokens of theirs, is refused by a
-    QueueFullError; None sets no bound. `enforce_eager` changes nothing: no graph is captured at
-    load.
+    artifact they are checked, never changed. `gpu_memory_utilization` is the share of the GPU's
+    memory, or of this machine's without one, that weights, arena and key-value pages may take
+    together; the pages take what `max_num_seqs` sequences of `max_model_len` tokens need, on a CPU
+    at most 4 GiB, or exactly what fits in `kv_cache_bytes`. With `enable_prefix_caching` prompts
+    that begin alike share what was computed, if they have the same `cache_salt`. A request that
+    would make more than `max_num_waiting` wait, or more than `max_waiting_tokens` tokens of theirs,
+    is refused by a QueueFullError; None sets no bound. With `enforce_eager` no graph is captured on
+    a GPU; the CPU has none.
 
     Raises InputError or CapacityError, naming value, limit and remedy, before anything is loaded.
     """
@@ -78,7 +77,14 @@ class Model:
             memory_utilization=gpu_memory_utilization,
         )
         loaded = open_model(
-            Path(model), limits, dtype, quantization, tensor_parallel_size, load_format, num_threads
+            Path(model),
+            limits,
+            dtype,
+            quantization,
+            tensor_parallel_size,
+            load_format,
+            num_threads,
+            enforce_eager,
         )
         self.artifact_path = loaded.folder
         self.memory_plan = loaded.plan
@@ -108,6 +114,6 @@ class Model:
         text = self.get_tokenizer().render_chat(messages, **options)
         return self._intake.tokenized(list_prompts(text)[0], params, add_special_tokens=False)
 
-    def _set_up(self, executor: Executor) -> Callable[[], Any]:
+    def _set_up(self, executor: AnyExecutor) -> Callable[[], Any]:
         """Makes what a subclass needs beside; gives what ends all of it, without `self`."""
         return executor.close

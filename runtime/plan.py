@@ -36,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_num_seqs: int = DEFAULT_MAX_NUM_SEQS
     max_num_batched_tokens: int | None = None  # None: the default, or max_num_seqs if more
     max_logit_rows: int | None = None  # None: what generation needs, and some for prompts' logprobs
-    kv_cache_bytes: int | None = None  # None: what the sequences can use, at most 4 GiB
+    kv_cache_bytes: int | None = None  # None: what the sequences can use; on a CPU at most 4 GiB
     memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
 
     def __post_init__(self) -> None:
@@ -109,8 +109,13 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.weights_bytes + self.arena_bytes + self.inputs_bytes + self.kv_cache_bytes
 
 
-def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) -> MemoryPlan:
-    """Raises InputError or CapacityError, with the numbers, for limits that cannot be met."""
+def plan_memory(
+    target: Target, max_position_embeddings: int, limits: Limits, device_bytes: int | None = None
+) -> MemoryPlan:
+    """The plan for a device with memory of its own, or for this machine's.
+
+    Raises InputError or CapacityError, with the numbers, for limits that cannot be met.
+    """
     longest = limits.max_model_len or max_position_embeddings
     if longest > max_position_embeddings:
         raise InputError(
@@ -118,7 +123,7 @@ def plan_memory(target: Target, max_position_embeddings: int, limits: Limits) ->
             "positions; lower it"
         )
     _check_slots(limits.max_num_seqs, longest)
-    budget_bytes = _kv_budget(target, limits, longest)
+    budget_bytes = _kv_budget(target, limits, longest, device_bytes)
     demand = _demand(limits, longest)
     num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes, demand)
     if limits.max_model_len is None:
@@ -152,24 +157,27 @@ def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -
     )
 
 
-def _kv_budget(target: Target, limits: Limits, max_model_len: int) -> int:
-    """What the caller says, else what can be used, in any case within the machine's share."""
+def _kv_budget(target: Target, limits: Limits, max_model_len: int, device_bytes: int | None) -> int:
+    """What the caller says, else what can be used, in any case within the share of the memory.
+
+    On a device of its own nobody else wants the memory, so there the share is the only bound.
+    """
     sizes = _sizes(_bounds(target.cache_groups, limits, max_model_len), max_model_len)
     others = weights_bytes(target) + lay_out_inputs(target.inputs, sizes).num_bytes
     others += lay_out_arena(target.slots, sizes).num_bytes
-    share = int(limits.memory_utilization * memory_bytes())
+    share = int(limits.memory_utilization * (device_bytes or memory_bytes()))
     wanted = limits.kv_cache_bytes
     if wanted is None:
         num_tokens, demand = limits.max_num_seqs * max_model_len, _demand(limits, max_model_len)
         useful = num_pages_for_tokens(target.cache_groups, num_tokens, demand)
-        wanted = min(
-            DEFAULT_KV_CACHE_BYTES, cache_bytes(target.cache_groups, useful), share - others
-        )
+        most = share - others if device_bytes else min(DEFAULT_KV_CACHE_BYTES, share - others)
+        wanted = min(most, cache_bytes(target.cache_groups, useful))
     if others + wanted > share or wanted <= 0:
         raise CapacityError(
             f"weights, arena and inputs take {others} bytes and the key-value cache "
             f"{max(wanted, 0)}, more than the {share} bytes that are "
-            f"gpu_memory_utilization={limits.memory_utilization:g} of this machine; lower "
+            f"gpu_memory_utilization={limits.memory_utilization:g} of this "
+            f"{'GPU' if device_bytes else 'machine'}; lower "
             "max_num_seqs, max_num_batched_tokens, max_model_len or kv_cache_bytes"
         )
     return wanted

@@ -1,0 +1,215 @@
+"""One GPU through `player_cuda.so`: its memory, its one stream, events, kernels, tapes and graphs.
+
+The binding of codegen/player/cuda_player.c, without a copy of what is said there.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CapacityError, TapeoutError
+from ..memory import Bytes
+from ..player import Dims
+
+LIBCUDA = "libcuda.so.1"  # the driver brings it; tests have one of their own
+_OUT_OF_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY"
+_NAME_BYTES = 256
+_POINTER, _INT, _LONG, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_char_p
+_ADDRESS, _DIMS = ctypes.c_uint64, ctypes.c_int64 * 4
+# Every function but `open` takes the handle first.
+_ARGUMENTS: dict[str, list[Any]] = {
+    "describe": [_POINTER, _TEXT, _INT],
+    "start": [],
+    "num_free_bytes": [_POINTER],
+    "allocate": [_LONG, _POINTER],
+    "free": [_ADDRESS],
+    "allocate_pinned": [_LONG, _POINTER],
+    "free_pinned": [_POINTER],
+    "zero": [_ADDRESS, _LONG],
+    "copy_in": [_ADDRESS, _POINTER, _LONG],
+    "copy_out": [_POINTER, _ADDRESS, _LONG],
+    "synchronize": [],
+    "event_create": [_INT, _POINTER],
+    "event_destroy": [_POINTER],
+    "event_record": [_POINTER],
+    "event_wait": [_POINTER],
+    "event_elapsed": [_POINTER, _POINTER, _POINTER],
+    "kernel_add": [_TEXT, _TEXT, _INT, _INT, _POINTER],
+    "tape_add": [_INT, *[_POINTER] * 6],
+    "tape_run": [_INT, _DIMS],
+    "tape_run_until": [_INT, _DIMS, _INT],
+    "graph_add": [_POINTER, _INT, _DIMS],
+    "graph_run": [_INT],
+    "close": [],
+}
+
+
+class CudaError(TapeoutError):
+    """A call of the GPU's driver failed; the message names the call and the driver's error."""
+
+
+class Facts(NamedTuple):
+    """What a device is."""
+
+    name: str
+    capability: int  # 90 for sm_90
+    num_multiprocessors: int
+    memory_bytes: int
+    driver: int  # 13000 for CUDA 13.0
+
+
+class Device:
+    """A GPU that nothing has been taken from until `start`. Owns what is allocated through it.
+
+    Calls may come from any thread, one of each kind of work at a time; `close` ends all.
+    """
+
+    def __init__(self, library: Path, number: int = 0) -> None:
+        self._c = _bind(library)
+        self._addresses: list[int] = []
+        self._pinned: list[int] = []
+        self._events: list[int] = []
+        self._handle: int | None = self._c.tapeout_cuda_open(LIBCUDA.encode(), number)
+        if not self._handle:
+            raise CudaError(self._said())
+        name, facts = ctypes.create_string_buffer(_NAME_BYTES), (ctypes.c_int64 * 4)()
+        self.call("describe", facts, name, _NAME_BYTES)
+        self.facts = Facts(name.value.decode(errors="replace"), *facts)
+
+    def call(self, function: str, *arguments: Any) -> int:
+        """What a function of the player gives. Raises CudaError."""
+        if self._handle is None:
+            raise CudaError(f"{function}: the device is closed")
+        result = getattr(self._c, f"tapeout_cuda_{function}")(self._handle, *arguments)
+        if result < 0:
+            raise CudaError(self._said())
+        return int(result)
+
+    def start(self) -> None:
+        """Makes the context; it takes some hundred MiB of the device."""
+        self.call("start")
+
+    def num_free_bytes(self) -> int:
+        """Memory of the device that nobody has taken."""
+        count = ctypes.c_int64()
+        self.call("num_free_bytes", ctypes.byref(count))
+        return count.value
+
+    def allocate(self, num_bytes: int, purpose: str) -> int:
+        """The address of zeroed memory. Raises CapacityError naming `purpose` if it is short."""
+        address = ctypes.c_uint64()
+        self._take("allocate", num_bytes, address, purpose)
+        self._addresses.append(address.value)
+        self.call("zero", address, num_bytes)
+        return address.value
+
+    def allocate_pinned(self, num_bytes: int, purpose: str) -> Bytes:
+        """Zeroed memory of the host that the device copies by itself; valid until `close`."""
+        address = ctypes.c_void_p()
+        self._take("allocate_pinned", num_bytes, address, purpose)
+        assert address.value is not None
+        self._pinned.append(address.value)
+        ctypes.memset(address.value, 0, num_bytes)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * num_bytes).from_address(address.value))
+
+    def free_pinned(self, memory: Bytes) -> None:
+        """Gives back what `allocate_pinned` gave; nothing may be copying from it."""
+        self._pinned.remove(memory.ctypes.data)
+        self.call("free_pinned", memory.ctypes.data)
+
+    def _take(self, function: str, num_bytes: int, address: Any, purpose: str) -> None:
+        try:
+            self.call(function, max(num_bytes, 1), ctypes.byref(address))
+        except CudaError as error:
+            if _OUT_OF_MEMORY not in str(error):
+                raise
+            raise CapacityError(
+                f"{purpose}: {num_bytes} bytes cannot be allocated ({error}); lower "
+                "gpu_memory_utilization, kv_cache_bytes, max_num_seqs or max_model_len, or end "
+                "what else uses this GPU"
+            ) from None
+
+    def copy_in(self, address: int, array: NDArray[Any]) -> None:
+        """Queues a copy to the device; pinned memory must not change until it is done."""
+        assert array.flags.c_contiguous
+        self.call("copy_in", address, array.ctypes.data, array.nbytes)
+
+    def copy_out(self, array: NDArray[Any], address: int) -> None:
+        """Queues a copy from the device."""
+        assert array.flags.c_contiguous
+        self.call("copy_out", array.ctypes.data, address, array.nbytes)
+
+    def event(self, with_time: bool = False) -> int:
+        """A new event, to be recorded on the stream and waited for."""
+        event = ctypes.c_void_p()
+        self.call("event_create", int(with_time), ctypes.byref(event))
+        assert event.value is not None
+        self._events.append(event.value)
+        return event.value
+
+    def elapsed_s(self, start: int, end: int) -> float:
+        """Between two events with time that have been reached."""
+        elapsed_ms = ctypes.c_float()
+        self.call("event_elapsed", start, end, ctypes.byref(elapsed_ms))
+        return elapsed_ms.value / 1000
+
+    def add_kernel(self, cubin: bytes, entry: str, num_warps: int, shared_bytes: int) -> int:
+        """The number of a kernel of a cubin."""
+        number = ctypes.c_int()
+        entry_bytes = entry.encode()
+        self.call("kernel_add", cubin, entry_bytes, num_warps, shared_bytes, ctypes.byref(number))
+        return number.value
+
+    def run_tape(self, tape: int, dims: Dims) -> None:
+        """Queues the launches of a tape for T, S, R, P."""
+        self.call("tape_run", tape, _DIMS(*dims))
+
+    def run_tape_until(self, tape: int, dims: Dims, num_launches: int) -> None:
+        """Queues the first launches of a tape: for bisecting."""
+        self.call("tape_run_until", tape, _DIMS(*dims), num_launches)
+
+    def add_graph(self, tapes: Sequence[int], dims: Dims) -> int:
+        """The number of a graph of tapes, one after another, for T, S, R, P."""
+        return self.call("graph_add", (ctypes.c_int * len(tapes))(*tapes), len(tapes), _DIMS(*dims))
+
+    def run_graph(self, graph: int) -> None:
+        """Queues a graph."""
+        self.call("graph_run", graph)
+
+    def synchronize(self) -> None:
+        """Waits until all that was queued is done."""
+        self.call("synchronize")
+
+    def close(self) -> None:
+        """Frees all, after what is queued; calling it again does nothing."""
+        if self._handle is None:
+            return
+        self._c.tapeout_cuda_synchronize(self._handle)  # a lost device has nothing to wait for
+        for name, handles in (
+            ("event_destroy", self._events),
+            ("free_pinned", self._pinned),
+            ("free", self._addresses),
+        ):
+            for handle in handles:
+                getattr(self._c, f"tapeout_cuda_{name}")(self._handle, handle)
+        handle, self._handle = self._handle, None
+        self._c.tapeout_cuda_close(handle)
+
+    def _said(self) -> str:
+        text: bytes = self._c.tapeout_cuda_error()
+        return text.decode(errors="replace")
+
+
+def _bind(library: Path) -> ctypes.CDLL:
+    c = ctypes.CDLL(str(library))
+    c.tapeout_cuda_open.restype, c.tapeout_cuda_open.argtypes = _POINTER, [_TEXT, _INT]
+    c.tapeout_cuda_error.restype, c.tapeout_cuda_error.argtypes = _TEXT, []
+    for name, arguments in _ARGUMENTS.items():
+        function = getattr(c, f"tapeout_cuda_{name}")
+        function.restype, function.argtypes = _INT, [_POINTER, *arguments]
+    c.tapeout_cuda_close.restype = None
+    return c

@@ -1,0 +1,212 @@
+"""Runs steps on a GPU: submitting one queues its copies and launches, waiting is for its event.
+
+All memory is allocated when the executor is made, at the sizes that the plan says.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+from typing import NamedTuple
+
+import numpy as np
+
+from ...artifact import Artifact
+from ..frame import F32, Frame, Logprobs, StepResult
+from ..machine import choose_num_threads
+from ..plan import MemoryPlan
+from ..player import Dims
+from ..step_thread import StepError
+from .device import CudaError, Device
+from .graphs import DecodeGraphs
+from .inputs import InputBlock
+from .memory import DeviceMemory
+from .slots import DeviceSlots
+from .staging import LOGPROBS, Stage
+from .tapes import TapeForm, Tapes
+from .weights import stream_weights
+
+CAPTURE_S = 2.0  # that capturing graphs may take at load
+_NUM_STAGES = 4  # steps that may be in flight
+
+
+class _Step(NamedTuple):
+    """A step in flight."""
+
+    frame: Frame
+    stage: Stage
+
+
+class CudaExecutor:
+    """An opened artifact on a device that it owns; `close` frees all of it.
+
+    `submit` and `wait` are for one caller.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        target_name: str,
+        device: Device,
+        plan: MemoryPlan,
+        num_threads: int | None = None,
+        capture_s: float = CAPTURE_S,
+    ) -> None:
+        self._target = artifact.manifest.targets[target_name]
+        self.vocab_size = artifact.manifest.model.vocab_size
+        self.plan, self._bounds, self.device = plan, plan.bounds, device
+        self.num_threads = choose_num_threads(num_threads)
+        self.player_s = 0.0  # that the device has computed so far
+        self.startup_s: dict[str, float] = {}  # by what was done, in order
+        self._lock = RLock()
+        self._unreported: deque[_Step | None] = deque()  # None: it failed
+        self._num_queued = 0
+        self._failure: Exception | None = None
+        try:
+            self._load(artifact, target_name, capture_s)
+        except BaseException:
+            device.close()
+            raise
+
+    def submit(self, frame: Frame) -> None:
+        """Queues a step, whose arrays must not change until it has reported."""
+        with self._lock:
+            self._unreported.append(self._queue(frame))
+
+    def wait(self) -> StepResult:
+        """The result of the oldest step submitted.
+
+        Raises StepError if it failed, and ever after: the tables are in an unknown state.
+        """
+        with self._lock:
+            assert self._unreported or self._failure, "no step was submitted"
+            step = self._unreported[0] if self._unreported else None
+            result = self._finish(step) if step else None
+            if self._unreported:  # not when an interrupt ended the wait: it may be repeated
+                self._unreported.popleft()
+            if result is None:
+                raise StepError(f"a step did not complete: {self._failure!r}") from self._failure
+            return result
+
+    def run(self, frame: Frame) -> StepResult:
+        """Computes one step."""
+        self.submit(frame)
+        return self.wait()
+
+    def step(self, frame: Frame) -> F32:
+        """Computes a step up to its logits, f32[R, V], by the tape."""
+        self.run_until(frame, self._form("step", frame.dims).num_launches)
+        return self.logits(len(frame.logit_rows))
+
+    def run_until(self, frame: Frame, num_launches: int) -> None:
+        """Plays only the first launches of a step's tape, for bisecting."""
+        assert not self._unreported, "steps are in flight"
+        self._send(frame, self._stages[0], self._memory.step_block)
+        tape = self._tape(self._form("step", frame.dims))
+        self.device.run_tape_until(tape, self._dims(frame), num_launches)
+        self.device.synchronize()
+
+    def logits(self, num_rows: int) -> F32:
+        """The last step's logits, f32[num_rows, V]."""
+        logits = np.empty((num_rows, self.vocab_size), np.float32)
+        self.device.copy_out(logits, self._memory.slot(self._target.outputs["logits"]))
+        self.device.synchronize()
+        return logits
+
+    @property
+    def num_graphs(self) -> int:
+        """Sizes of decode steps that are replayed as graphs."""
+        return self._graphs.num_graphs
+
+    def close(self) -> None:
+        """Frees the device after what is queued; nothing may be run afterwards."""
+        with self._lock:
+            self._failure = self._failure or StepError("the executor was closed")
+            self._unreported = deque(None for _ in self._unreported)
+            self.device.close()
+
+    def _load(self, artifact: Artifact, target_name: str, capture_s: float) -> None:
+        device, plan = self.device, self.plan
+        with self._timed("context"):
+            device.start()
+        with self._timed("memory"):
+            self._memory = DeviceMemory(device, self._target, plan)
+            places = (device, self._memory, self._target, plan)
+            self._stages = [Stage(*places) for _ in range(_NUM_STAGES)]
+            self._slots = DeviceSlots(device, self._memory, plan)
+        with self._timed("weights"):
+            addresses = self._memory.weights
+            stream_weights(device, artifact, target_name, addresses, self.num_threads)
+        with self._timed("kernels"):
+            self._tapes, self._bound = Tapes(artifact, target_name, device), dict[TapeForm, int]()
+        with self._timed("graphs"):
+            self._graphs = DecodeGraphs(device, self._memory, self._tapes, plan.sizes)
+            self._graphs.capture(capture_s)
+            device.synchronize()
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        started_s = time.perf_counter()
+        yield
+        self.startup_s[what] = time.perf_counter() - started_s
+
+    def _queue(self, frame: Frame) -> _Step | None:
+        if self._failure is None:
+            try:
+                assert len(self._unreported) < _NUM_STAGES, "too many steps are in flight"
+                stage = self._stages[self._num_queued % _NUM_STAGES]
+                self._play(frame, stage)
+                self._num_queued += 1
+                return _Step(frame, stage)
+            except Exception as error:
+                self._failure = error
+        return None
+
+    def _play(self, frame: Frame, stage: Stage) -> None:
+        graph = self._graphs.find(frame.dims)
+        self.device.call("event_record", stage.start)
+        self._send(frame, stage, graph.inputs if graph else self._memory.step_block)
+        if graph is not None:
+            self.device.run_graph(graph.number)
+        else:
+            for entry in ("step", "sample"):
+                tape = self._tape(self._form(entry, frame.dims))
+                self.device.run_tape(tape, self._dims(frame))
+        stage.fetch(frame.dims[2], frame.wants_logprobs)
+        self.device.call("event_record", stage.end)
+
+    def _send(self, frame: Frame, stage: Stage, block: InputBlock) -> None:
+        for name, dim, bound in zip("TSRP", frame.dims, self._bounds, strict=True):
+            assert dim <= bound, f"a step has {name}={dim}, the executor was made for {bound}"
+        self._slots.update(frame, stage.settings)
+        stage.send(frame, block)
+
+    def _finish(self, step: _Step) -> StepResult | None:
+        frame, stage, num_rows = step.frame, step.stage, step.frame.dims[2]
+        try:
+            self.device.call("event_wait", stage.end)
+            self.player_s += self.device.elapsed_s(stage.start, stage.end)
+        except CudaError as error:
+            self._failure = self._failure or error
+            return None
+        logprobs = None
+        if frame.wants_logprobs:
+            logprobs = Logprobs(*(stage.result(name, num_rows) for name in LOGPROBS))
+        return StepResult(frame.step_id, stage.result("sampled", num_rows), logprobs)
+
+    def _form(self, entry: str, dims: Dims) -> TapeForm:
+        num_tokens, num_seqs, num_rows, _ = dims
+        if entry == "sample":
+            return self._tapes.choose(entry, num_rows, False)
+        return self._tapes.choose(entry, num_tokens, num_tokens == num_seqs)
+
+    def _tape(self, form: TapeForm) -> int:
+        """The tape whose inputs lie as at the bounds: for steps of any size."""
+        if form not in self._bound:
+            self._bound[form] = form.bind(self.device, self._memory, self._memory.inputs)
+        return self._bound[form]
+
+    def _dims(self, frame: Frame) -> Dims:
+        """A block table has the load's widest rows."""
+        return *frame.dims[:3], self._bounds[3]

@@ -1,0 +1,66 @@
+"""Graphs of decode steps: captured at load for some numbers of sequences, used for those below."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ..layout import Sizes
+from .device import Device
+from .inputs import InputBlock, addresses_of
+from .memory import DeviceMemory
+from .tapes import Tapes
+
+_SMALL, _STRIDE = (1, 2, 4), 8
+
+
+class Graph(NamedTuple):
+    """A captured step of `num_rows` sequences, a token and a row of logits each."""
+
+    number: int
+    num_rows: int
+    inputs: InputBlock  # laid out for just so many
+
+
+class DecodeGraphs:
+    """Captured in growing order, for the fewer rows a step has the more of it is launching."""
+
+    def __init__(self, device: Device, memory: DeviceMemory, tapes: Tapes, sizes: Sizes) -> None:
+        self._device, self._memory, self._tapes, self._sizes = device, memory, tapes, sizes
+        self._graph_for: list[Graph] = []  # at n - 1: the smallest that takes n sequences
+
+    def capture(self, capture_s: float) -> None:
+        """Captures until all are there or the time is used up; the rest of the sizes run tapes."""
+        started_s = time.perf_counter()
+        for num_rows in buckets(min(self._sizes["S"], self._sizes["R"], self._sizes["T"])):
+            if time.perf_counter() - started_s >= capture_s:
+                return
+            graph = self._capture(num_rows)
+            self._graph_for += [graph] * (num_rows - len(self._graph_for))
+
+    def find(self, dims: tuple[int, int, int, int]) -> Graph | None:
+        """The graph for a step of T, S, R, P, if each sequence has one token and one row."""
+        num_tokens, num_seqs, num_rows, _ = dims
+        if num_tokens == num_seqs == num_rows <= len(self._graph_for):
+            return self._graph_for[num_rows - 1]
+        return None
+
+    @property
+    def num_graphs(self) -> int:
+        """How many were captured."""
+        return len(set(self._graph_for))
+
+    def _capture(self, num_rows: int) -> Graph:
+        sizes: Mapping[str, int] = {**self._sizes, "T": num_rows, "S": num_rows, "R": num_rows}
+        block = InputBlock(self._memory.step_inputs, sizes)
+        offsets = addresses_of(self._memory.inputs_address, block.offsets())
+        inputs = {**self._memory.inputs, **offsets}
+        forms = [self._tapes.choose(entry, num_rows, True) for entry in ("step", "sample")]
+        tapes = [form.bind(self._device, self._memory, inputs) for form in forms]
+        dims = num_rows, num_rows, num_rows, self._sizes["P"]
+        return Graph(self._device.add_graph(tapes, dims), num_rows, block)
+
+
+def buckets(most: int) -> Iterator[int]:
+    """1, 2, 4, then multiples of 8, and `most` itself."""
+    yield from (n for n in (*_SMALL, *range(_STRIDE, most, _STRIDE)) if n < most)
+    yield most

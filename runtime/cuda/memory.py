@@ -1,0 +1,60 @@
+"""The memory of a load on the device: weights, arena, pages and inputs, just as the plan says."""
+
+from collections.abc import Mapping
+
+from ...artifact import Buffer, CacheBuffer, InputBuffer, SlotBuffer, Target, WeightBuffer
+from ...kvcache.budget import bytes_per_page
+from ..layout import lay_out_arena
+from ..plan import MemoryPlan
+from .device import Device
+from .inputs import InputBlock, addresses_of, sort_inputs
+from .weights import place_weights
+
+
+class DeviceMemory:
+    """Where everything is that a tape may point at. All of it is zero at first."""
+
+    def __init__(self, device: Device, target: Target, plan: MemoryPlan) -> None:
+        self.weights = place_weights(target, device.allocate(plan.weights_bytes, "the weights"))
+        self._arena = device.allocate(plan.arena_bytes, "the arena")
+        self._slot_offsets = lay_out_arena(target.slots, plan.sizes).offsets
+        pages = list(zip(target.cache_groups, plan.num_pages, strict=True))
+        self._caches = {
+            group.name: device.allocate(
+                bytes_per_page(group) * count, f"key-value pages {group.name!r}"
+            )
+            for group, count in pages
+        }
+        self._layer_bytes = {g.name: g.page_bytes_per_layer * count for g, count in pages}
+        self._place_inputs(device.allocate(plan.inputs_bytes, "the inputs"), target, plan)
+
+    def _place_inputs(self, base: int, target: Target, plan: MemoryPlan) -> None:
+        kinds = sort_inputs(target.inputs)
+        self.step_inputs, self.inputs_address = kinds.step, base
+        self.step_block, self.settings_block, self.rows_block = (
+            InputBlock(inputs, plan.sizes) for inputs in kinds
+        )
+        self.settings_address = base + self.step_block.num_bytes
+        rows_address = self.settings_address + self.settings_block.num_bytes
+        assert rows_address + self.rows_block.num_bytes == base + plan.inputs_bytes
+        self.inputs = {
+            **addresses_of(base, self.step_block.offsets()),
+            **addresses_of(self.settings_address, self.settings_block.offsets()),
+            **addresses_of(rows_address, self.rows_block.offsets()),
+        }
+
+    def slot(self, index: int) -> int:
+        """Where a slot of the arena is."""
+        return self._arena + self._slot_offsets[index]
+
+    def address(self, buffer: Buffer, inputs: Mapping[str, int]) -> int:
+        """Where a launch finds a buffer; inputs are where `inputs` says."""
+        match buffer:
+            case SlotBuffer(slot):
+                return self.slot(slot)
+            case WeightBuffer(name):
+                return self.weights[name]
+            case InputBuffer(name):
+                return inputs[name]
+            case CacheBuffer(group, layer):
+                return self._caches[group] + layer * self._layer_bytes[group]

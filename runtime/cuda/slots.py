@@ -1,0 +1,57 @@
+"""Tables of the slots on the device: filled on the host, and what changed is copied."""
+
+from ..frame import Arrival, Frame
+from ..memory import Bytes, allocate
+from ..plan import MemoryPlan
+from ..slot_tables import SlotTables
+from .device import Device
+from .memory import DeviceMemory
+
+_EDITS = ("edit_tokens", "edit_values", "edit_ends", "edit_prefix_starts", "edit_prefixes")
+
+
+class DeviceSlots:
+    """A copy of the tables in the host's memory, and the device's that follow it.
+
+    A row is written when a sequence takes its slot, and no step in flight speaks of that slot
+    then. So what is copied late, or more often than needed, is never missed and never seen.
+    """
+
+    def __init__(self, device: Device, memory: DeviceMemory, plan: MemoryPlan) -> None:
+        self._device, self._addresses = device, memory.inputs
+        self._settings_address = memory.settings_address
+        self._settings = allocate(memory.settings_block.num_bytes, "settings of the slots")
+        tables = allocate(memory.rows_block.num_bytes, "tables of the slots")
+        self._rows = memory.rows_block.views(tables)
+        self._num_slots = plan.max_num_seqs
+        views = memory.settings_block.views(self._settings) | self._rows
+        self._tables = SlotTables(views, self._num_slots)
+
+    def update(self, frame: Frame, staging: Bytes) -> None:
+        """Queues what a frame's arrivals and masks change; `staging` is pinned and free."""
+        if not frame.arrivals and not frame.masks:
+            return
+        for arrival in frame.arrivals:
+            self._tables.occupy(arrival)
+            self._copy_rows(arrival)
+        for slot, mask in frame.masks:
+            self._tables.set_mask(slot, mask)
+            self._copy_row("masks", slot)
+        staging[:] = self._settings
+        self._device.copy_in(self._settings_address, staging)
+
+    def _copy_rows(self, arrival: Arrival) -> None:
+        first, count = arrival.first_place, len(arrival.token_ids)
+        tokens = self._rows["token_table"][first : first + count]
+        self._device.copy_in(self._addresses["token_table"] + 4 * first, tokens)
+        if arrival.sampling.edits is not None:
+            for name in _EDITS:
+                self._copy_row(name, arrival.slot)
+        if arrival.sampling.mask is not None:
+            self._copy_row("masks", arrival.slot)
+
+    def _copy_row(self, name: str, slot: int) -> None:
+        """From memory that is not pinned: the driver has read it when the call returns."""
+        table = self._rows[name].reshape(self._num_slots, -1)
+        address = self._addresses[name] + slot * table[slot].nbytes
+        self._device.copy_in(address, table[slot])

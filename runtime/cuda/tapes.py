@@ -1,0 +1,80 @@
+"""Tapes for the player: flat arrays of launches, and the choice of the one that takes a step."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...artifact import Artifact, Tape
+from ..layout import coefficients
+from .device import Device
+from .memory import DeviceMemory
+
+
+class TapeForm:
+    """A tape with all but the addresses of its buffers, which differ from bucket to bucket."""
+
+    def __init__(self, tape: Tape, kernels: Mapping[str, int]) -> None:
+        self._max_rows, self._one_token_each = tape.max_rows, tape.one_token_each
+        launches = tape.launches
+        self.num_launches = len(launches)
+        self._buffers = [buffer for launch in launches for buffer in launch.buffers]
+        scalars = [coefficients(scalar) for launch in launches for scalar in launch.scalars]
+        grid = [(*coefficients(t.extent), t.divisor, t.factor) for la in launches for t in la.grid]
+        self._kernel_ids = np.array([kernels[launch.kernel] for launch in launches], np.int32)
+        self._buffer_begin = _begins(len(launch.buffers) for launch in launches)
+        self._scalar_begin = _begins(len(launch.scalars) for launch in launches)
+        self._scalars, self._grid = np.array(scalars, np.int64), np.array(grid, np.int64)
+        assert len(grid) == 3 * len(launches), "a launch on a GPU has a grid of three terms"
+
+    def takes(self, num_rows: int, one_token_each: bool) -> bool:
+        """Whether it is for a step of so many tokens, or for a sample of so many rows."""
+        fits = self._max_rows is None or num_rows <= self._max_rows
+        return fits and (one_token_each or not self._one_token_each)
+
+    def bind(self, device: Device, memory: DeviceMemory, inputs: Mapping[str, int]) -> int:
+        """The number of a tape of the player whose inputs are at the addresses `inputs`."""
+        addresses = [memory.address(buffer, inputs) for buffer in self._buffers]
+        arrays: Sequence[NDArray[Any]] = (
+            self._kernel_ids,
+            self._buffer_begin,
+            np.array(addresses, np.uint64),
+            self._scalar_begin,
+            self._scalars,
+            self._grid,
+        )
+        return device.call("tape_add", self.num_launches, *(a.ctypes.data for a in arrays))
+
+
+class Tapes:
+    """The tapes of an artifact's target by entry, each in the order of preference."""
+
+    def __init__(self, artifact: Artifact, target_name: str, device: Device) -> None:
+        kernels = _load_kernels(artifact, target_name, device)
+        self._forms: dict[str, list[TapeForm]] = {}
+        for name in artifact.manifest.targets[target_name].tapes:
+            form = TapeForm(artifact.tape(target_name, name), kernels)
+            self._forms.setdefault(name.split(".")[0], []).append(form)
+
+    def choose(self, entry: str, num_rows: int, one_token_each: bool) -> TapeForm:
+        """The first tape of an entry that takes a step."""
+        return next(f for f in self._forms[entry] if f.takes(num_rows, one_token_each))
+
+
+def _load_kernels(artifact: Artifact, target_name: str, device: Device) -> dict[str, int]:
+    numbers = {}
+    for kernel in artifact.manifest.targets[target_name].kernels:
+        cubin = kernel.cubin
+        assert cubin is not None, f"{kernel.name} has no cubin"
+        code = artifact.read(cubin.file)
+        numbers[kernel.name] = device.add_kernel(
+            code, cubin.entry, cubin.num_warps, cubin.shared_bytes
+        )
+    return numbers
+
+
+def _begins(counts: Iterable[int]) -> NDArray[np.int32]:
+    """Where each launch's entries begin, and the end of the last."""
+    return np.array([0, *itertools.accumulate(counts)], np.int32)

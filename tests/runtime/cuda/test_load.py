@@ -1,0 +1,81 @@
+import pytest
+from fake_cuda_model import build_fake_cuda, counted, with_all_targets
+from fake_model import reference
+
+from tapeout import LLM, SamplingParams
+from tapeout.errors import CapacityError, InputError
+from tapeout.runtime.cuda import device
+from tapeout.runtime.cuda.executor import CudaExecutor
+from tapeout.runtime.executor import Executor
+
+PROMPTS = [[5, 6, 7], [8], list(range(1, 60)), [9, 10]] * 3
+PARAMS = SamplingParams(max_tokens=12, temperature=0, ignore_eos=True)
+
+
+def said(llm):
+    outputs = llm.generate([{"prompt_token_ids": p} for p in PROMPTS], PARAMS, use_tqdm=False)
+    return [output.outputs[0].token_ids for output in outputs]
+
+
+@pytest.mark.parametrize("enforce_eager", [False, True])
+def test_a_model_on_a_gpu_says_what_it_says_alone(model, enforce_eager):
+    llm = LLM(model, max_num_seqs=5, max_num_batched_tokens=24, enforce_eager=enforce_eager)
+    assert isinstance(llm.executor, CudaExecutor)
+    assert bool(llm.executor.num_graphs) is not enforce_eager
+    assert said(llm) == [reference(prompt, 12) for prompt in PROMPTS]
+    llm._close()
+
+
+def test_the_pages_take_their_share_of_the_gpu_alone(driver, fake_cuda, monkeypatch):
+    monkeypatch.setenv("FAKE_CUDA_BYTES", "20000000")
+    llm = LLM(fake_cuda[0], max_num_seqs=4, gpu_memory_utilization=0.5)
+    assert llm.memory_plan.total_bytes < 10_000_000
+    with pytest.raises(CapacityError, match="10000000 bytes .* of this GPU"):
+        LLM(fake_cuda[0], max_num_seqs=4, gpu_memory_utilization=0.5, kv_cache_bytes=11_000_000)
+    llm._close()
+
+
+def test_without_a_driver_an_artifact_for_gpus_is_refused(fake_cuda, monkeypatch):
+    monkeypatch.setattr(device, "LIBCUDA", "libcuda_that_is_not_here.so")
+    with pytest.raises(
+        InputError, match=r"cuda:sm_90 .*libcuda_that_is_not_here.*build it for cpu"
+    ):
+        LLM(fake_cuda[0])
+
+
+def test_a_driver_that_fails_is_told_from_none(driver, fake_cuda, monkeypatch):
+    monkeypatch.setenv("FAKE_CUDA_FAIL", "cuInit")
+    with pytest.raises(InputError, match="cuInit: CUDA_ERROR_FAKE"):
+        LLM(fake_cuda[0])
+
+
+@pytest.mark.parametrize("target_name", ["cuda:sm_80", "cuda:sm_100", "cuda:sm_91"])
+def test_machine_code_for_another_gpu_is_refused(driver, tmp_path, target_name):
+    path = build_fake_cuda(tmp_path / "other.tapeout", b"", target_name)
+    with pytest.raises(InputError, match=f"{target_name} .the GPU is sm_90, fake device"):
+        LLM(path)
+
+
+@pytest.mark.parametrize("target_name", ["cuda:sm_90", "cuda:sm_90a"])
+def test_code_for_one_version_with_its_own_features_runs_there(
+    driver, fake_cuda, tmp_path, target_name
+):
+    code = fake_cuda[0] / "kernels/cuda-sm_90/all.cubin"
+    path = build_fake_cuda(tmp_path / "own.tapeout", code.read_bytes(), target_name)
+    llm = LLM(path, max_num_seqs=2, max_num_batched_tokens=16)
+    assert said(llm)[0] == reference(PROMPTS[0], 12)
+    llm._close()
+
+
+def test_with_both_targets_a_gpu_is_taken_where_there_is_one(
+    driver, fake, fake_cuda, tmp_path, monkeypatch
+):
+    both = with_all_targets(tmp_path / "both.tapeout", fake, fake_cuda[0])
+    llm = LLM(both, max_num_seqs=2)
+    assert isinstance(llm.executor, CudaExecutor) and counted(driver, "live") > 0
+    llm._close()
+    monkeypatch.setattr(device, "LIBCUDA", "libcuda_that_is_not_here.so")
+    llm = LLM(both, max_num_seqs=2)
+    assert isinstance(llm.executor, Executor)
+    assert said(llm) == [reference(prompt, 12) for prompt in PROMPTS]
+    llm._close()
