@@ -53,18 +53,28 @@ class Intake:
     def prompts(
         self, prompts: Any, params: SamplingParams | Sequence[SamplingParams] | None
     ) -> list[tuple[TokenizedPrompt, SamplingParams]]:
-        """Checked prompts, each with its params. Raises InputError, naming what cannot be used."""
+        """Checked prompts, each with its checked params; no prompt is tokenized before all params
+        are right. Raises InputError, naming what cannot be used."""
         listed = list_prompts(prompts)
+        own_params = self.params_for(len(listed), params)
         return [
             (self.tokenized(prompt, own), own)
-            for prompt, own in zip(listed, params_for(len(listed), params), strict=True)
+            for prompt, own in zip(listed, own_params, strict=True)
         ]
+
+    def params_for(
+        self, num_prompts: int, params: SamplingParams | Sequence[SamplingParams] | None
+    ) -> list[SamplingParams]:
+        """Checked params for each prompt, of one for all or a list with one for each."""
+        given = _one_each(num_prompts, params)
+        distinct = {id(own): own for own in given}
+        checked = {key: self.checked(own) for key, own in distinct.items()}
+        return [checked[id(own)] for own in given]
 
     def tokenized(
         self, prompt: Prompt, params: SamplingParams, add_special_tokens: bool = True
     ) -> TokenizedPrompt:
         """A prompt cut as `truncate_prompt_tokens` says. Raises InputError if it does not fit."""
-        params = self._checked(params)
         longest = params.truncate_prompt_tokens
         if longest == -1:  # leaves room for the answer
             longest = max(1, self._model.max_model_len - (params.max_tokens or 1))
@@ -78,10 +88,10 @@ class Intake:
         options: RequestOptions,
         kind: RequestOutputKind | None = None,
     ) -> Generation:
-        """A generation to queue; `kind` goes before that of the params."""
+        """A generation to queue of what `prompts` gave; `kind` goes before that of the params."""
         _check_name("request_id", request_id)
-        params = self._checked(params)
         if kind is not None:
+            params = params.clone()
             params.output_kind = kind
         first = self._request(f"{request_id}/0", prompt, params, options)
         sibling = msgspec.structs.replace(
@@ -96,7 +106,8 @@ class Intake:
         requests = [first, *siblings]
         return Generation(request_id, prompt, params, requests, self._tokenizer, options.timeout_s)
 
-    def _checked(self, params: SamplingParams) -> SamplingParams:
+    def checked(self, params: SamplingParams) -> SamplingParams:
+        """A copy of params that can be used here. Raises InputError, naming what cannot."""
         if not isinstance(params, SamplingParams):
             raise InputError(f"sampling_params={shown(params)} is not a SamplingParams")
         params = params.clone()
@@ -139,10 +150,9 @@ class Intake:
         )
 
 
-def params_for(
+def _one_each(
     num_prompts: int, params: SamplingParams | Sequence[SamplingParams] | None
-) -> list[SamplingParams]:
-    """One for all, or a list with one for each. Raises InputError for another number of them."""
+) -> Sequence[SamplingParams]:
     if params is None or isinstance(params, SamplingParams):
         return [params or SamplingParams()] * num_prompts
     if not isinstance(params, (list, tuple)):
@@ -152,7 +162,7 @@ def params_for(
             f"{len(params)} sampling_params for {num_prompts} prompts; give one for all, or "
             "one for each"
         )
-    return list(params)
+    return params
 
 
 def _check_name(name: str, value: Any, may_be_empty: bool = False) -> None:

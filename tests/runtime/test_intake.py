@@ -6,7 +6,7 @@ from tapeout import RequestOutputKind, SamplingParams
 from tapeout.errors import InputError
 from tapeout.runtime.edits import ModelBounds
 from tapeout.runtime.inputs import TokenizedPrompt
-from tapeout.runtime.intake import Intake, RequestOptions, params_for
+from tapeout.runtime.intake import Intake, RequestOptions
 from tapeout.runtime.tokenizer import Tokenizer
 
 MODEL = ModelBounds(
@@ -29,7 +29,8 @@ def tokenizer(tmp_path_factory):
 def requests(tokenizer=None, shares=True, options=None, kind=None, **fields):
     intake = Intake(tokenizer, MODEL, enable_prefix_caching=shares)
     options = RequestOptions(**options or {})
-    return intake.generation("r", PROMPT, SamplingParams(**fields), options, kind).requests
+    params = intake.checked(SamplingParams(**fields))
+    return intake.generation("r", PROMPT, params, options, kind).requests
 
 
 def test_what_was_asked_for_is_in_the_record():
@@ -77,8 +78,9 @@ def test_without_a_prefix_cache_the_n_of_one_request_still_share():
 def test_the_callers_params_are_not_touched_and_may_change_later():
     params = SamplingParams(temperature=0)
     intake = Intake(None, MODEL, enable_prefix_caching=True)
+    [(prompt, own)] = intake.prompts(PROMPT, params)
     kind = RequestOutputKind.FINAL_ONLY
-    generation = intake.generation("r", PROMPT, params, RequestOptions(), kind)
+    generation = intake.generation("r", prompt, own, RequestOptions(), kind)
     assert params.output_kind is RequestOutputKind.CUMULATIVE
     params.max_tokens = -5
     assert generation.params.max_tokens == 16
@@ -102,14 +104,16 @@ def test_a_prompt_is_cut_at_its_start(params, kept):
 
 
 def test_params_come_one_for_all_or_one_for_each():
+    intake = Intake(None, MODEL, enable_prefix_caching=True)
     params = [SamplingParams(seed=1), SamplingParams(seed=2)]
-    assert params_for(2, params) == params and params_for(2, params[0]) == params[:1] * 2
-    assert params_for(2, None) == [SamplingParams()] * 2
+    assert intake.params_for(2, params) == params
+    assert intake.params_for(2, params[0]) == params[:1] * 2
+    assert intake.params_for(2, None) == [SamplingParams()] * 2
     with pytest.raises(InputError, match="2 sampling_params for 3 prompts"):
-        params_for(3, params)
+        intake.params_for(3, params)
     for wrong in (5, "x", [None], {}):
         with pytest.raises(InputError, match="sampling_params"):
-            Intake(None, MODEL, True).prompts({"prompt_token_ids": [1]}, wrong)
+            intake.prompts({"prompt_token_ids": [1]}, wrong)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +137,14 @@ def test_spaces_are_refused_only_where_the_tokenizer_would_put_them(tokenizer):
 
     with pytest.raises(InputError, match="spaces_between_special_tokens=False is not honoured"):
         requests(Spaced(), **fields)
+
+
+def test_params_are_checked_before_any_prompt_is_tokenized(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "encode", None)
+    wrong = SamplingParams()
+    wrong.top_p = 2
+    with pytest.raises(InputError, match="top_p=2"):
+        Intake(tokenizer, MODEL, True).prompts(["a", "b"], [SamplingParams(), wrong])
 
 
 def test_a_text_too_long_for_any_prompt_is_refused_before_it_is_tokenized(tokenizer, monkeypatch):
