@@ -8,6 +8,7 @@ import numpy as np
 from recorder import Recorder, Row, row_of
 
 from tapeout.kvcache.cache import PagedCache
+from tapeout.kvcache.pages import NULL_PAGE
 from tapeout.runtime.frame import I32, Frame
 from tapeout.runtime.request import Arrive, Cancel, Event, Finished, Mask, Request, StepsLost
 from tapeout.runtime.scheduler import Scheduler
@@ -89,6 +90,7 @@ class Compared:
         self._events: list[Event] = []
         self._queue: deque[Outstanding] = deque()
         self._masks_sent: dict[str, int] = {}
+        self._broken: set[str] = set()
         recorder.poison()
 
     def add(self, request: Request, request_id: str | None = None, **changes: Any) -> str:
@@ -119,6 +121,14 @@ class Compared:
         self._events = [e for e in self._events if isinstance(e, (Arrive, Cancel, Mask))]
         self._events.append(StepsLost())
         self.recorder.poison()
+
+    def break_cache(self, request_id: str) -> None:
+        """What a running request has in the cache turns into no numbers; it is not compared."""
+        cache, slot = self.scheduler.cache, self.scheduler.sequences.slot_of[request_id]
+        tables = cache.block_tables(np.array([slot]))
+        for group, table in zip(self.recorder.target.cache_groups, tables, strict=True):
+            self.recorder.poison_pages(group, table[table != NULL_PAGE])
+        self._broken.add(request_id)
 
     def step(self) -> None:
         """Plans and submits a step; takes the oldest result when enough are outstanding."""
@@ -173,6 +183,8 @@ class Compared:
         if self.rows is not None:
             self.rows[position] = found
             return
+        if request_id in self._broken:
+            return
         wanted = self.wanted[request_id.split("/")[0]].rows.get(position)
         where = f"{request_id} at {position} in step {self.num_steps}"
         if wanted is None:  # planned before its end was known
@@ -190,7 +202,7 @@ class Compared:
         request_id = finished.request_id
         assert request_id not in self.finished, f"{request_id} ends twice"
         self.finished[request_id] = finished
-        if self.rows is not None:
+        if self.rows is not None or request_id in self._broken:
             return
         wanted = self.wanted[request_id.split("/")[0]].finished
         if finished.finish_reason == "abort":

@@ -36,6 +36,7 @@ def mixed_requests(vocab_size: int, seed: int = 0) -> list[Request]:
     """About thirty requests with outputs of 1 to 24 tokens, named r0, r1, ..."""
     rng = random.Random(seed)
     streams = [[rng.randrange(_FIRST_WORD, vocab_size) for _ in range(64)] for _ in range(3)]
+    streams[2][PAGE_SIZE_TOKENS:] = streams[0][PAGE_SIZE_TOKENS:]  # all alike but its first page
     return [
         _request(f"r{i}", features, rng.choice(streams), vocab_size, rng)
         for i, features in enumerate(pairwise(_SETTINGS | _OTHERS, seed))

@@ -2,12 +2,13 @@
 
 from collections import deque
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeout.artifact import Artifact
+from tapeout.artifact import Artifact, CacheGroup
+from tapeout.kvcache.pages import NULL_PAGE
 from tapeout.runtime.executor import TARGET, Executor
 from tapeout.runtime.frame import F32, Frame, Logprobs, Sampling, StepResult
 from tapeout.runtime.plan import Limits, plan_memory
@@ -49,8 +50,12 @@ class Recorder(Executor):
         count nothing times.
         """
         for group in self.target.cache_groups:
-            pages = self.buffers.caches[group.name].view(np.uint8)
-            pages.reshape(group.layers, -1, group.page_bytes_per_layer)[:, 1:] = _NAN_BYTE
+            self.poison_pages(group, slice(NULL_PAGE + 1, None))
+
+    def poison_pages(self, group: CacheGroup, pages: Any) -> None:
+        """Only these pages of a group, by their numbers."""
+        memory = self.buffers.caches[group.name].view(np.uint8)
+        memory.reshape(group.layers, -1, group.page_bytes_per_layer)[:, pages] = _NAN_BYTE
 
     def wait_with_logits(self) -> tuple[StepResult, F32]:
         """The oldest step's result and its logits f32[R, V]."""

@@ -2,12 +2,15 @@
 
 import fcntl
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from cpu import native_levels
 from models import save_tiny
 
 from tapeout import compile_model
+
+NANO = Path(__file__).parents[2] / "examples" / "nano" / "checkpoint"
 
 
 @contextmanager
@@ -43,3 +46,13 @@ def artifact_of(shared_folder, checkpoint_of):
         return output
 
     return artifact_of
+
+
+@pytest.fixture(scope="session")
+def nano(shared_folder):
+    """The artifact of tapeout-nano."""
+    output = shared_folder / "nano.tapeout"
+    with locked(output):
+        if not output.exists():
+            compile_model(NANO, output, cpu_levels=native_levels()[:1])
+    return output

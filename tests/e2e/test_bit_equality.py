@@ -24,6 +24,7 @@ SLOW = [
     ("gemma2", "float32"),
     ("qwen3_moe", "bfloat16"),
     *((name, dtype) for name in ("qwen3", "gpt_oss", "gpt2") for dtype in ("float32", "bfloat16")),
+    ("nano", "bfloat16"),
 ]
 NUM_BATCHES = 1000
 CHUNKS = [1, 7, 64, 512]
@@ -37,7 +38,8 @@ depths = pytest.mark.parametrize("depth", [0, 1])
     ids="-".join,
 )
 def artifact(request, artifact_of):
-    return artifact_of(*request.param)
+    name, _ = request.param
+    return request.getfixturevalue("nano") if name == "nano" else artifact_of(*request.param)
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +184,23 @@ def test_the_executor_loses_its_memory_at_every_token(recorder, alone_once, dept
         loop.run()
 
 
+@depths
+def test_beside_a_request_whose_values_are_no_numbers_and_after_it(recorder, alone_once, depth):
+    wanted = alone_once(of_four_pages)
+    others = alone_once(short)
+    loop = Compared(recorder, wanted | others, depth)
+    for request_id in ("probe", "first", "second"):
+        loop.add(loop.wanted[request_id].request)
+    for _ in range(5):
+        loop.step()
+    loop.break_cache("probe")
+    loop.run()
+    assert loop.finished["probe"].finish_reason == "numeric_error"
+    loop.add(wanted["probe"].request, "probe/again")
+    loop.run()
+    assert loop.finished["probe/again"].num_cached_tokens == 0
+
+
 def interrupted(recorder, alone_once, keeps_cache, depth):
     """Loops over two requests, and for each the length of the first at which something happens.
 
@@ -195,10 +214,11 @@ def interrupted(recorder, alone_once, keeps_cache, depth):
         yield loop, length
 
 
-def test_on_two_threads(artifact, recorder, alone_once):
+@pytest.mark.parametrize("num_batches", [5, pytest.param(200, marks=pytest.mark.slow)])
+def test_on_two_threads(artifact, recorder, alone_once, num_batches):
     threaded = Recorder(artifact, num_threads=2)
     wanted = alone_once(everyone)
-    for seed in range(5):
+    for seed in range(num_batches):
         run_random_batch(threaded, wanted, seed)
     loop = Compared(threaded, alone_once(long), 1, 2, 64)
     for one in loop.wanted.values():
