@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from ..errors import InputError, shown
@@ -68,14 +68,16 @@ def check_token_ids(name: str, token_ids: Any, max_count: int) -> None:
         raise InputError(f"{name}={shown(token_ids)} is not a list of token ids")
     if len(token_ids) > max_count:
         raise InputError(f"{name} has {len(token_ids)} ids; give at most {max_count}")
+    are_whole = set(map(type, token_ids)) <= {int}
+    if are_whole and (not token_ids or 0 <= min(token_ids) <= max(token_ids) <= MAX_TOKEN_ID):
+        return
     for token_id in token_ids:
         check_whole(name, token_id, 0, MAX_TOKEN_ID)
 
 
-def check_in_vocabulary(name: str, token_ids: Iterable[int], vocab_size: int) -> None:
-    """Raises InputError for an id that the model does not have."""
-    for token_id in token_ids:
-        if not 0 <= token_id < vocab_size:
-            raise InputError(
-                f"{name}={token_id} is not in the vocabulary; ids go from 0 to {vocab_size - 1}"
-            )
+def check_in_vocabulary(name: str, token_ids: Collection[int], vocab_size: int) -> None:
+    """Raises InputError for an id, 0 or above, that the model does not have."""
+    if token_ids and max(token_ids) >= vocab_size:
+        raise InputError(
+            f"{name}={max(token_ids)} is not in the vocabulary; ids go from 0 to {vocab_size - 1}"
+        )

@@ -10,6 +10,7 @@ from fake_model import CONTEXT, EOS, NAN_TOKEN, VOCAB, make_tokenizer, reference
 
 from tapeout import AsyncLLM, RequestOutputKind, SamplingParams
 from tapeout.errors import EngineDeadError, InputError, QueueFullError
+from tapeout.runtime import async_llm as module
 
 KINDS = list(RequestOutputKind)
 LONG = SamplingParams(temperature=0, max_tokens=200, ignore_eos=True)
@@ -249,6 +250,20 @@ def test_a_bad_request_is_refused_and_the_others_go_on_unchanged(served):
         assert outputs[-1].outputs[0].token_ids == reference([4], 60, seed=7)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("text", ["the cat ", "the cat " * 25])
+def test_a_long_prompt_is_tokenized_while_the_event_loop_goes_on(served, monkeypatch, text):
+    monkeypatch.setattr(module, "_LONG_PROMPT", 100)
+    threads, encode = [], served.get_tokenizer().encode
+
+    def noting(*args):
+        threads.append(threading.current_thread())
+        return encode(*args)
+
+    monkeypatch.setattr(served.get_tokenizer(), "encode", noting)
+    asyncio.run(outputs_of(served, text, params_of(2)))
+    assert (threads[0] is threading.main_thread()) == (len(text) < 100)
 
 
 @pytest.mark.parametrize(
