@@ -178,6 +178,14 @@ def test_pages_are_registered_in_order():
         cache.register(0, 2, names("abc")[2:])
 
 
+def test_a_released_slot_has_registered_nothing():
+    cache = SmallCache()
+    run_to_end(cache, 0, "ab")
+    cache.grow(s0=8)
+    with pytest.raises(AssertionError, match="in order"):
+        cache.register(0, 1, names("xy")[1:])
+
+
 def test_a_page_that_is_not_there_cannot_be_registered():
     cache = SmallCache()
     cache.grow(s0=4)

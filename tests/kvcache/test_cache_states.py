@@ -79,6 +79,7 @@ class Walk:
             action()
             self.cache.check_integrity()
             self.check_what_can_be_seen()
+            self.check_steps_in_flight()
         self.finish()
 
     @property
@@ -222,6 +223,14 @@ class Walk:
             for group, window in enumerate(self.windows):
                 first = max(sequence.num_planned - window + 1, 0) if window else 0
                 self.check_row(group, tables[group][0], sequence, first, sequence.num_done)
+
+    def check_steps_in_flight(self):
+        """Nobody is given a page that a step in flight may still read or write."""
+        for step in self.in_flight:
+            for group, table in enumerate(step.tables):
+                touched = set(table.ravel().tolist()) - {0}
+                references = self.cache.groups[group].pool.num_references
+                assert all(references[page] for page in touched), "a page came back too early"
 
     def check_all_unused(self):
         assert self.cache.num_free_pages() == tuple(count - 1 for count in self.counts)

@@ -25,6 +25,12 @@ def test_a_hash_tells_every_token_up_to_the_page_end():
         assert all(a != b for a, b in pairs[first:])
 
 
+@pytest.mark.parametrize("bit", range(31))
+def test_a_hash_tells_every_bit_of_a_token(bit):
+    changed = TOKENS[:4] ^ np.array([0, 0, 0, 1 << bit], np.int32)
+    assert page_hashes(changed, 4, b"") != page_hashes(TOKENS[:4], 4, b"")
+
+
 def test_equal_pages_at_different_places_have_different_hashes():
     hashes = page_hashes(np.full(32, 7, np.int32), 4, b"")
     assert len(set(hashes)) == 8
