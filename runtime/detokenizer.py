@@ -1,9 +1,9 @@
 """Turns the tokens of one sequence into text as they come, and finds stop strings in it.
 
 A token may be part of a character, and its text may depend on the token before it. So the tokens
-since the last text came out are decoded with and without the new ones, and what these add is held
-while it ends in half a character. Once flushed, the text is what the tokenizer gives for the same
-tokens decoded at once behind the prompt.
+since the last text came out are decoded together with those before them, and the end is held while
+it may be half a character. Once flushed, the text is what the tokenizer gives for the same tokens
+decoded at once behind the prompt.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from typing import Protocol
 from .stop_strings import StopFinder
 
 _CONTEXT_TOKENS = 6  # of the prompt: enough to see that a text goes on, not starts
-_MAX_HELD_TOKENS = 16  # longer than any character: these bytes will never become one
+_MAX_HELD_TOKENS = 16  # of more than these only the last bytes may yet become a character
+_MAX_OPEN_BYTES = 3
+_KEPT_TOKENS = 8
 _REPLACEMENT = "\ufffd"
 
 
@@ -40,7 +42,10 @@ class Detokenizer:
         self._finder = StopFinder(stop) if stop else None
         self._include_stop = include_stop
         self._window = list(prompt_token_ids[-_CONTEXT_TOKENS:])
-        self._num_read = len(self._window)  # tokens of the window whose text is out
+        self._num_context = len(self._window)  # tokens of the window that are there for the others
+        before = self._decode(self._window)
+        self._num_out = len(before.rstrip(_REPLACEMENT))  # characters of its text not to come
+        self._is_within = before.endswith(_REPLACEMENT)  # the context ends in half a character
 
     def push(self, token_ids: Sequence[int], flush: bool = False, may_stop: bool = True) -> None:
         """Adds tokens; with `flush` no more will come. After a stop string nothing is added.
@@ -50,21 +55,39 @@ class Detokenizer:
         if self.stop_string is not None:
             return
         self._window += token_ids
-        after = self._decode(self._window)
-        is_long = len(self._window) - self._num_read > _MAX_HELD_TOKENS
-        if after.endswith(_REPLACEMENT) and not flush and not is_long:
-            return
-        before = self._decode(self._window[: self._num_read])
-        self._append(after[len(before.rstrip(_REPLACEMENT)) :], may_stop)
-        if not before.endswith(_REPLACEMENT):  # else the new tokens start within a character
-            self._window = self._window[self._num_read :] or self._window
-        self._num_read = len(self._window)
+        text = self._decode(self._window)
+        is_long = len(self._window) - self._num_context > _MAX_HELD_TOKENS
+        num_open = 0 if flush else len(text) - len(text.rstrip(_REPLACEMENT))
+        num_open = min(num_open, _MAX_OPEN_BYTES) if is_long else num_open
+        end = max(self._num_out, len(text) - num_open)
+        self._append(text[self._num_out : end], may_stop)
+        self._num_out = end
+        if num_open == 0:
+            self._drop_context()
+        elif is_long:
+            self._drop_settled(text)
 
     def visible_text(self) -> str:
         """The text without an end that may turn out to be the start of a stop string."""
         if self._finder is None or self._include_stop or self.stop_string is not None:
             return self.text
         return self.text[: len(self.text) - self._finder.num_open]
+
+    def _drop_context(self) -> None:
+        """The tokens whose text has come out are the context of the next ones."""
+        if not self._is_within:
+            self._window = self._window[self._num_context :] or self._window
+            self._num_out = len(self._decode(self._window))
+        self._num_context, self._is_within = len(self._window), False
+
+    def _drop_settled(self, text: str) -> None:
+        """Bytes that have become no character leave the window, if no character is cut by it."""
+        before = self._decode(self._window[:-_KEPT_TOKENS])
+        after = self._decode(self._window[-_KEPT_TOKENS:])
+        if before + after == text and len(before) <= self._num_out:
+            self._window, self._num_context = self._window[-_KEPT_TOKENS:], 0
+            self._num_out -= len(before)
+            self._is_within = False
 
     def _decode(self, token_ids: list[int]) -> str:
         return self._tokenizer.decode(token_ids, self._skip_special)

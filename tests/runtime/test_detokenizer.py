@@ -93,6 +93,38 @@ def test_any_tokens_of_bytes_stream_to_their_text(token_ids):
     assert whole == in_memory().decode(token_ids)
 
 
+BYTES = [i for i in range(1, 257) if make_tokenizer().decode([i]) == "\ufffd"]
+
+
+@given(
+    st.lists(st.sampled_from([*BYTES[:3], *BYTES[-3:], *make_tokenizer().encode("a 🙂é").ids]))
+    .map(lambda ids: ids * 6)
+    .filter(len)
+)
+def test_any_bytes_that_are_no_text_stream_to_what_they_are_at_once(token_ids):
+    texts, whole = streamed(Detokenizer(in_memory(), token_ids[:2]), token_ids[2:])
+    at_once = Detokenizer(in_memory(), token_ids[:2])
+    at_once.push(token_ids[2:], flush=True)
+    assert whole == at_once.text
+    assert all(whole.startswith(part) for part in texts)
+
+
+def test_bytes_that_are_no_text_cost_the_same_however_many_they_are(tokenizer):
+    half = next(t for t in tokenizer.encode("🙂") if tokenizer.decode([t]) == "\ufffd")
+    longest = 0
+
+    class Noting:
+        def decode(self, token_ids, skip_special_tokens=True):
+            nonlocal longest
+            longest = max(longest, len(token_ids))
+            return tokenizer.decode(token_ids, skip_special_tokens)
+
+    detokenizer = Detokenizer(Noting(), [])
+    for _ in range(500):
+        detokenizer.push([half])
+    assert longest < 50 and len(detokenizer.text) > 480
+
+
 @cache
 def in_memory():
     class InMemory:
