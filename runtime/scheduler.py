@@ -243,20 +243,20 @@ class Scheduler:
             if cache.reserve(slots, ends):
                 break
             has_pages = False
-            if self._flights and cache.can_wait_for(slots, ends):
-                leaves = int(table.rank[slots].argmax())  # its turn comes with the held pages
-                keeps = np.arange(len(slots)) != leaves
+            victim = self._victim()
+            if victim is None or (self._flights and cache.can_wait_for(slots, ends)):
+                assert self._flights, "one sequence alone always fits: the plan has seen to it"
+                keeps = table.rank[slots] != table.rank[slots].max()  # its turn comes
             else:
-                keeps = slots != self._preempt(self._victim())
+                keeps = slots != self._preempt(victim)
             slots, granted = slots[keeps], granted[keeps]
         return (slots, granted), has_pages
 
-    def _victim(self) -> int:
-        """The worst ranked sequence that will not end by itself with the steps in flight."""
+    def _victim(self) -> int | None:
+        """The worst ranked sequence; None if the steps in flight end all others but one."""
         table, running = self.sequences.table, self.sequences.running
         goes_on = running[table.num_tokens[running] < table.max_num_tokens[running]]
-        assert len(running) > 1, "one sequence alone always fits: the plan has seen to it"
-        return int(goes_on[-1])
+        return int(goes_on[-1]) if len(goes_on) > 1 else None
 
     def _preempt(self, slot: int) -> int:
         """Takes a sequence's pages and slot away; it waits before all others of its priority."""

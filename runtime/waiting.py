@@ -114,10 +114,6 @@ class WaitingQueue:
         """The waiting request of an id."""
         return self._entries.get(request_id)
 
-    def entries(self) -> list[Waiting]:
-        """All that wait, in no order that means anything."""
-        return list(self._entries.values())
-
     def push(self, entry: Waiting, first: bool = False) -> None:
         """Adds a request behind those of its kind, or before them."""
         request_id = entry.request.request_id
