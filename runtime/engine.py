@@ -52,7 +52,7 @@ class Engine:
         self._result: StepResult | None = None  # which the scheduler has not seen
         self._num_in_flight = 0
         self._has_planned = False  # whether the last plan had a frame
-        self._death: EngineDeadError | None = None
+        self._death: BaseException | None = None  # what went wrong in a step
         self._log_schedule, self._log_requests = topic_log("schedule"), topic_log("requests")
 
     @property
@@ -69,7 +69,10 @@ class Engine:
     def check_alive(self) -> None:
         """Raises EngineDeadError if a step has failed."""
         if self._death is not None:
-            raise self._death
+            raise EngineDeadError(
+                "a step failed, so nothing can be generated any more: "
+                f"{shown(repr(self._death))}; load the model anew"
+            ) from self._death
 
     def check_room(self, generations: Sequence[Generation]) -> None:
         """Raises QueueFullError if the queue has no room for all of these."""
@@ -196,14 +199,11 @@ class Engine:
         try:
             yield
         except kinds as error:
-            self._death = EngineDeadError(
-                f"a step failed, so nothing can be generated any more: {shown(repr(error))}; "
-                "load the model anew"
-            )
+            self._death = error
             self._generations.clear()
             self._children.clear()
             if isinstance(error, Exception):
-                raise self._death from error
+                self.check_alive()
             raise
 
     def _described(self, plan: StepPlan) -> str:

@@ -138,8 +138,10 @@ class EngineThread:
 
     def _end_all(self, error: EngineDeadError) -> None:
         streams, self._streams = list(self._streams.values()), {}
-        for stream in streams:
-            self._put(stream.mailbox, [(stream, error)])
+        for stream in streams:  # an error of its own for each: raising one changes it
+            own = EngineDeadError(*error.args)
+            own.__cause__ = error.__cause__
+            self._put(stream.mailbox, [(stream, own)])
 
     def _check_open(self) -> None:
         if self._is_closed:
