@@ -27,13 +27,19 @@ class Sequence:
 class Steps:
     """An open artifact with room for `max_num_tokens` tokens over all sequences."""
 
-    def __init__(self, artifact: Path, max_num_tokens: int = 1024, num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        artifact: Path,
+        max_num_tokens: int = 1024,
+        num_threads: int = 1,
+        kv_cache_bytes: int = 64 << 20,
+    ) -> None:
         limits = Limits(
             max_model_len=640,
             max_num_seqs=40,
             max_num_batched_tokens=max_num_tokens,
             max_logit_rows=max_num_tokens,
-            kv_cache_bytes=64 << 20,
+            kv_cache_bytes=kv_cache_bytes,
         )
         self.loaded = open_model(artifact, limits, num_threads=num_threads)
         self._num_groups = len(self.loaded.plan.num_pages)

@@ -1,0 +1,194 @@
+"""A model on a GPU: first whether it is right, then how fast it is, against what the card can do.
+
+    PYTHONPATH=tests python bench/gpu.py --shape llama-3.2-1b [--record FILE] [--rows step,mixed]
+
+Weights are random, of a standard deviation of 0.02. Right means: logits of a packed prefill, of
+decode steps and of a mixed step, no further from transformers' fp32 than 1.5 times its bf16 is.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from gpu_rows import Bench, Row, card_limits
+from report import BUILD, report
+from steps import Sequence, Steps
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tapeout import LLM, compile_model
+from tapeout.artifact import Artifact
+
+TARGET = "cuda:sm_90"
+SHAPES = json.loads((Path(__file__).parent / "gpu_shapes.json").read_text())
+LENGTHS = [1, 17, 64, 300, 620]
+STEPS = [(1, 128), (1, 2048), (8, 128), (8, 2048), (32, 128), (32, 2048), (64, 128), (64, 2048)]
+STEPS += [(128, 128), (256, 128)]
+PREFILLS = [(1, 128), (1, 1024), (1, 8192), (8, 2048)]
+_STARTUP = """
+import json, sys, time
+start = time.time()
+from tapeout import LLM, SamplingParams
+imported = time.time()
+llm = LLM(sys.argv[1], skip_tokenizer_init=True, max_model_len=9216, max_num_seqs=256)
+loaded = time.time()
+params = SamplingParams(temperature=0, max_tokens=1)
+llm.generate({"prompt_token_ids": [5, 6, 7]}, params, use_tqdm=False)
+times = {"import": imported - start, "load": loaded - imported}
+times |= {f"load: {k}": v for k, v in llm.executor.startup_s.items()}
+times |= {"first token": time.time() - loaded, "began": start}
+device = llm.executor.device
+used = device.facts.memory_bytes - device.num_free_bytes()
+print(json.dumps([times, (used - llm.memory_plan.total_bytes) / 2**20]))
+"""
+
+
+def make_checkpoint(shape: str, folder: Path) -> Path:
+    """A bf16 checkpoint of random weights, made on the GPU."""
+    config = AutoConfig.for_model(**SHAPES[shape])
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    return folder
+
+
+def logit_ratios(checkpoint: Path, artifact: Path) -> list[Row]:
+    """How much further from fp32 we are than transformers' bf16, for each kind of step."""
+    vocab_size = json.loads((checkpoint / "config.json").read_text())["vocab_size"]
+    random = np.random.default_rng(0)
+    prompts = [random.integers(0, vocab_size, length).tolist() for length in LENGTHS]
+    truth, theirs = (reference(checkpoint, prompts, t) for t in (torch.float32, torch.bfloat16))
+    scale = (theirs - truth).norm()
+    ours = {"prefill": prefill, "decode": decode, "mixed": mixed}
+    rows = []
+    for name, run in ours.items():
+        steps = Steps(artifact, kv_cache_bytes=1 << 30)
+        logits = torch.from_numpy(np.concatenate(run(steps, prompts)))
+        steps.close()
+        rows.append(Row(f"logits {name}", float((logits - truth).norm() / scale), "x bf16"))
+    return rows
+
+
+def reference(checkpoint: Path, prompts: list[list[int]], dtype: torch.dtype) -> torch.Tensor:
+    """transformers' logits of all prompts, f32[tokens, V] on the host."""
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype, device_map="cuda")
+    with torch.no_grad():
+        rows = [model(torch.tensor([p], device="cuda")).logits[0].float().cpu() for p in prompts]
+    del model
+    torch.cuda.empty_cache()
+    return torch.cat(rows)
+
+
+def prefill(steps: Steps, prompts: list[list[int]]) -> list[Any]:
+    """All prompts in two steps, as their tokens fit in."""
+    first = steps.run([Sequence(p) for p in prompts[:-1]], LENGTHS[:-1])
+    return [*first, *steps.run([Sequence(prompts[-1])], LENGTHS[-1:])]
+
+
+def decode(steps: Steps, prompts: list[list[int]]) -> list[Any]:
+    """The first prompt and the last 16 tokens of all others one by one, together."""
+    sequences = [Sequence(p) for p in prompts]
+    long = [(s, n) for s, n in zip(sequences, LENGTHS, strict=True) if n > 16]
+    parts = {id(s): steps.run([s], [n - 16]) for s, n in long}
+    kept = [parts.get(id(s), []) for s in sequences]
+    for _ in range(16):
+        going = [i for i, s in enumerate(sequences) if s.num_cached < LENGTHS[i]]
+        found = steps.run([sequences[i] for i in going], [1] * len(going))
+        for i, logits in zip(going, found, strict=True):
+            kept[i].append(logits)
+    return [np.concatenate(parts) for parts in kept]
+
+
+def mixed(steps: Steps, prompts: list[list[int]]) -> list[Any]:
+    """Chunks of some beside single tokens of others."""
+    sequences, cuts = [Sequence(p) for p in prompts], [0, 16, 40, 299, 100]
+    first = steps.run(sequences[1:], cuts[1:])
+    second = steps.run(sequences, [n - cut for n, cut in zip(LENGTHS, cuts, strict=True)])
+    return [second[0], *map(np.concatenate, zip(first, second[1:], strict=True))]
+
+
+def speed_rows(artifact: Path, limits: dict[str, float], kinds: set[str]) -> list[Row]:
+    """The rows that `kinds` names; each is printed as it comes."""
+    options = {"max_model_len": 9216, "max_num_seqs": 256, "max_num_batched_tokens": 8192}
+    llm = LLM(artifact, skip_tokenizer_init=True, enable_prefix_caching=False, **options)
+    rows = [Row(f"load: {k}", v, "s") for k, v in llm.executor.startup_s.items()]
+    rows.append(Row("graphs", llm.executor.num_graphs, ""))
+    bench = Bench(llm, *bytes_of(artifact), limits["read bytes/s"])
+    jobs = [("step", bench.step_ms, arguments) for arguments in STEPS]
+    jobs += [("prefill", bench.prefill_ms, arguments) for arguments in PREFILLS]
+    jobs += [("mixed", bench.mixed, ())]
+    for kind, measure, arguments in jobs:
+        if kind in kinds:
+            rows += (found := measure(*arguments))
+            print(*found, sep="\n", flush=True)
+    llm._close()
+    return rows
+
+
+def bytes_of(artifact: Path) -> tuple[int, int]:
+    """Bytes of weights that a decode step reads, and of a token in the cache."""
+    target = Artifact.open(artifact).manifest.targets[TARGET]
+    tensors = target.weights.tensors
+    embedding = tensors["model.embed_tokens.weight"].bytes if "lm_head.weight" in tensors else 0
+    kv = sum(g.layers * g.page_bytes_per_layer // g.page_size_tokens for g in target.cache_groups)
+    return target.weights.total_bytes - embedding, kv
+
+
+def startup_rows(artifact: Path) -> list[Row]:
+    """A process of its own, from its start to the first token, the files in the page cache."""
+    rows = []
+    for name in ("first", "second"):
+        start = time.time()
+        command = [sys.executable, "-c", _STARTUP, str(artifact)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        times, beyond_mib = json.loads(done.stdout.splitlines()[-1])
+        times["interpreter"] = times.pop("began") - start
+        rows += [Row(f"start-up {name}: {k}", v, "s") for k, v in times.items()]
+        parts = ("interpreter", "import", "load", "first token")
+        rows.append(Row(f"start-up {name}", sum(times[k] for k in parts), "s"))
+    return [*rows, Row("device memory beyond the plan", beyond_mib, "MiB")]
+
+
+@click.command()
+@click.option("--shape", type=click.Choice(list(SHAPES)), default="llama-3.2-1b")
+@click.option("--rows", default="logits,step,prefill,mixed,startup", help="Kinds of rows.")
+@click.option("--record", type=click.Path(path_type=Path), help="Where the JSON goes besides.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keeps checkpoint and artifact.")
+def main(shape: str, rows: str, record: Path | None, folder: Path | None) -> None:
+    """Measures one shape."""
+    kinds, limits = set(rows.split(",")), card_limits()
+    torch.cuda.empty_cache()
+    print(limits, flush=True)
+    with TemporaryDirectory() as temporary:
+        place = folder or Path(temporary)
+        checkpoint, artifact = place / f"{shape}-checkpoint", place / f"{shape}.tapeout"
+        found = []
+        if not artifact.exists():
+            start = time.perf_counter()
+            make_checkpoint(shape, checkpoint)
+            compiled = time.perf_counter()
+            compile_model(checkpoint, artifact, target=TARGET)
+            found += [Row("checkpoint", compiled - start, "s")]
+            found += [Row("compile", time.perf_counter() - compiled, "s")]
+        if "logits" in kinds:
+            found += (ratios := logit_ratios(checkpoint, artifact))
+            print(*ratios, sep="\n", flush=True)
+        found += speed_rows(artifact, limits, kinds)
+        if "startup" in kinds:
+            found += startup_rows(artifact)
+    facts = {"shape": shape, "limits": limits, "gpu": torch.cuda.get_device_name()}
+    report(f"gpu-{shape}", [row.json() for row in found], **facts)
+    if record is not None:
+        shutil.copy(BUILD / f"gpu-{shape}.json", record)
+
+
+if __name__ == "__main__":
+    main()
