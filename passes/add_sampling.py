@@ -73,7 +73,7 @@ def add_sampling(module: Module) -> tuple[Module, int]:
     if "sample" in module.functions or "step" not in module.functions:
         return module, 0
     step = _with_f32_logits(module.functions["step"])
-    module = module.with_functions(step, _sample(step.results[0].type))
+    module = module.with_functions(step, sampling_function(step.results[0].type))
     return replace(module, entries=(*module.entries, "sample")), 1
 
 
@@ -86,7 +86,8 @@ def _with_f32_logits(step: Function) -> Function:
     return replace(step, nodes=(*step.nodes, cast), results=(wide, *step.results[1:]))
 
 
-def _sample(logits: TensorType) -> Function:
+def sampling_function(logits: TensorType) -> Function:
+    """@sample for ``logits`` f32[R, V]: a token for each row, into the token table."""
     values = {name: Value(name, type) for name, type in _inputs(logits).items()}
     params: dict[Value, None] = {}
     nodes = []

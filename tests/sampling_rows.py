@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from region_kernels import Region, usable_levels
 
+from tapeout.ir.graph import Module
 from tapeout.ir.ops.dtypes import to_torch
-from tapeout.ir.parser import parse_module
 from tapeout.ir.printer import print_function
-from tapeout.passes.add_sampling import add_sampling
+from tapeout.ir.types import TensorType
+from tapeout.passes.add_sampling import sampling_function
 from tapeout.passes.group_regions import group_regions
 from tapeout.runtime.frame import Edits, Sampling
 
@@ -54,12 +55,11 @@ def mask_of(vocab_size, allowed):
 @cache
 def region_text(vocab_size, part="all"):
     """The region of @sample, or of some of its ops."""
-    text = f"module level=paged entry @step(%l: f32[R, {vocab_size}]) {{ return %l }}"
-    module = add_sampling(parse_module(text))[0]
+    function = sampling_function(TensorType.of("f32", "R", vocab_size))
     if part != "all":
-        module = module.with_functions(_part(module.functions["sample"], PARTS[part]))
-    functions = group_regions(module)[0].functions.values()
-    (region,) = [f for f in functions if f.attrs.get("anchor") == "sample"]
+        function = _part(function, PARTS[part])
+    module = Module({"sample": function}, ("sample",), {}, "paged")
+    _, region = group_regions(module)[0].functions.values()
     return print_function(region)
 
 

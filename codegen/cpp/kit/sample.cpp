@@ -59,7 +59,7 @@ struct candidates {
 };
 
 bool is_finite(const float *x, i64 n) {
-    vm broken = vf(0.0f) != vf(0.0f);
+    vm broken = first_lanes(0);
     for (i64 v = 0; v < n; v += LANES)
         broken = broken | !(abs(load(x + v, (int)min_of(LANES, n - v))) < vf(INFINITY));
     return !mask_bits(broken);
