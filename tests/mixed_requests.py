@@ -27,15 +27,19 @@ _SETTINGS = {
 _OTHERS = {
     "edits": ("none", "biases", "bans for a while", "bad words"),
     "mask": ("none", "none", "one", "each token"),
-    "length": (1, 15, 16, 17, 33, 50, 64),
+    "length": (1, 15, 16, 17, 33, 50, 64, 80, MAX_TOKENS - 1),
     "stops": (False, True),
 }
 
 
 def mixed_requests(vocab_size: int, seed: int = 0) -> list[Request]:
-    """About thirty requests with outputs of 1 to 24 tokens, named r0, r1, ..."""
+    """About forty requests with outputs of 1 to 24 tokens, named r0, r1, ...
+
+    Some end just where a context of MAX_TOKENS does.
+    """
     rng = random.Random(seed)
-    streams = [[rng.randrange(_FIRST_WORD, vocab_size) for _ in range(64)] for _ in range(3)]
+    words = range(_FIRST_WORD, vocab_size)
+    streams = [rng.choices(words, k=MAX_TOKENS) for _ in range(3)]
     streams[2][PAGE_SIZE_TOKENS:] = streams[0][PAGE_SIZE_TOKENS:]  # all alike but its first page
     return [
         _request(f"r{i}", features, rng.choice(streams), vocab_size, rng)
@@ -72,7 +76,7 @@ def _request(
     return Request(
         request_id=name,
         prompt_token_ids=np.array(prompt, np.int32),
-        max_tokens=rng.randint(1, 24),
+        max_tokens=min(rng.randint(1, 24), MAX_TOKENS - len(prompt)),
         sampling=sampling,
         stop_token_ids=tuple(stops),
         min_tokens=rng.choice((0, 3)) if stops else 0,

@@ -24,6 +24,7 @@ SLOW = [
     ("gemma2", "float32"),
     ("qwen3_moe", "bfloat16"),
     *((name, dtype) for name in ("qwen3", "gpt_oss", "gpt2") for dtype in ("float32", "bfloat16")),
+    ("mistral", "float32"),
     ("nano", "bfloat16"),
 ]
 NUM_BATCHES = 1000
