@@ -11,7 +11,7 @@ from source_tree import ROOT, package_files, relative, tree
 
 LEAVES = {"artifact", "debug", "errors", "settings"}  # usable by all; they use each other alone
 COMPILER = {"ir", "frontend", "passes", "codegen"}
-HEAVY = {"torch", "transformers", "safetensors"}
+HEAVY = {"torch", "triton", "transformers", "safetensors"}
 
 # part -> (parts it may import beside the leaves, may it import torch and transformers)
 ARROWS: dict[str, tuple[set[str], bool]] = {

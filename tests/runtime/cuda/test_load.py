@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from fake_cuda_model import build_fake_cuda, counted, with_all_targets
 from fake_model import reference
@@ -79,3 +82,21 @@ def test_with_both_targets_a_gpu_is_taken_where_there_is_one(
     assert isinstance(llm.executor, Executor)
     assert said(llm) == [reference(prompt, 12) for prompt in PROMPTS]
     llm._close()
+
+
+_WALLED = """
+import sys
+sys.modules |= dict.fromkeys(("torch", "triton", "transformers", "safetensors", "cupy", "cuda"))
+from tapeout.runtime.cuda import device
+device.LIBCUDA = sys.argv[2]
+from tapeout import LLM, SamplingParams
+params = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
+[out] = LLM(sys.argv[1], max_num_seqs=2).generate([5, 6, 7], params, use_tqdm=False)
+print(out.outputs[0].token_ids)
+"""
+
+
+def test_nothing_but_the_driver_is_needed(fake_cuda):
+    command = [sys.executable, "-c", _WALLED, fake_cuda[0], fake_cuda[1]._name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": ""})
+    assert done.stdout.strip() == str(reference([5, 6, 7], 12))
