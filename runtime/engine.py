@@ -16,11 +16,10 @@ from ..errors import EngineDeadError, InputError, QueueFullError, shown
 from .frame import Frame, StepResult
 from .generation import Generation
 from .outputs import RequestOutput
+from .plan import MAX_STEPS_IN_FLIGHT
 from .request import Arrive, Cancel, Event, Finished, Progress, StepPlan
 from .scheduler import Scheduler
 from .seeds import mix
-
-MAX_STEPS_IN_FLIGHT = 2  # one that runs, one that waits for it
 
 
 class StepRunner(Protocol):
@@ -162,7 +161,7 @@ class Engine:
         completion = generation.completions[index]
         for row in range(progress.first_row, progress.first_row + progress.num_rows):
             token_id = int(result.token_ids[row])
-            if token_id >= 0 and completion.push(token_id, result.logprobs, row):
+            if completion.push(token_id, result.logprobs, row):
                 num_tokens = len(completion.output.token_ids)
                 self._events.append(Cancel(progress.request_id, "stop", num_tokens))
 

@@ -58,10 +58,7 @@ class Generation:
         entries = self._output.prompt_logprobs
         assert entries is not None and result.logprobs is not None, "rows nobody asked for"
         for row in range(progress.first_row, progress.first_row + progress.num_rows):
-            token_id = int(result.token_ids[row])
-            if token_id < 0:  # not finite: the request ends by it
-                return
-            count = self.params.prompt_logprobs or 0
+            token_id, count = int(result.token_ids[row]), self.params.prompt_logprobs or 0
             entries.append(logprobs_of_row(result.logprobs, row, token_id, count, self._text_of))
 
     def finish(self, index: int, finished: Finished) -> None:
