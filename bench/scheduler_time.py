@@ -38,7 +38,7 @@ class Loop:
         width = -(-max_model_len // PAGE)
         num_tokens = max(1024, max_num_seqs)
         cache = PagedCache(
-            [GROUP], [num_pages], max_num_seqs, width, max_step_tokens=2 * num_tokens
+            [GROUP], [num_pages], max_num_seqs, width, max_tokens_in_flight=2 * num_tokens
         )
         self.scheduler = Scheduler(cache, max_num_seqs, max_model_len, num_tokens)
         self.in_flight: deque[Frame] = deque()

@@ -16,7 +16,7 @@ class Demand(NamedTuple):
 
     max_num_seqs: int
     max_model_len: int
-    max_step_tokens: int  # of all sequences together
+    max_tokens_in_flight: int  # of all sequences together, in steps that are not reported
 
 
 def bytes_per_page(group: CacheGroup) -> int:
@@ -24,13 +24,13 @@ def bytes_per_page(group: CacheGroup) -> int:
     return group.layers * group.page_bytes_per_layer
 
 
-def pages_of_window(window: int, page_size_tokens: int, max_step_tokens: int) -> int:
+def pages_of_window(window: int, page_size_tokens: int, max_tokens_in_flight: int) -> int:
     """The most pages that a sequence holds at a time in a group with a window.
 
-    They are those of a step's tokens and of what the first of these looks back on, and one more
-    since neither need begin with a page.
+    They are those of its tokens in flight and of what the first of these looks back on, and one
+    more since neither need begin with a page.
     """
-    return -(-(window + max_step_tokens) // page_size_tokens) + 1
+    return -(-(window + max_tokens_in_flight) // page_size_tokens) + 1
 
 
 def num_pages_for_tokens(
@@ -38,7 +38,8 @@ def num_pages_for_tokens(
 ) -> list[int]:
     """The pages of each group, its null page included, for sequences of `num_tokens` in all.
 
-    A group with a window has no more than all sequences can hold of it at a time.
+    A group with a window has no more than all sequences can hold of it at a time, and as much as
+    their windows again: for prefixes of sequences that have ended.
     """
     return [1 + _num_pages(group, num_tokens, demand) for group in groups]
 
@@ -72,5 +73,7 @@ def _num_pages(group: CacheGroup, num_tokens: int, demand: Demand) -> int:
     num_pages = -(-num_tokens // group.page_size_tokens)
     if group.window is None:
         return num_pages
-    held = pages_of_window(group.window, group.page_size_tokens, demand.max_step_tokens)
-    return min(num_pages, demand.max_num_seqs * held)
+    # Each sequence may begin a page with tokens in flight; full ones are as many as the tokens.
+    page_size = group.page_size_tokens
+    held = demand.max_num_seqs * pages_of_window(group.window, page_size, page_size)
+    return min(num_pages, 2 * held + demand.max_tokens_in_flight // page_size)

@@ -27,7 +27,7 @@ class PagedCache:
         max_num_seqs: int,
         table_width: int,
         enable_prefix_caching: bool = True,
-        max_step_tokens: int | None = None,
+        max_tokens_in_flight: int | None = None,
     ) -> None:
         sizes = {group.page_size_tokens for group in groups}
         assert len(sizes) == 1, f"pages of all groups hold equally many tokens, not {sizes}"
@@ -36,7 +36,7 @@ class PagedCache:
             GroupTable(group, PagePool(count, enable_prefix_caching), max_num_seqs, table_width)
             for group, count in zip(groups, num_pages, strict=True)
         )
-        self._max_step_tokens = max_step_tokens or table_width * self.page_size_tokens
+        self._max_tokens_in_flight = max_tokens_in_flight or table_width * self.page_size_tokens
         self._end_token: Counts = np.zeros(max_num_seqs, np.int64)  # pages hold the tokens before
         self._num_sealed: Counts = np.zeros(max_num_seqs, np.int64)  # pages never written again
 
@@ -54,7 +54,7 @@ class PagedCache:
     def has_room_for(self, hashes: Sequence[bytes], num_hit_pages: int, num_tokens: int) -> bool:
         """Whether a sequence with this hit could get pages for `num_tokens` tokens now."""
         hit = hashes[:num_hit_pages]
-        return all(g.has_room_for(hit, num_tokens, self._max_step_tokens) for g in self.groups)
+        return all(g.has_room_for(hit, num_tokens, self._max_tokens_in_flight) for g in self.groups)
 
     def attach(self, slot: int, hashes: Sequence[bytes]) -> None:
         """An empty slot begins with the pages of these hashes; `match` has found them all."""
@@ -132,7 +132,7 @@ class PagedCache:
                 group.pool.index.discard(page)
 
     def clear(self) -> None:
-        """The memory is lost, and every step in flight; all slots have been released."""
+        """The memory is lost; all slots have been released, and all steps settled."""
         assert not self._end_token.any(), "a slot still holds pages"
         for group in self.groups:
             group.pool.clear()

@@ -53,13 +53,15 @@ class GroupTable:
         missing = index.last_missing(hashes, first, num_pages)
         return num_pages if missing is None else missing  # hits in between would see it too
 
-    def has_room_for(self, hashes: Sequence[bytes], num_tokens: int, max_step_tokens: int) -> bool:
+    def has_room_for(
+        self, hashes: Sequence[bytes], num_tokens: int, max_tokens_in_flight: int
+    ) -> bool:
         """Whether a sequence that begins with a hit of `hashes` could get all its other pages."""
         page_size = self.page_size_tokens
         first = self.first_seen_page(len(hashes) * page_size)
         most = -(-num_tokens // page_size) - first
         if self.window is not None:
-            most = min(most, pages_of_window(self.window, page_size, max_step_tokens))
+            most = min(most, pages_of_window(self.window, page_size, max_tokens_in_flight))
         shared = self.pool.index.pages(hashes[first:])
         num_cached = sum(self.pool.num_references[page] == 0 for page in shared)
         return most - len(shared) <= self.pool.num_unused - num_cached

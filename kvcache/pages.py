@@ -87,9 +87,8 @@ class PagePool:
             self.drop(self._fenced.popleft()[1])
 
     def clear(self) -> None:
-        """Forgets what is in every page; no step is in flight any more."""
-        while self._fenced:
-            self.drop(self._fenced.popleft()[1])
+        """Forgets what is in every page; no step is in flight, and nothing waits for one."""
+        assert not self._fenced, "pages wait for a step"
         self.index.clear()
         self._free.extend(self._cached)
         self._cached.clear()

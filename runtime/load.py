@@ -10,7 +10,7 @@ from ..kvcache.cache import PagedCache
 from .choose_target import choose_target
 from .cuda.executor import CAPTURE_S, CudaExecutor
 from .edits import ModelBounds
-from .engine import MAX_STEPS_IN_FLIGHT, Engine
+from .engine import Engine
 from .executor import Executor
 from .plan import Limits, MemoryPlan, plan_memory
 from .scheduler import Scheduler
@@ -61,7 +61,7 @@ class LoadedModel(NamedTuple):
             plan.max_num_seqs,
             plan.block_table_width,
             enable_prefix_caching,
-            max_step_tokens=MAX_STEPS_IN_FLIGHT * plan.max_num_batched_tokens,
+            max_tokens_in_flight=plan.max_tokens_in_flight,
         )
         scheduler = Scheduler(
             cache,

@@ -22,6 +22,7 @@ DEFAULT_MAX_NUM_BATCHED_TOKENS = 1024
 DEFAULT_LOGIT_ROWS = 64
 DEFAULT_MEMORY_UTILIZATION = 0.9
 DEFAULT_KV_CACHE_BYTES = 4 << 30
+MAX_STEPS_IN_FLIGHT = 2  # one that runs, one that waits for it
 _MAX_COUNT = 1 << 24
 _MAX_TOKENS_IN_SLOTS = (1 << 31) - 1  # kernels find tokens by indices of 32 bits
 
@@ -104,6 +105,11 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
         return _sizes(self.bounds, self.max_model_len)
 
     @property
+    def max_tokens_in_flight(self) -> int:
+        """Tokens of all steps that are planned and not reported."""
+        return MAX_STEPS_IN_FLIGHT * self.max_num_batched_tokens
+
+    @property
     def total_bytes(self) -> int:
         """Everything that is allocated."""
         return self.weights_bytes + self.arena_bytes + self.inputs_bytes + self.kv_cache_bytes
@@ -184,7 +190,8 @@ def _kv_budget(target: Target, limits: Limits, max_model_len: int, device_bytes:
 
 
 def _demand(limits: Limits, max_model_len: int) -> Demand:
-    return Demand(limits.max_num_seqs, max_model_len, limits.num_batched_tokens)
+    in_flight = MAX_STEPS_IN_FLIGHT * limits.num_batched_tokens
+    return Demand(limits.max_num_seqs, max_model_len, in_flight)
 
 
 def _bounds(groups: list[CacheGroup], limits: Limits, max_model_len: int) -> Dims:

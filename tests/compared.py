@@ -73,7 +73,7 @@ class Compared:
             max_num_seqs,
             plan.block_table_width,
             enable_prefix_caching,
-            max_step_tokens=(1 + depth) * max_num_batched_tokens,
+            max_tokens_in_flight=(1 + depth) * max_num_batched_tokens,
         )
         self.scheduler = Scheduler(
             cache,

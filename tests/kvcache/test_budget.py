@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_cache import Group
 
 from tapeout.kvcache.budget import (
@@ -14,8 +16,8 @@ SAME = (FULL, TWIN)
 MIXED = (FULL, Group("latent", 2, 64, 700))
 WINDOW = Group("window_512", 5, 16, 1000, 512)
 HYBRID = (FULL, WINDOW)
-DEMAND = Demand(max_num_seqs=4, max_model_len=2000, max_step_tokens=256)
-MOST = 4 * 49  # pages that four sequences hold of the window: (512 + 256) / 16 and one more
+DEMAND = Demand(max_num_seqs=4, max_model_len=2000, max_tokens_in_flight=512)
+MOST = 2 * 4 * (512 // 16 + 2) + 512 // 16  # of the window, in flight and ended ones' included
 
 
 def pages(groups, num_tokens):
@@ -41,7 +43,7 @@ def test_a_budget_below_the_null_pages_holds_no_token(groups):
     assert num_tokens_in_budget(groups, 4_999, DEMAND) < 0
 
 
-def test_a_window_group_has_no_more_pages_than_all_sequences_can_hold():
+def test_a_window_group_has_no_more_pages_than_windows_can_use():
     assert pages(HYBRID, 160) == [11, 11]
     assert pages(HYBRID, MOST * 16) == [MOST + 1, MOST + 1]
     assert pages(HYBRID, 100_000) == [6251, MOST + 1]
@@ -60,6 +62,22 @@ def test_tokens_that_cost_nothing_are_not_counted(budget_bytes):
 
 def test_a_budget_too_small_for_all_windows_counts_as_without_one():
     assert num_tokens_in_budget((WINDOW,), 11 * 5000, DEMAND) == 160
+
+
+@given(st.integers(1, 70), st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40))))
+def test_the_other_half_suffices_for_all_sequences_that_run(window, sequences):
+    """Of (tokens reported, tokens in flight) each."""
+    in_flight = sum(count for _, count in sequences)
+    group = WINDOW._replace(window=window)
+    demand = Demand(len(sequences), 2000, in_flight)
+    held = sum(
+        (start + count - 1) // 16 - max(start - window + 1, 0) // 16 + 1
+        for start, count in sequences
+        if start + count > 0
+    )
+    (most,) = num_pages_for_tokens([group], 1 << 40, demand)
+    for_ended = len(sequences) * (-(-window // 16) + 2)
+    assert held <= most - 1 - for_ended
 
 
 @pytest.mark.parametrize("window", [1, 2, 15, 16, 17, 100])

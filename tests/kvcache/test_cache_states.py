@@ -182,6 +182,7 @@ class Walk:
         for slot in self.taken:
             self.release(slot)
         self.in_flight.clear()
+        self.cache.settle(self.num_steps)
         self.cache.clear()
         self.contents = [np.empty_like(pages) for pages in self.contents]
         self.check_all_unused()

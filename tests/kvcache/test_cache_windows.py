@@ -164,7 +164,9 @@ def test_a_page_already_left_behind_is_passed_over_by_register():
 
 
 def test_a_long_prompt_needs_no_more_of_a_window_than_a_step_of_it():
-    cache = SmallCache([17, 6], (FULL, window_group(8)), max_step_tokens=8)  # five pages at most
+    cache = SmallCache(
+        [17, 6], (FULL, window_group(8)), max_tokens_in_flight=8
+    )  # five pages at most
     assert cache.has_room_for([], 0, 64)
     cache.grow(s0=4)
     assert not cache.has_room_for([], 0, 60)
@@ -172,7 +174,7 @@ def test_a_long_prompt_needs_no_more_of_a_window_than_a_step_of_it():
 
 
 def test_a_hit_in_a_window_that_is_cached_makes_no_room():
-    cache = SmallCache([17, 4], (FULL, window_group(5)), max_step_tokens=4)
+    cache = SmallCache([17, 4], (FULL, window_group(5)), max_tokens_in_flight=4)
     run_to_end(cache, 0, "ab")
     cache.grow(s1=4)
     assert cache.has_room_for(names("ab"), 2, 12)

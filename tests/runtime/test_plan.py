@@ -39,7 +39,8 @@ def test_a_window_gets_the_pages_of_what_all_sequences_can_see(fake):
     limits = Limits(max_num_seqs=2, max_num_batched_tokens=16)
     plan = plan_memory(hybrid, CONTEXT, limits)
     assert plan.num_kv_tokens == 2 * CONTEXT
-    assert plan.num_pages == [1 + 2 * CONTEXT // 16, 1 + 2 * 4]
+    assert plan.max_tokens_in_flight == 32
+    assert plan.num_pages == [1 + 2 * CONTEXT // 16, 1 + 2 * (2 * 4) + 2]
     assert plan.kv_cache_bytes == sum(plan.num_pages) * PAGE_BYTES
 
 

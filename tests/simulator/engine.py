@@ -26,7 +26,7 @@ def build_scheduler(config: Config) -> Scheduler:
         config.max_num_seqs,
         -(-config.max_model_len // size),
         enable_prefix_caching=config.prefix_caching,
-        max_step_tokens=(config.depth + 1) * config.max_num_batched_tokens,
+        max_tokens_in_flight=(config.depth + 1) * config.max_num_batched_tokens,
     )
     return Scheduler(
         cache,
