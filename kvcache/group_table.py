@@ -119,9 +119,10 @@ class GroupTable:
         is_held = (columns >= first_page[:, None]) & (columns < ends[:, None])
         assert not self.block_table[~is_held].any(), "a table points at a page it does not hold"
         self.pool.check_integrity(self.block_table[is_held])
-        for page in self.block_table[is_held & (columns >= num_sealed[:, None])].tolist():
-            assert self.pool.num_references[page] == 1, f"page {page} is writable and shared"
-            assert page not in self.pool.index, f"page {page} is writable and indexed"
+        own = self.block_table[is_held & (columns >= num_sealed[:, None])].tolist()
+        shared = [page for page in own if self.pool.num_references[page] > 1]
+        assert not shared, f"pages {shared} are writable and shared"
+        assert self.pool.index.has_none(own), "a writable page is indexed"
 
 
 def _entries(slots: Slots, first: Counts, counts: Counts) -> tuple[Slots, Counts]:

@@ -20,6 +20,14 @@ class PageIndex:
         """The pages of hashes that are all here."""
         return [self._page_of[page_hash] for page_hash in hashes]
 
+    def has_all(self, pages: Iterable[int]) -> bool:
+        """Whether each of the pages has a name."""
+        return self._hash_of.keys() >= set(pages)
+
+    def has_none(self, pages: Iterable[int]) -> bool:
+        """Whether none of the pages has a name."""
+        return self._hash_of.keys().isdisjoint(pages)
+
     def add(self, page: int, page_hash: bytes) -> None:
         """Names a page; a hash that has a page keeps it, so that those who share it go on."""
         if self._page_of.setdefault(page_hash, page) == page:
@@ -54,6 +62,5 @@ class PageIndex:
 
     def check_integrity(self) -> None:
         """Asserts that hashes and pages point at each other."""
-        assert self._page_of == {h: page for page, h in self._hash_of.items()}, (
-            "an indexed page's hash does not map back to it"
-        )
+        there_and_back = dict(zip(self._hash_of.values(), self._hash_of, strict=True))
+        assert self._page_of == there_and_back, "an indexed page's hash does not map back to it"

@@ -107,18 +107,18 @@ class PagePool:
 
     def check_integrity(self, table_entries: Pages) -> None:
         """Asserts that each page is free, cached or used, by just these entries and the fences."""
-        free, cached = np.array(self._free, np.intp), np.array(list(self._cached), np.intp)
-        fenced = [page for _, pages in self._fenced for page in pages]
-        held = np.concatenate([table_entries, np.array(fenced, np.intp)])
-        references = np.array(self.num_references)
-        assert np.array_equal(np.bincount(held, minlength=self.num_pages), references), (
+        held = table_entries.tolist()
+        for _, pages in self._fenced:
+            held += pages
+        references = np.bincount(np.array(held, np.intp), minlength=self.num_pages).tolist()
+        assert references == self.num_references, (
             "a page's references are not its entries in tables and fences"
         )
-        used = np.flatnonzero(references)
-        pages = np.sort(np.concatenate([free, cached, used]))
-        assert np.array_equal(pages, np.arange(NULL_PAGE + 1, self.num_pages)), (
+        used = [page for page, count in enumerate(references) if count]
+        pages = sorted([*self._free, *self._cached, *used])
+        assert pages == list(range(NULL_PAGE + 1, self.num_pages)), (
             "a page is lost, in two states, or handed out as null"
         )
-        assert all(page in self.index for page in self._cached), "a cached page is not indexed"
-        assert not any(page in self.index for page in self._free), "a free page is indexed"
+        assert self.index.has_all(self._cached), "a cached page is not indexed"
+        assert self.index.has_none(self._free), "a free page is indexed"
         self.index.check_integrity()

@@ -403,7 +403,7 @@ def write_to_an_indexed_page(cache):
         (point_at_a_page_of_another, "references are not its entries"),
         (point_past_the_end, "does not hold"),
         (write_to_a_shared_page, "writable and shared"),
-        (write_to_an_indexed_page, "writable and indexed"),
+        (write_to_an_indexed_page, "writable page is indexed"),
     ],
 )
 def test_the_integrity_check_finds_a_table_that(damage, message):
