@@ -46,26 +46,15 @@ each slot (N, and L for the token table). The token table is written in place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ..ir.graph import Function, Module, Names, Node, Value
 from ..ir.ops import record_of
-from ..ir.ops.sampling import slot_tables
+from ..ir.ops.sampling import RESULTS, slot_tables
 from ..ir.types import DType, TensorType
 from .feed_tokens import TOKEN_TABLE
 
-STEPS: Mapping[str, tuple[str, ...]] = {
-    "adjust_logits": ("adjusted",),
-    "restrict_logits": ("scores",),
-    "sample": ("tokens",),
-    "token_logprobs": ("chosen_logprobs", "ranks", "top_token_ids", "top_logprobs"),
-    "write_tokens": ("new_token_table",),
-}
-"""The ops of @sample in order, with the names of their results. An op finds each of its operands
-by the operand's own name, among these results or else the parameters."""
-
-RESULTS = ("tokens", *STEPS["token_logprobs"], "new_token_table")
+RETURNED = ("tokens", *RESULTS["token_logprobs"], *RESULTS["write_tokens"])
 
 
 def add_sampling(module: Module) -> tuple[Module, int]:
@@ -91,7 +80,7 @@ def sampling_function(logits: TensorType) -> Function:
     values = {name: Value(name, type) for name, type in _inputs(logits).items()}
     params: dict[Value, None] = {}
     nodes = []
-    for op, names in STEPS.items():
+    for op, names in RESULTS.items():
         operands = tuple(values[name] for name in record_of(op).operands)
         params |= dict.fromkeys(operands)
         types = record_of(op).infer([value.type for value in operands], {})
@@ -100,7 +89,7 @@ def sampling_function(logits: TensorType) -> Function:
         nodes.append(Node(op, operands, {}, results))
     made = {value for node in nodes for value in node.results}
     taken = tuple(value for value in params if value not in made)
-    return Function("sample", taken, tuple(nodes), tuple(values[name] for name in RESULTS))
+    return Function("sample", taken, tuple(nodes), tuple(values[name] for name in RETURNED))
 
 
 def _inputs(logits: TensorType) -> dict[str, TensorType]:

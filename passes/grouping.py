@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..ir.graph import Context, Function, Node, Value, context_of
+from ..ir.ops.sampling import RESULTS
 from ..ir.types import Dim, DType
 
 FREE = {"constant", "reshape", "slice", "broadcast"}
 OUTSIDE = {"weight", "repeat", "region"}
-SAMPLING = {"adjust_logits", "restrict_logits", "sample", "token_logprobs", "write_tokens"}
 
 
 @dataclass(eq=False)
@@ -126,7 +126,7 @@ class Grouping:
 def anchor_of(node: Node) -> str:
     """The kind of region that a node starts."""
     named = {"linear": "linear", "paged_attention": "attention", "experts": "experts"}
-    named |= dict.fromkeys(SAMPLING, "sample") | dict.fromkeys(OUTSIDE, "outside")
+    named |= dict.fromkeys(RESULTS, "sample") | dict.fromkeys(OUTSIDE, "outside")
     return named.get(node.op, "rows")
 
 

@@ -6,21 +6,13 @@ the IR. What a region has no use for stays null, and so tells the kernel what no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ...ir.graph import Function, Node, Value
 from ...ir.ops import record_of
+from ...ir.ops.sampling import RESULTS
 from .elements import CPP_TYPES
 from .kernel import KernelLaunch, Operand, RegionKernel
-
-RESULTS: Mapping[str, tuple[str, ...]] = {
-    "adjust_logits": ("adjusted",),
-    "restrict_logits": ("scores",),
-    "sample": ("tokens",),
-    "token_logprobs": ("chosen_logprobs", "ranks", "top_token_ids", "top_logprobs"),
-    "write_tokens": ("new_token_table",),
-}
-"""The kernel's names for the results of each op."""
 
 SCRATCH = ("scratch", "more_scratch")
 
@@ -57,7 +49,7 @@ def _fields(function: Function, node: Node, logits: Value) -> Iterator[Field]:
         if value in params:
             name = "logits" if value == logits else name
             yield name, value, Operand("param", params.index(value))
-    written = node.operands[: len(record.writes)]
+    written = (node.operands[record.operands.index(name)] for name in record.writes)
     homes = [Operand("param", params.index(value)) for value in written]
     for name, value in zip(RESULTS[node.op], node.results, strict=True):
         if value in function.results:

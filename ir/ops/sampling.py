@@ -7,27 +7,22 @@ R rows, N slots, V tokens in the vocabulary, L entries of the token table. Row r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-import torch
+from collections.abc import Mapping, Sequence
 
 from ..types import DType, TensorType
 from .base import Attrs, Kind, OpRecord, flops_per_operand, no_flops, register
-from .sampling_reference import (
-    NUM_TOP,
-    Edit,
-    Penalties,
-    choose,
-    edit_row,
-    mask_row,
-    penalize_row,
-    rank_row,
-    restrict_row,
-)
+from .sampling_reference import NUM_TOP, adjust, logprobs, restrict, sample, write
 
 Types = tuple[TensorType, ...]
-Tensors = tuple[torch.Tensor, ...]
+
+RESULTS: Mapping[str, tuple[str, ...]] = {
+    "adjust_logits": ("adjusted",),
+    "restrict_logits": ("scores",),
+    "sample": ("tokens",),
+    "token_logprobs": ("chosen_logprobs", "ranks", "top_token_ids", "top_logprobs"),
+    "write_tokens": ("new_token_table",),
+}
+"""The sampling ops in order, with names for their results: by such a name another takes them."""
 
 MAX_EDITS, MAX_PREFIX_TOKENS = 1024, 2048
 """Of one sequence; the prefix tokens are those of all its edits."""
@@ -59,51 +54,8 @@ def _infer_logits(types: Sequence[TensorType], _: Attrs) -> Types:
     return (types[0],)
 
 
-def _adjust(operands: Sequence[torch.Tensor], _: Attrs) -> Tensors:
-    logits, slots, positions, places, table, num_prompt_tokens, *rest = operands
-    repetition, presence, frequency, *edits, has_mask, masks = rest
-    rows = []
-    for row, slot, n, end in _rows(logits, slots, positions, places):
-        tokens = table[end - n : end].long()
-        row = mask_row(row, masks[slot]) if has_mask[slot] else row
-        row = edit_row(row, tokens, _edits(slot, *edits))
-        penalties = Penalties(*(float(x[slot]) for x in (repetition, presence, frequency)))
-        rows.append(penalize_row(row, tokens, int(num_prompt_tokens[slot]), penalties))
-    return (torch.stack(rows),)
-
-
-def _edits(slot: int, counts: torch.Tensor, *tables: torch.Tensor) -> list[Edit]:
-    tokens, values, ends, starts, prefixes = (table[slot].tolist() for table in tables)
-    return [
-        (tokens[e], values[e], ends[e], prefixes[starts[e] : starts[e + 1]])
-        for e in range(int(counts[slot]))
-    ]
-
-
-def _restrict(operands: Sequence[torch.Tensor], _: Attrs) -> Tensors:
-    adjusted, slots, temperature, top_k, top_p, min_p = operands
-    rows = [
-        restrict_row(row, temperature[s], int(top_k[s]), float(top_p[s]), float(min_p[s]))
-        for row, s in _rows(adjusted, slots)
-    ]
-    return (torch.stack(rows),)
-
-
 def _infer_sample(types: Sequence[TensorType], _: Attrs) -> Types:
     return (TensorType((types[0].shape[0],), DType.I32),)
-
-
-def _sample(operands: Sequence[torch.Tensor], _: Attrs) -> Tensors:
-    logits, scores, slots, temperature, seeds, positions, targets = operands
-    tokens = []
-    for row, left, slot, position, target in _rows(logits, scores, slots, positions, targets):
-        if not row.isfinite().all():
-            tokens.append(-1)
-        elif target >= 0:
-            tokens.append(target)
-        else:
-            tokens.append(choose(left, float(temperature[slot]), int(seeds[slot]), position))
-    return (torch.tensor(tokens, dtype=torch.int32),)
 
 
 def _infer_logprobs(types: Sequence[TensorType], _: Attrs) -> Types:
@@ -111,36 +63,9 @@ def _infer_logprobs(types: Sequence[TensorType], _: Attrs) -> Types:
     return (of("f32", rows), of("i32", rows), of("i32", rows, NUM_TOP), of("f32", rows, NUM_TOP))
 
 
-def _logprobs(operands: Sequence[torch.Tensor], _: Attrs) -> Tensors:
-    logits, tokens, targets, slots, num_logprobs, num_prompt_logprobs = operands
-    count = len(logits)
-    chosen, ranks = torch.zeros(count), torch.zeros(count, dtype=torch.int32)
-    top_ids = torch.full((count, NUM_TOP), -1, dtype=torch.int32)
-    top = torch.full((count, NUM_TOP), -torch.inf)
-    for r, (row, token, target, slot) in enumerate(_rows(logits, tokens, targets, slots)):
-        wanted = num_prompt_logprobs if target >= 0 else num_logprobs
-        if wanted[slot] >= 0 and token >= 0:
-            chosen[r], ranks[r], ids, values = rank_row(row, token)
-            top_ids[r, : len(ids)], top[r, : len(ids)] = ids.int(), values.float()
-    return chosen, ranks, top_ids, top
-
-
 def _infer_write(types: Sequence[TensorType], _: Attrs) -> Types:
     assert types[0].rank == 1 and types[0].dtype is DType.I32, f"token table {types[0]}"
     return (types[0],)
-
-
-def _write(operands: Sequence[torch.Tensor], _: Attrs) -> Tensors:
-    table, tokens, targets, places = operands
-    known = torch.where(targets >= 0, targets, tokens)
-    table[places.long()] = known.clamp_min(0)
-    return (table,)
-
-
-def _rows(logits: torch.Tensor, *columns: torch.Tensor) -> Iterable[tuple[Any, ...]]:
-    """Rows of logits with their entries of the other operands: scores, or whole numbers."""
-    lists = [column if column.ndim > 1 else column.tolist() for column in columns]
-    return zip(logits, *lists, strict=True)
 
 
 register(
@@ -157,7 +82,7 @@ register(
             *("edit_prefixes", "has_mask", "masks"),
         ),
         _infer_logits,
-        _adjust,
+        adjust,
         flops_per_operand(4.0),
     )
 )
@@ -169,7 +94,7 @@ register(
         Kind.ANCHOR,
         ("adjusted", "sample_slots", "temperature", "top_k", "top_p", "min_p"),
         _infer_logits,
-        _restrict,
+        restrict,
         flops_per_operand(8.0),
     )
 )
@@ -186,7 +111,7 @@ register(
             "targets",
         ),
         _infer_sample,
-        _sample,
+        sample,
         flops_per_operand(4.0),
     )
 )
@@ -203,7 +128,7 @@ register(
             *("num_logprobs", "num_prompt_logprobs"),
         ),
         _infer_logprobs,
-        _logprobs,
+        logprobs,
         flops_per_operand(4.0),
     )
 )
@@ -215,7 +140,7 @@ register(
         Kind.ANCHOR,
         ("token_table", "tokens", "targets", "sample_places"),
         _infer_write,
-        _write,
+        write,
         no_flops,
         writes=("token_table",),
     )

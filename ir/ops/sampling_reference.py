@@ -1,4 +1,4 @@
-"""What sampling computes, for one row of logits at a time: the definition of the sampling ops.
+"""What the sampling ops compute: their definition, for a row of logits, then for all operands.
 
 A row is f32[V], its tokens i64[n] are those of the sequence before the sampled position, its edits
 (token, value, end, prefix) as `runtime.frame.Edits` says.
@@ -7,14 +7,16 @@ A row is f32[V], its tokens i64[n] are those of the sequence before the sampled 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
+from .base import Attrs
 from .random import gumbel
 
 Tensor = torch.Tensor
+Tensors = tuple[Tensor, ...]
 Edit = tuple[int, float, int, list[int]]
 
 NUM_TOP = 20
@@ -92,7 +94,82 @@ def choose(scores: Tensor, temperature: float, seed: int, position: int) -> int:
 def rank_row(logits: Tensor, token: int) -> tuple[float, int, Tensor, Tensor]:
     """Logprob and rank of the token, then ids and logprobs of the most probable ones, as many as
     there are up to `NUM_TOP`; of equal ones the lowest id comes first."""
-    logprobs = logits.double().log_softmax(0)
+    of_all = logits.double().log_softmax(0)
     rank = 1 + int((logits > logits[token]).sum())
     best = (-logits).sort(stable=True).indices[:NUM_TOP]
-    return float(logprobs[token]), rank, best, logprobs[best]
+    return float(of_all[token]), rank, best, of_all[best]
+
+
+def adjust(operands: Sequence[Tensor], _: Attrs) -> Tensors:
+    """Every row masked, edited and penalized."""
+    logits, slots, positions, places, table, num_prompt_tokens, *rest = operands
+    repetition, presence, frequency, *edits, has_mask, masks = rest
+    rows = []
+    for row, slot, n, end in _rows(logits, slots, positions, places):
+        tokens = table[end - n : end].long()
+        row = mask_row(row, masks[slot]) if has_mask[slot] else row
+        row = edit_row(row, tokens, _edits(slot, *edits))
+        penalties = Penalties(*(float(x[slot]) for x in (repetition, presence, frequency)))
+        rows.append(penalize_row(row, tokens, int(num_prompt_tokens[slot]), penalties))
+    return (torch.stack(rows),)
+
+
+def _edits(slot: int, counts: Tensor, *tables: Tensor) -> list[Edit]:
+    tokens, values, ends, starts, prefixes = (table[slot].tolist() for table in tables)
+    return [
+        (tokens[e], values[e], ends[e], prefixes[starts[e] : starts[e + 1]])
+        for e in range(int(counts[slot]))
+    ]
+
+
+def restrict(operands: Sequence[Tensor], _: Attrs) -> Tensors:
+    """Every row scaled and restricted."""
+    adjusted, slots, temperature, top_k, top_p, min_p = operands
+    rows = [
+        restrict_row(row, temperature[s], int(top_k[s]), float(top_p[s]), float(min_p[s]))
+        for row, s in _rows(adjusted, slots)
+    ]
+    return (torch.stack(rows),)
+
+
+def sample(operands: Sequence[Tensor], _: Attrs) -> Tensors:
+    """A token or the target for every row, -1 where a logit is not finite."""
+    logits, scores, slots, temperature, seeds, positions, targets = operands
+    tokens = []
+    for row, left, slot, position, target in _rows(logits, scores, slots, positions, targets):
+        if not row.isfinite().all():
+            tokens.append(-1)
+        elif target >= 0:
+            tokens.append(target)
+        else:
+            tokens.append(choose(left, float(temperature[slot]), int(seeds[slot]), position))
+    return (torch.tensor(tokens, dtype=torch.int32),)
+
+
+def logprobs(operands: Sequence[Tensor], _: Attrs) -> Tensors:
+    """The results of `rank_row` for every row that wants them."""
+    logits, tokens, targets, slots, num_logprobs, num_prompt_logprobs = operands
+    count = len(logits)
+    chosen, ranks = torch.zeros(count), torch.zeros(count, dtype=torch.int32)
+    top_ids = torch.full((count, NUM_TOP), -1, dtype=torch.int32)
+    top = torch.full((count, NUM_TOP), -torch.inf)
+    for r, (row, token, target, slot) in enumerate(_rows(logits, tokens, targets, slots)):
+        wanted = num_prompt_logprobs if target >= 0 else num_logprobs
+        if wanted[slot] >= 0 and token >= 0:
+            chosen[r], ranks[r], ids, values = rank_row(row, token)
+            top_ids[r, : len(ids)], top[r, : len(ids)] = ids.int(), values.float()
+    return chosen, ranks, top_ids, top
+
+
+def write(operands: Sequence[Tensor], _: Attrs) -> Tensors:
+    """The token table, updated."""
+    table, tokens, targets, places = operands
+    known = torch.where(targets >= 0, targets, tokens)
+    table[places.long()] = known.clamp_min(0)
+    return (table,)
+
+
+def _rows(logits: Tensor, *columns: Tensor) -> Iterable[tuple[Any, ...]]:
+    """Rows of logits with their entries of the other operands: scores, or whole numbers."""
+    lists = [column if column.ndim > 1 else column.tolist() for column in columns]
+    return zip(logits, *lists, strict=True)

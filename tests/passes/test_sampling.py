@@ -3,9 +3,10 @@
 import pytest
 
 from tapeout.ir.graph import Module
+from tapeout.ir.ops.sampling import RESULTS
 from tapeout.ir.types import TensorType
 from tapeout.ir.verify import verify
-from tapeout.passes.add_sampling import STEPS, sampling_function
+from tapeout.passes.add_sampling import sampling_function
 from tapeout.passes.group_regions import group_regions
 
 
@@ -16,7 +17,7 @@ def test_all_of_sampling_is_one_region(vocab_size):
     (call,) = verify(module).functions["sample"].nodes
     region = module.functions[call.attrs["function"]]
     assert count == 1 and region.attrs["anchor"] == "sample"
-    assert [node.op for node in region.nodes] == list(STEPS)
+    assert [node.op for node in region.nodes] == list(RESULTS)
 
 
 def test_parameters_bear_the_names_of_the_inputs_and_are_named_once():
