@@ -118,14 +118,14 @@ class Engine:
         self.check_alive()
         has_to_wait = self._num_in_flight >= MAX_STEPS_IN_FLIGHT or not self._has_planned
         if self._result is None and self._num_in_flight and has_to_wait:
-            with self._dying_by(Exception):  # an interrupt leaves the step in flight
+            with self._dying_by_errors():
                 self._result = self._runner.wait()
             self._num_in_flight -= 1
 
     def step(self) -> list[RequestOutput]:
         """Plans and queues a step. Gives what the reported one ended, and added to streams."""
         self.take_result()
-        with self._dying_by(BaseException):  # half a step done is no state to go on from
+        with self._dying_by_errors():
             result, self._result = self._result, None
             events, self._events = self._events, []
             self._num_new = self._num_new_tokens = 0
@@ -194,10 +194,11 @@ class Engine:
         return [seed, *(mix(seed, index) for index in range(1, generation.params.n))]
 
     @contextmanager
-    def _dying_by(self, kinds: type[BaseException]) -> Iterator[None]:
+    def _dying_by_errors(self) -> Iterator[None]:
+        """Half a step done, be it by an interrupt, is no state to go on from."""
         try:
             yield
-        except kinds as error:
+        except BaseException as error:
             self._death = error
             self._generations.clear()
             self._children.clear()

@@ -9,6 +9,7 @@ from ..errors import InputError, shown
 from .generation import Generation
 from .inputs import TokenizedPrompt
 from .intake import RequestOptions
+from .interrupts import uninterrupted
 from .load import AnyExecutor
 from .model import Model
 from .outputs import RequestOutput
@@ -129,12 +130,13 @@ class LLM(Model):
             self._forget(generations)
 
     def _step(self) -> None:
-        for output in self.engine.step():
-            box = self._boxes.get(output.request_id)
-            if box is not None:
-                box.append(output)
-            if output.finished:
-                self._boxes.pop(output.request_id, None)
+        with uninterrupted():
+            for output in self.engine.step():
+                box = self._boxes.get(output.request_id)
+                if box is not None:
+                    box.append(output)
+                if output.finished:
+                    self._boxes.pop(output.request_id, None)
 
     def _forget(self, generations: Sequence[Generation]) -> None:
         """Aborts what is not done; the last to leave waits for the steps in flight."""

@@ -79,22 +79,17 @@ def test_a_failing_step_ends_everything_and_later_calls_say_so(watched):
     assert watched.engine.num_unfinished == 0 and watched.engine.is_idle
 
 
-def test_an_interrupted_wait_loses_nothing(watched):
-    watched.engine._runner.raises.extend([None, None, KeyboardInterrupt()])
-    with pytest.raises(KeyboardInterrupt):
-        watched.generate([ids([2])] * 6, greedy(30), use_tqdm=False)
-    assert watched.engine.num_unfinished == 0
-    out = watched.generate(ids([3]), greedy(9), use_tqdm=False)
-    assert token_ids(out) == [[reference([3], 9)]]
-
-
-def test_an_interrupt_in_the_middle_of_a_step_is_final(watched):
-    def interrupted(now, events):
+@pytest.mark.parametrize("where", ["wait", "step"])
+def test_an_interrupt_that_cuts_a_step_in_two_is_final(watched, where):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
-    watched.engine.scheduler.step = interrupted
+    if where == "wait":
+        watched.engine._runner.raises.extend([None, None, KeyboardInterrupt()])
+    else:
+        watched.engine.scheduler.step = interrupted
     with pytest.raises(KeyboardInterrupt):
-        watched.generate(ids([2]), greedy(30), use_tqdm=False)
+        watched.generate([ids([2])] * 6, greedy(30), use_tqdm=False)
     with pytest.raises(EngineDeadError, match="KeyboardInterrupt"):
         watched.generate(ids([2]), greedy(30), use_tqdm=False)
 

@@ -1,0 +1,66 @@
+import os
+import signal
+import threading
+
+import pytest
+from fake_model import reference
+
+from tapeout import LLM, SamplingParams
+from tapeout.runtime.interrupts import uninterrupted
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_comes_when_the_block_is_done():
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        interrupt()
+        done.append("all of it")
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interrupt_does_not_wait():
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        interrupt()
+        interrupt()
+        pytest.fail("it waited")
+
+
+def test_an_error_in_the_block_puts_the_handler_back():
+    with pytest.raises(ValueError, match="mine"), uninterrupted():
+        raise ValueError("mine")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_thread_is_not_interrupted_anyway():
+    done = []
+
+    def work():
+        with uninterrupted():
+            done.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [signal.default_int_handler]
+
+
+def test_a_batch_interrupted_at_any_moment_leaves_a_model_that_works(fake):
+    llm = LLM(fake, max_num_seqs=4, num_threads=1)
+    params = SamplingParams(temperature=0, max_tokens=100, ignore_eos=True)
+    num_interrupted = 0
+    for delay in range(30):
+        timer = threading.Timer(0.0005 * delay, interrupt)
+        try:
+            timer.start()
+            llm.generate([{"prompt_token_ids": [9]}] * 40, params, use_tqdm=False)
+            timer.join()
+        except KeyboardInterrupt:
+            num_interrupted += 1
+    [out] = llm.generate({"prompt_token_ids": [5]}, params, use_tqdm=False)
+    assert out.outputs[0].token_ids == reference([5], 100)
+    assert llm.engine.num_unfinished == 0 and llm.engine.is_idle
+    assert num_interrupted > 10
