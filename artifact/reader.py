@@ -9,7 +9,7 @@ import io
 import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from .. import settings
 from ..errors import ArtifactError
 from .checks import check_manifest, check_path, check_tape
 from .digests import CHUNK_BYTES, combine, digest_of
-from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Manifest, Tape
+from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Manifest, Tape, Target
 
 T = TypeVar("T")
 
@@ -41,8 +41,11 @@ class Artifact:
         self._files = files
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "Artifact":
+    def open(cls, path: str | os.PathLike[str], verify_weights: bool = True) -> "Artifact":
         """Opens and verifies the artifact at `path`, with a thread for each core.
+
+        Without `verify_weights` the weights' digests are left to `verify_weights`, or to who
+        hashes a weight file's chunks on the way to a device and brings them to `check_chunks`.
 
         Raises ArtifactError that names the file, the field, what was found and what was wanted.
         """
@@ -50,7 +53,7 @@ class Artifact:
         for attempt in range(_ATTEMPTS):
             identity = _identity_of(path)
             try:
-                return cls(path, *_load(path))
+                return cls(path, *_load(path, verify_weights))
             except ArtifactError:  # a builder may have put another artifact in place meanwhile
                 if _identity_of(path) == identity or attempt == _ATTEMPTS - 1:
                     raise
@@ -68,6 +71,19 @@ class Artifact:
         if _identity_of(self.path / name) != self._file(name).identity:
             raise ArtifactError(self.path / name, "file", "another file", "the one verified")
         return self.path / name
+
+    def verify_weights(self, target: str) -> None:
+        """Compares the digests of a target's weight files. Raises ArtifactError."""
+        names = _weight_files(self.manifest.targets[target])
+        _verify(self.path, self.manifest, {name: self._file(name) for name in names})
+
+    def chunks(self, name: str) -> list[memoryview]:
+        """The pieces of a file that are hashed one by one: of 8 MiB, the last one shorter."""
+        return list(_chunks(self._file(name).view))
+
+    def check_chunks(self, name: str, digests: Sequence[bytes]) -> None:
+        """Compares a file's digest with its chunks' sha256, in order. Raises ArtifactError."""
+        _check_digest(self.path, self.manifest, name, digests)
 
     def weight(self, target: str, name: str) -> NDArray[np.uint8]:
         """The bytes of a weight: read-only, 64-byte aligned, in the mapped file."""
@@ -100,12 +116,18 @@ class _File(NamedTuple):
     identity: _Identity
 
 
-def _load(path: Path) -> tuple[Manifest, dict[str, _File]]:
+def _load(path: Path, verify_weights: bool) -> tuple[Manifest, dict[str, _File]]:
     manifest = _read_manifest(path)
     _check_file_set(path, manifest)
     files = {name: _map(path / name, file.bytes) for name, file in manifest.files.items()}
-    _verify(path, manifest, files)
+    targets = () if verify_weights else manifest.targets.values()
+    later = {name for target in targets for name in _weight_files(target)}
+    _verify(path, manifest, {name: file for name, file in files.items() if name not in later})
     return manifest, files
+
+
+def _weight_files(target: Target) -> set[str]:
+    return {tensor.file for tensor in target.weights.tensors.values()}
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -198,11 +220,18 @@ def _verify(path: Path, manifest: Manifest, files: dict[str, _File]) -> None:
     num_threads = settings.NUM_THREADS.get() or len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(num_threads) as pool:
         pending = {name: pool.map(_hash, _chunks(file.view)) for name, file in files.items()}
-        for name, chunk_digests in pending.items():
-            found, wanted = combine(list(chunk_digests)), manifest.files[name].digest
-            if found != wanted:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise ArtifactError(path / name, "digest", found, wanted, _REBUILD)
+        try:
+            for name, chunk_digests in pending.items():
+                _check_digest(path, manifest, name, list(chunk_digests))
+        except ArtifactError:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _check_digest(path: Path, manifest: Manifest, name: str, digests: Sequence[bytes]) -> None:
+    found, wanted = combine(list(digests)), manifest.files[name].digest
+    if found != wanted:
+        raise ArtifactError(path / name, "digest", found, wanted, _REBUILD)
 
 
 def _chunks(view: memoryview) -> Iterator[memoryview]:

@@ -74,6 +74,20 @@ def with_all_targets(path: Path, *folders: Path) -> Path:
         return writer.commit(msgspec.structs.replace(artifact.manifest, targets=targets))
 
 
+def with_weights(path: Path, folder: Path, weights, max_file_bytes: int) -> Path:
+    """The artifact with other weights, given by their specs."""
+    base = Artifact.open(folder)
+    with ArtifactWriter(path) as writer:
+        for name in base.manifest.files:
+            if not name.startswith("weights/"):
+                writer.add_bytes(name, base.read(name))
+        made = writer.weights("cuda-sm_90", list(weights), max_file_bytes)
+        for spec, data in weights.items():
+            made.add(spec.name, data)
+        target = msgspec.structs.replace(base.manifest.targets[TARGET], weights=made.finish())
+        return writer.commit(msgspec.structs.replace(base.manifest, targets={TARGET: target}))
+
+
 def _tape(entry, max_rows, one_token_each):
     tape = fake_model.STEP if entry == "step" else fake_model.SAMPLE
     launches = [

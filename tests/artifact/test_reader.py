@@ -1,5 +1,6 @@
 import os
 import re
+from hashlib import sha256
 
 import msgspec
 import numpy as np
@@ -102,6 +103,26 @@ def test_a_digest_names_found_and_wanted(path, number_of_threads):
     with settings.NUM_THREADS.override(number_of_threads):
         with pytest.raises(ArtifactError, match=wanted):
             Artifact.open(path)
+
+
+def test_weights_may_be_verified_later_but_nothing_else(path):
+    weights = path / Artifact.open(path).manifest.targets["cpu"].weights.tensors["table"].file
+    text = weights.read_bytes()
+    weights.write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
+    artifact = Artifact.open(path, verify_weights=False)
+    with pytest.raises(ArtifactError, match=f"{weights.name}: digest"):
+        artifact.verify_weights("cpu")
+    (path / "graph.ir").write_bytes(artifact.read("graph.ir")[::-1])
+    with pytest.raises(ArtifactError, match=r"graph\.ir: digest"):
+        Artifact.open(path, verify_weights=False)
+
+
+def test_the_chunks_of_a_file_give_its_digest(path):
+    artifact = Artifact.open(path)
+    digests = [sha256(chunk).digest() for chunk in artifact.chunks("graph.ir")]
+    artifact.check_chunks("graph.ir", digests)
+    with pytest.raises(ArtifactError, match=r"graph\.ir: digest"):
+        artifact.check_chunks("graph.ir", [*digests, digests[0]])
 
 
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
