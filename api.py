@@ -15,6 +15,7 @@ from . import __version__
 from .artifact import Model, Target
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.packing import PACKERS
+from .codegen.triton.build import build_gpu_artifact, describe_gpu_target
 from .debug import topic_log
 from .errors import InputError
 from .frontend.checkpoint import TensorSource
@@ -31,7 +32,7 @@ from .passes.pipeline import STAGES
 from .passes.run import dump, run_stages
 from .settings import CHECK_PASSES
 
-TARGETS = ("cpu",)
+TARGETS = ("cpu", "cuda:sm_90")
 
 _MAX_JSON_BYTES = 1 << 20
 _UNBOUNDED_POSITIONS = 1 << 20  # for models whose config names no longest context
@@ -82,15 +83,13 @@ def compile_model(
     def stream(weights: Sequence[Weight]) -> Iterator[tuple[str, torch.Tensor]]:
         return stream_weights(weights, source, PACKERS)
 
+    model, files = describe_model(module, folder, source.config), _copied(folder)
+    if target != "cpu":
+        return build_gpu_artifact(
+            module, model, _tools(), stream, path, target, files=files, progress=progress
+        )
     return build_artifact(
-        module,
-        describe_model(module, folder, source.config),
-        _tools(),
-        stream,
-        path,
-        files=_copied(folder),
-        levels=cpu_levels,
-        progress=progress,
+        module, model, _tools(), stream, path, files=files, levels=cpu_levels, progress=progress
     )
 
 
@@ -103,7 +102,8 @@ def plan_checkpoint(
     has_weights = any(folder.glob("*.safetensors"))
     source = open_source(folder, "auto" if has_weights else "dummy")
     module, _ = lower(source, dtype)
-    return describe_model(module, folder, source.config), describe_target(module)
+    described = describe_target(module) if target == "cpu" else describe_gpu_target(module, target)
+    return describe_model(module, folder, source.config), described
 
 
 def lower(

@@ -67,7 +67,7 @@ def build_artifact(
                 writer.add_bytes(path, data)
             writer.add_bytes("graph.ir", str(module).encode())
             _write_tapes(writer, program)
-            weights = _write_weights(writer, stored, stream, report)
+            weights = write_weights(writer, "cpu", stored, stream, report)
             report("kernels", 0, 1)
             libraries = _write_kernels(writer, program, built.result())
             report("kernels", 1, 1)
@@ -80,7 +80,7 @@ def describe_target(module: Module) -> Target:
     """What `build_artifact` would say of the target; compiles nothing and reads no weight."""
     stored, packed = pack_weights(module)
     libraries = {level: f"{KERNELS}/{level}.so" for level in LEVELS}
-    weights = table_of(plan_files("cpu", _specs(stored)))
+    weights = table_of(plan_files("cpu", weight_specs(stored)))
     return _target(module, compile_program(module, packed), libraries, weights)
 
 
@@ -112,11 +112,16 @@ def _write_tapes(writer: ArtifactWriter, program: Program) -> None:
         writer.add_bytes(f"{TAPES}/{name}.json", text.encode())
 
 
-def _write_weights(
-    writer: ArtifactWriter, stored: Sequence[Weight], stream: WeightStream, report: Progress
+def write_weights(
+    writer: ArtifactWriter,
+    target: str,
+    stored: Sequence[Weight],
+    stream: WeightStream,
+    report: Progress,
 ) -> Weights:
-    specs = _specs(stored)
-    file, total, done = writer.weights("cpu", specs), sum(spec.bytes for spec in specs), 0
+    """Adds the weights as ``target`` stores them."""
+    specs = weight_specs(stored)
+    file, total, done = writer.weights(target, specs), sum(spec.bytes for spec in specs), 0
     for name, tensor in stream(stored):
         file.add(name, tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
         done += tensor.nbytes
@@ -125,7 +130,8 @@ def _write_weights(
     return file.finish()
 
 
-def _specs(stored: Sequence[Weight]) -> list[TensorSpec]:
+def weight_specs(stored: Sequence[Weight]) -> list[TensorSpec]:
+    """Name, type and shape of every member of every weight."""
     return [
         TensorSpec(name, weight.type.dtype.value.upper(), tuple(map(int, weight.type.shape)))
         for weight in stored
@@ -139,7 +145,7 @@ def _target(
     return Target(
         levels=libraries,
         player=PLAYER,
-        inputs=inputs_of(module, program),
+        inputs=inputs_of(module, program.input_names),
         slots=program.slots,
         outputs=program.outputs,
         cache_groups=cache_groups(module),

@@ -69,19 +69,20 @@ def compile_program(module: Module, packed: frozenset[str]) -> Program:
         [Slot(bytes=slot.json()) for slot in plan.slots],
         {name: plan.slot_of[int(place.name)] for name, place in known.items()},
         {name: [_json(launch, plan) for launch in tape.launches[a:b]] for name, a, b in parts},
-        _input_names(tape.launches),
+        input_names(tape.launches),
     )
 
 
 def _json(launch: TapeLaunch, plan: Plan) -> dict[str, Any]:
     return {
         "kernel": launch.kernel,
-        "buffers": [_buffer(place, plan) for place in launch.buffers],
+        "buffers": [buffer_json(place, plan) for place in launch.buffers],
         "scalars": [scalar.to_json() for scalar in launch.scalars],
     }
 
 
-def _buffer(place: Place, plan: Plan) -> list[str | int]:
+def buffer_json(place: Place, plan: Plan) -> list[str | int]:
+    """A buffer of a launch as a tape stores it."""
     if place.kind == "value":
         return ["slot", plan.slot_of[int(place.name)]]
     if place.kind == "cache":
@@ -90,6 +91,7 @@ def _buffer(place: Place, plan: Plan) -> list[str | int]:
     return [place.kind, place.name]
 
 
-def _input_names(launches: Sequence[TapeLaunch]) -> tuple[str, ...]:
+def input_names(launches: Sequence[TapeLaunch]) -> tuple[str, ...]:
+    """Every input that some launch reads, in order of first use."""
     places = (place for launch in launches for place in launch.buffers if place.kind == "input")
     return tuple(dict.fromkeys(str(place.name) for place in places))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..artifact.schema import CacheGroup, Input
 from ..ir.graph import Module, Value
 from ..ir.ops.attention import PAGE_SIZE_TOKENS
 from ..ir.types import Dim, DType, TensorType
-from .program import OUTPUTS, Program
+from .program import OUTPUTS
 
 EXTRA_INPUTS = {
     "query_start": TensorType((Dim.of("S+1"),), DType.I32),
@@ -16,11 +18,11 @@ EXTRA_INPUTS = {
 begin in the step, and how many tokens it has in the cache after it."""
 
 
-def inputs_of(module: Module, program: Program) -> list[Input]:
-    """Every host array that the entries take, and the extra ones."""
+def inputs_of(module: Module, read: Iterable[str]) -> list[Input]:
+    """Every host array that the entries take, those ``read`` by launches among them, and more."""
     types = {p.name: p.type for entry in module.entries for p in _inputs(module, entry)}
     types |= EXTRA_INPUTS
-    missing = set(program.input_names) - set(types)
+    missing = set(read) - set(types)
     assert not missing, f"no such inputs: {missing}"
     return [
         Input(name=name, dtype=str(type.dtype), bytes=_bytes(type)) for name, type in types.items()

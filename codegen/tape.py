@@ -103,7 +103,7 @@ class Unroller:
             Place("cache", _group(region, v), layer) if v.dtype is DType.STATE else homes[v]
             for v in region.params
         ]
-        written = _written(region)
+        written = written_states(region)
         results = [
             homes[written[v]] if v in written else tape.new_value(v.type.num_bytes())
             for v in region.results
@@ -139,7 +139,7 @@ def _group(region: Function, state: Value) -> str:
     return str(user.attrs["group"])
 
 
-def _written(region: Function) -> dict[Value, Value]:
+def written_states(region: Function) -> dict[Value, Value]:
     """Results that are new states of parameters, which keep their places."""
     return {
         state: node.operands[record.operands.index(name)]

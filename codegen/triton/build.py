@@ -1,0 +1,152 @@
+"""Builds an artifact for a GPU: kernels as machine code, tapes for sizes of steps, weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ... import settings
+from ...artifact import (
+    ArtifactWriter,
+    Cubin,
+    Manifest,
+    Model,
+    Target,
+    Weights,
+    plan_files,
+    table_of,
+)
+from ...artifact import Kernel as KernelRecord
+from ...ir.graph import Module
+from ..build import Progress, WeightStream, weight_specs, write_weights
+from ..tables import cache_groups, inputs_of
+from .compile import Compiled, compile_kernels, triton_version
+from .player import build_cuda_player
+from .program import GpuProgram, compile_gpu_program
+
+PLAYER = "player/player_cuda.so"
+
+
+def build_gpu_artifact(
+    module: Module,
+    model: Model,
+    tool: Mapping[str, str],
+    stream: WeightStream,
+    output: str | os.PathLike[str],
+    target: str,
+    *,
+    files: Mapping[str, bytes] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the artifact ``output`` for a module at level region; returns its path.
+
+    No GPU is needed. Raises BuildError, and what ``stream`` raises.
+    """
+    report = progress or (lambda stage, done, total: None)
+    program, stored = compile_gpu_program(module), list(module.weights.values())
+    objects = settings.CACHE.get() / "objects"
+    sources = {name: kernel for name, (kernel, _) in program.kernels.items()}
+    with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
+        with ThreadPoolExecutor(1) as pool:  # workers compile while weights are written
+            built = pool.submit(compile_kernels, sources, target, objects)
+            for path, data in sorted((files or {}).items()):
+                writer.add_bytes(path, data)
+            writer.add_bytes("graph.ir", str(module).encode())
+            weights = write_weights(writer, folder_of(target), stored, stream, report)
+            report("kernels", 0, 1)
+            _write_kernels(writer, program, built.result(), target)
+            report("kernels", 1, 1)
+        _write_tapes(writer, program, target)
+        build_cuda_player(objects, Path(folder) / "player_cuda.so")
+        writer.add_bytes(PLAYER, (Path(folder) / "player_cuda.so").read_bytes())
+        record = _target(module, program, weights, target, built.result())
+        tool = {**tool, "triton": triton_version()}
+        return writer.commit(Manifest(tool=tool, model=model, targets={target: record}))
+
+
+def describe_gpu_target(module: Module, target: str) -> Target:
+    """What `build_gpu_artifact` would say of the target; compiles nothing, reads no weight."""
+    stored = list(module.weights.values())
+    weights = table_of(plan_files(folder_of(target), weight_specs(stored)))
+    return _target(module, compile_gpu_program(module), weights, target, {})
+
+
+def folder_of(target: str) -> str:
+    """The name of a target in paths."""
+    return target.replace(":", "-")
+
+
+def _write_kernels(
+    writer: ArtifactWriter, program: GpuProgram, built: Mapping[str, Compiled], target: str
+) -> None:
+    for name, (kernel, _) in program.kernels.items():
+        writer.add_bytes(_source_of(target, name), kernel.source_as(name).encode())
+        writer.add_bytes(_cubin_of(target, name), built[name].cubin.read_bytes())
+
+
+def _write_tapes(writer: ArtifactWriter, program: GpuProgram, target: str) -> None:
+    for name, tape in program.tapes.items():
+        text = json.dumps(tape, separators=(",", ":"))
+        writer.add_bytes(_tape_of(target, name), text.encode())
+
+
+def _source_of(target: str, kernel: str) -> str:
+    return f"kernels/{folder_of(target)}/source/{kernel}.py"
+
+
+def _cubin_of(target: str, kernel: str) -> str:
+    return f"kernels/{folder_of(target)}/{kernel}.cubin"
+
+
+def _tape_of(target: str, tape: str) -> str:
+    return f"tapes/{folder_of(target)}/{tape}.json"
+
+
+def _target(
+    module: Module,
+    program: GpuProgram,
+    weights: Weights,
+    target: str,
+    built: Mapping[str, Compiled],
+) -> Target:
+    return Target(
+        levels={},
+        player=PLAYER,
+        inputs=inputs_of(module, program.input_names),
+        slots=program.slots,
+        outputs=program.outputs,
+        cache_groups=cache_groups(module),
+        tapes={name: _tape_of(target, name) for name in program.tapes},
+        weights=weights,
+        kernels=_kernels(program, target, built),
+    )
+
+
+def _kernels(program: GpuProgram, target: str, built: Mapping[str, Compiled]) -> list[KernelRecord]:
+    return [
+        KernelRecord(
+            name=name,
+            region=region.region,
+            anchor=region.anchor,
+            math=region.math,
+            source=_source_of(target, name),
+            flops=region.flops.to_json(),
+            bytes=region.bytes.to_json(),
+            cubin=_cubin(built[name], _cubin_of(target, name)) if built else None,
+        )
+        for name, (_, region) in program.kernels.items()
+    ]
+
+
+def _cubin(compiled: Compiled, file: str) -> Cubin:
+    return Cubin(
+        file=file,
+        entry=compiled.entry,
+        num_warps=compiled.num_warps,
+        shared_bytes=compiled.shared_bytes,
+        registers=compiled.registers,
+    )

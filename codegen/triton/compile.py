@@ -1,0 +1,97 @@
+"""Compiles kernels ahead of time, in worker processes; each once, kept by a hash of its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ...errors import BuildError
+from .kernel import Kernel
+
+TARGETS: Mapping[str, tuple[str, int]] = {"cuda:sm_90": ("cuda", 90)}
+"""Triton's back end and architecture of each target."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Machine code of a kernel, and what launching it takes."""
+
+    cubin: Path
+    entry: str
+    num_warps: int
+    shared_bytes: int
+    registers: int
+    local_bytes: int  # of a thread: spilled registers, or arrays of a slow path
+
+
+@cache
+def triton_version() -> str:
+    """The version of Triton. Raises BuildError when there is none."""
+    try:
+        return version("triton")
+    except PackageNotFoundError:
+        raise BuildError("compiling for a GPU needs Triton: pip install triton==3.6.0") from None
+
+
+def compile_kernels(
+    kernels: Mapping[str, Kernel], target: str, objects: Path
+) -> dict[str, Compiled]:
+    """Machine code of each kernel by name; kept in the folder ``objects``. Raises BuildError."""
+    objects.mkdir(parents=True, exist_ok=True)
+    jobs = {name: _job(name, kernel, target, objects) for name, kernel in kernels.items()}
+    wanted = [job for job in jobs.values() if not (objects / f"{job['key']}.json").exists()]
+    _run_workers(list({job["key"]: job for job in wanted}.values()))
+    return {name: _read(objects, job["key"]) for name, job in jobs.items()}
+
+
+def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any]:
+    job: dict[str, Any] = {
+        "name": name,
+        "types": [*kernel.types, *("i32" for _ in kernel.scalars)],
+        "target": TARGETS[target],
+        "num_warps": kernel.num_warps,
+        "num_stages": kernel.num_stages,
+    }
+    source = kernel.source_as(name)
+    text = json.dumps([triton_version(), source, job])
+    key = hashlib.sha256(text.encode()).hexdigest()[:40]
+    path = objects / f"{key}.py"
+    path.write_text(source)
+    return job | {"key": key, "source": str(path), "folder": str(objects)}
+
+
+def _run_workers(jobs: Sequence[dict[str, Any]]) -> None:
+    count = min(os.cpu_count() or 1, len(jobs))
+    shares = [jobs[place::count] for place in range(count)]
+    workers = [_start(share) for share in shares]
+    said = [
+        worker.communicate("\n".join(map(json.dumps, share)) + "\n")[1]
+        for worker, share in zip(workers, shares, strict=True)
+    ]
+    if any(worker.returncode for worker in workers):
+        raise BuildError("Triton could not compile a kernel: " + "".join(said).strip()[-2000:])
+
+
+def _start(share: Sequence[dict[str, Any]]) -> subprocess.Popen[str]:
+    environment = os.environ | {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_INTERPRET": "0"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tapeout.codegen.triton.worker"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def _read(objects: Path, key: str) -> Compiled:
+    facts = json.loads((objects / f"{key}.json").read_text())
+    return Compiled(objects / f"{key}.cubin", **facts)

@@ -1,0 +1,85 @@
+"""Emits the Triton kernels of a region for steps of a size, headed by its math and its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ...errors import BuildError
+from ...ir.graph import Function
+from ...ir.printer import print_function
+from ...ir.types import Dim
+from ..cpp.cost import region_bytes, region_flops
+from .attention import emit_attention
+from .kernel import Kernel, RegionKernels, Steps
+from .linear import emit_linear
+from .rows import emit_rows
+from .sample import emit_sample
+
+EMITTERS: Mapping[str, Callable[[Function, Steps], RegionKernels]] = {
+    "rows": emit_rows,
+    "linear": emit_linear,
+    "attention": emit_attention,
+    "sample": emit_sample,
+}
+
+
+@dataclass(frozen=True)
+class EmittedRegion:
+    """The kernels of a region for steps of a size; their names start with ``name``."""
+
+    name: str
+    region: str
+    anchor: str
+    math: str  # the region's body in IR text
+    kernels: tuple[Kernel, ...]
+    workspaces: tuple[Dim, ...]
+    tickets: frozenset[int]
+    flops: Dim
+    bytes: Dim
+
+    @property
+    def launches(self) -> tuple[Kernel, ...]:
+        """Its kernels, which are launched once each, in order."""
+        return self.kernels
+
+
+def emit_region(function: Function, steps: Steps) -> EmittedRegion:
+    """The Triton of a region. Its text does not depend on ``steps`` where its kernels do not."""
+    anchor = str(function.attrs["anchor"])
+    if anchor not in EMITTERS:
+        raise BuildError(f"kernels of {anchor} regions are not built for GPUs yet: {function.name}")
+    made = EMITTERS[anchor](function, steps)
+    math, flops, moved = print_function(function), region_flops(function), region_bytes(function)
+    return EmittedRegion(
+        function.name,
+        function.name,
+        anchor,
+        math,
+        tuple(_documented(kernel, function, math, flops, moved) for kernel in made.kernels),
+        made.workspaces,
+        made.tickets,
+        flops,
+        moved,
+    )
+
+
+def _documented(kernel: Kernel, function: Function, math: str, flops: Dim, moved: Dim) -> Kernel:
+    grid = " by ".join(
+        f"ceil(({Dim.of(_text(t.extent))}) / {t.divisor}) * {t.factor}" for t in kernel.grid
+    )
+    doc = [
+        f"Region {function.name}, anchor {function.attrs['anchor']}.",
+        "",
+        *math.splitlines(),
+        "",
+        f"Grid: {grid} blocks of {kernel.num_warps} warps.",
+        f"The region moves {moved} bytes and takes {flops} floating-point operations.",
+    ]
+    text = "\n".join(f"    {line}".rstrip() for line in doc).lstrip()
+    return replace(kernel, body=kernel.body.replace('"""DOC"""', f'"""{text}\n    """'))
+
+
+def _text(expression: dict[str, int]) -> str:
+    parts = [f"{factor}*{name}" if name else str(factor) for name, factor in expression.items()]
+    return "+".join(parts) or "0"

@@ -1,0 +1,85 @@
+"""What the emitters give: kernels as Triton source, and the launches that run them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from ...artifact.schema import GridTerm
+from ...ir.graph import Value
+from ...ir.types import Dim, DType
+from ..cpp.kernel import Operand, params, row_dim
+from .expressions import HELPERS
+
+__all__ = ["Kernel", "Operand", "RegionKernels", "Steps", "grid_of", "params", "row_dim"]
+
+TYPES = {DType.F32: "fp32", DType.F16: "fp16", DType.BF16: "bf16", DType.I32: "i32"}
+TYPES |= {DType.I64: "i64"}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps that a variant of the kernels is made for.
+
+    ``max_rows`` is the largest T (or R) it takes, None for any; ``one_token_each`` says that every
+    sequence has one token, so that attention need not look where a sequence's tokens begin.
+    """
+
+    name: str
+    max_rows: int | None = None
+    one_token_each: bool = False
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel of a region. ``body`` is Triton in which NAME stands for the kernel's name.
+
+    Its parameters are ``buffers`` (pointers to ``types``, 16-byte aligned), then ``scalars`` (i32).
+    """
+
+    suffix: str  # after the region's name; empty when the region is one launch
+    body: str
+    buffers: tuple[Operand, ...]
+    types: tuple[str, ...]
+    scalars: tuple[Dim, ...]
+    grid: tuple[GridTerm, ...]
+    num_warps: int = 4
+    num_stages: int = 3
+
+    def source_as(self, name: str) -> str:
+        """The whole file of a kernel called ``name``, with the helpers that it calls."""
+        used = [text for word, text in HELPERS.items() if re.search(rf"\b{word}\(", self.body)]
+        head = "import triton\nimport triton.language as tl\n"
+        parts = [head, *used, self.body.replace("NAME", name)]
+        return "\n\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+@dataclass(frozen=True)
+class RegionKernels:
+    """The launches of a region, the bytes of its workspaces, and which of these hold tickets:
+    counters that are zero before and after each launch."""
+
+    kernels: tuple[Kernel, ...]
+    workspaces: tuple[Dim, ...] = ()
+    tickets: frozenset[int] = field(default_factory=frozenset)
+
+
+def grid_of(*terms: tuple[Dim | int, int, int] | int) -> tuple[GridTerm, ...]:
+    """Three terms of a grid: a count, or (extent, divisor, factor); missing ones are 1."""
+    made = [
+        GridTerm({"": 1}, 1, term)
+        if isinstance(term, int)
+        else GridTerm(Dim.of(term[0]).to_json(), term[1], term[2])
+        for term in terms
+    ]
+    return (*made, *[GridTerm({"": 1}, 1, 1)] * (3 - len(made)))
+
+
+def pointer_type(value: Value, state: DType | None = None) -> str:
+    """Triton's type of the pointer to a value; ``state`` is the element type of a cache."""
+    return "*" + TYPES[state or value.dtype]
+
+
+def padded(size: int, least: int = 1) -> int:
+    """The power of two that tiles use for ``size`` elements."""
+    return max(least, 1 << max(0, size - 1).bit_length())

@@ -1,0 +1,177 @@
+"""Compiles a module of regions to tapes of GPU kernels: a tape for each size of step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...artifact.schema import GridTerm, Slot
+from ...ir.graph import Function, Module
+from ...ir.types import Dim
+from ..plan import Plan, plan_slots
+from ..program import OUTPUTS, buffer_json, input_names
+from ..tape import Place, TapeLaunch, Unrolled, Unroller, written_states
+from .emit import EmittedRegion, emit_region
+from .kernel import Kernel, Steps
+
+VARIANTS: dict[str, tuple[Steps, ...]] = {
+    "step": (
+        Steps("decode1", 1, one_token_each=True),
+        Steps("decode16", 16, one_token_each=True),
+        Steps("decode32", 32, one_token_each=True),
+        Steps("decode64", 64, one_token_each=True),
+        Steps("decode256", 256, one_token_each=True),
+        Steps("small", 64),
+        Steps("any"),
+    ),
+    "sample": (Steps("any"),),
+}
+"""The tapes of each entry, in the order in which a step looks for the one that takes it."""
+
+
+@dataclass(frozen=True)
+class GpuProgram:
+    """What an artifact says of a GPU target, without its weights and machine code."""
+
+    kernels: dict[str, tuple[Kernel, EmittedRegion]]
+    slots: list[Slot]
+    outputs: dict[str, int]  # name to slot
+    tapes: dict[str, dict[str, Any]]  # by `<entry>.<variant>`, as JSON
+    input_names: tuple[str, ...]
+
+
+@dataclass
+class _Emitter:
+    """Emits each region once for each size of step; sizes whose kernels are equal share them."""
+
+    regions: dict[str, list[EmittedRegion]] = field(default_factory=dict)
+    kernels: dict[str, tuple[Kernel, EmittedRegion]] = field(default_factory=dict)
+
+    def of(self, function: Function, steps: Steps) -> EmittedRegion:
+        """The kernels of a region, named after the first size they are made for."""
+        made = emit_region(function, steps)
+        known = self.regions.setdefault(function.name, [])
+        for other in known:
+            if other.kernels == made.kernels:
+                return replace(made, name=other.name)
+        made = replace(made, name=f"{function.name}_{steps.name}")
+        known.append(made)
+        self.kernels |= {made.name + k.suffix: (k, made) for k in made.kernels}
+        return made
+
+
+@dataclass
+class _Tapes:
+    """All tapes in a row, as if they ran one after another: so they share one arena."""
+
+    module: Module
+    emitter: _Emitter = field(default_factory=_Emitter)
+    tape: Unrolled = field(default_factory=Unrolled)
+    outputs: dict[str, Place] = field(default_factory=dict)
+    tickets: Place | None = None
+    spans: dict[str, tuple[Steps, int, int]] = field(default_factory=dict)
+
+    def add(self, entry: str, steps: Steps) -> None:
+        """Unroll an entry for steps of a size; its outputs and tickets are those of all others."""
+        start, new = len(self.tape.launches), Unrolled(value_bytes=self.tape.value_bytes)
+        tickets: set[Place] = set()
+
+        def emitted(function: Function, packed: frozenset[str]) -> Any:
+            made = self.emitter.of(function, steps)
+            first = len(new.value_bytes) + _num_values(function)
+            tickets.update(Place("value", first + place) for place in made.tickets)
+            sizes = tuple(_bounded(size, steps) for size in made.workspaces)
+            return replace(made, workspaces=sizes)
+
+        unroller = Unroller(self.module, frozenset(), emitted)
+        results = unroller.unroll(entry, self.outputs, new)
+        named = {
+            name: place
+            for name, place in zip(OUTPUTS[entry], results, strict=False)
+            if place.kind == "value"
+        }
+        moved = {place: self.outputs.setdefault(name, place) for name, place in named.items()}
+        if tickets and self.tickets is None:
+            self.tickets = new.new_value(Dim())
+        moved |= dict.fromkeys(tickets, self.tickets)  # type: ignore[arg-type]
+        self._grow_tickets(tickets)
+        self.tape.launches += [_moved(launch, moved) for launch in new.launches]
+        self.spans[f"{entry}.{steps.name}"] = (steps, start, len(self.tape.launches))
+
+    def _grow_tickets(self, tickets: set[Place]) -> None:
+        if self.tickets is not None:
+            size = self.tape.value_bytes[int(self.tickets.name)]
+            for place in tickets:
+                size = _at_least(size, self.tape.value_bytes[int(place.name)])
+            self.tape.value_bytes[int(self.tickets.name)] = size
+
+
+def compile_gpu_program(module: Module) -> GpuProgram:
+    """Emit every region for every size of step, unroll every entry and place its values."""
+    tapes = _Tapes(module)
+    for entry in module.entries:
+        for steps in VARIANTS[entry]:
+            tapes.add(entry, steps)
+    pinned = [*tapes.outputs.values(), *([tapes.tickets] if tapes.tickets else [])]
+    plan = plan_slots(tapes.tape, pinned)
+    launches, kernels = tapes.tape.launches, tapes.emitter.kernels
+    return GpuProgram(
+        kernels,
+        [Slot(bytes=slot.json()) for slot in plan.slots],
+        {
+            name: plan.slot_of[int(place.name)]
+            for name, place in tapes.outputs.items()
+            if int(place.name) in plan.slot_of  # some launch writes it
+        },
+        {
+            name: {
+                "launches": [_json(launch, plan, kernels) for launch in launches[start:end]],
+                "max_rows": steps.max_rows,
+                "one_token_each": steps.one_token_each,
+            }
+            for name, (steps, start, end) in tapes.spans.items()
+        },
+        input_names(launches),
+    )
+
+
+def _num_values(function: Function) -> int:
+    """Values that the unroller makes for a region's results, before its workspaces."""
+    return len([value for value in function.results if value not in written_states(function)])
+
+
+def _bounded(size: Dim, steps: Steps) -> Dim:
+    """A workspace's bytes for the largest step that a variant takes."""
+    if steps.max_rows is None:
+        return size
+    return Dim(size.evaluate(dict.fromkeys((name for name, _ in size.terms), steps.max_rows)))
+
+
+def _at_least(a: Dim, b: Dim) -> Dim:
+    """A size that is enough for either, for any size of the symbols."""
+    terms = dict(a.terms) | {n: max(f, dict(a.terms).get(n, 0)) for n, f in b.terms}
+    total = Dim(max(a.const, b.const))
+    for name, factor in terms.items():
+        total = total + Dim.of(name) * factor
+    return total
+
+
+def _moved(launch: TapeLaunch, places: dict[Place, Place]) -> TapeLaunch:
+    return replace(launch, buffers=tuple(places.get(place, place) for place in launch.buffers))
+
+
+def _json(
+    launch: TapeLaunch, plan: Plan, kernels: dict[str, tuple[Kernel, EmittedRegion]]
+) -> dict[str, Any]:
+    kernel, _ = kernels[launch.kernel]
+    return {
+        "kernel": launch.kernel,
+        "buffers": [buffer_json(place, plan) for place in launch.buffers],
+        "scalars": [scalar.to_json() for scalar in launch.scalars],
+        "grid": _grid_json(kernel.grid),
+    }
+
+
+def _grid_json(grid: Sequence[GridTerm]) -> list[list[Any]]:
+    return [[term.extent, term.divisor, term.factor] for term in grid]

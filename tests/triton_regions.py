@@ -1,0 +1,137 @@
+"""Emits the Triton of one region and runs it on the CPU by Triton's interpreter."""
+
+import io
+import multiprocessing
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from tapeout.artifact import evaluate
+from tapeout.codegen.triton.emit import emit_region
+from tapeout.codegen.triton.kernel import Steps
+from tapeout.ir.graph import Module
+from tapeout.ir.interpret import Interpreter
+from tapeout.ir.ops.dtypes import to_torch
+from tapeout.ir.parser import parse_function
+from tapeout.ir.types import DType
+
+VARIANTS = (
+    Steps("one", 1, one_token_each=True),
+    Steps("few", 16, one_token_each=True),
+    Steps("some", 64),
+    Steps("many", 256, one_token_each=True),
+    Steps("any"),
+)
+
+
+class TritonRegion:
+    """A region function, given as IR text or as it is, for steps of one size."""
+
+    def __init__(self, function, steps):
+        self.function = parse_function(function) if isinstance(function, str) else function
+        self.emitted = emit_region(self.function, steps)
+        self.workspaces = None
+
+    def run(self, arguments, symbols, inputs=None):
+        """Results of the kernels; a cache, or what is written in place, is a tensor they write."""
+        written = {v for v in self.function.results if v.dtype is DType.STATE or "L" in str(v.type)}
+        results = [
+            None if v in written else torch.full(v.type.concrete(symbols), 7).to(to_torch(v.dtype))
+            for v in self.function.results
+        ]
+        self.workspaces = [
+            torch.zeros(size.evaluate(symbols), dtype=torch.uint8)
+            for size in self.emitted.workspaces
+        ]
+        tables = {"param": arguments, "result": results, "workspace": self.workspaces}
+        tables["input"] = inputs or {}
+        for kernel in self.emitted.kernels:
+            buffers = [tables[operand.kind][operand.place] for operand in kernel.buffers]
+            scalars = [scalar.evaluate(symbols) for scalar in kernel.scalars]
+            grid = [blocks(term, symbols) for term in kernel.grid]
+            _interpret(kernel, buffers, scalars, grid)
+        return [result for result in results if result is not None]
+
+    def reference(self, arguments, symbols):
+        """Results of the interpreter; caches are its own."""
+        name = self.function.name
+        module = Module({name: self.function}, (name,), {}, "region")
+        return Interpreter(module, {}, symbols).run(name, arguments)
+
+
+def blocks(term, symbols):
+    """Blocks along one axis of a grid."""
+    return max(1, -(-evaluate(term.extent, {"": 1} | symbols) // term.divisor)) * term.factor
+
+
+def _interpret(kernel, buffers, scalars, grid):
+    """Runs a kernel on tensors, which it writes; pointers are typed as the kernel types them."""
+    typed = [x.view(_DTYPES[t]) for x, t in zip(buffers, kernel.types, strict=True)]
+    file = io.BytesIO()
+    torch.save(typed, file)
+    job = (kernel.source_as("kernel"), file.getvalue(), scalars, grid)
+    written = torch.load(io.BytesIO(_pool().submit(_run, *job).result()))
+    for tensor, new in zip(typed, written, strict=True):
+        tensor.copy_(new)
+
+
+_DTYPES = {"*fp32": torch.float32, "*bf16": torch.bfloat16, "*fp16": torch.float16}
+_DTYPES |= {"*i32": torch.int32, "*i64": torch.int64}
+
+
+@cache
+def _pool():
+    """One process in which Triton interprets; it is told so before it is imported."""
+    os.environ["TRITON_INTERPRET"] = "1"
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    pool.submit(int).result()
+    del os.environ["TRITON_INTERPRET"]
+    return pool
+
+
+def _mend():
+    """Triton 3.6 interprets neither products of bf16 nor, with numpy 2.4, scalars in a range."""
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    dot, patch = interpreter.InterpreterBuilder.create_dot, interpreter._patch_lang_tensor
+
+    def widened(handle):
+        if handle.dtype.scalar is not tl.bfloat16 and handle.dtype.scalar != tl.bfloat16:
+            return handle
+        wide = handle.data.astype(np.uint32) << 16
+        return interpreter.TensorHandle(wide.view(np.float32), tl.float32)
+
+    def create_dot(self, a, b, *rest):
+        return dot(self, widened(a), widened(b), *rest)
+
+    def patch_tensor(tensor, scope):
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter.InterpreterBuilder.create_dot = create_dot
+    interpreter._patch_lang_tensor = patch_tensor
+
+
+@cache
+def _mended():
+    _mend()
+
+
+def _run(source, data, scalars, grid):
+    _mended()
+    tensors = torch.load(io.BytesIO(data))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "source.py"
+        path.write_text(source)
+        scope = {"__name__": "source"}
+        exec(compile(source, str(path), "exec"), scope)
+        scope["kernel"][tuple(grid)](*tensors, *scalars)
+    file = io.BytesIO()
+    torch.save(tensors, file)
+    return file.getvalue()
