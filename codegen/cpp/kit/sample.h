@@ -4,8 +4,8 @@
 // write. A region holds all of them or a part; what it lacks is null below. A row's result depends
 // on the row, its slot and the token table alone: never on other rows or on who computes it.
 //
-// A greedy row, and one with a temperature alone, is read once. Top-k and top-p cost about three
-// more passes; the sets are exact (see sample_sets.h).
+// A row is read once to see that it is finite and once to choose, while it is still in the cache;
+// top-k and top-p cost about three more passes, and the sets are exact (see sample_sets.h).
 #pragma once
 #include <math.h>
 
