@@ -32,6 +32,7 @@ LENGTHS = [1, 17, 64, 300, 620]
 STEPS = [(1, 128), (1, 2048), (8, 128), (8, 2048), (32, 128), (32, 2048), (64, 128), (64, 2048)]
 STEPS += [(128, 128), (256, 128)]
 PREFILLS = [(1, 128), (1, 1024), (1, 8192), (8, 2048)]
+_TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 _STARTUP = """
 import json, sys, time
 start = time.time()
@@ -137,7 +138,8 @@ def bytes_of(artifact: Path) -> tuple[int, int]:
     """Bytes of weights that a decode step reads, and of a token in the cache."""
     target = Artifact.open(artifact).manifest.targets[TARGET]
     tensors = target.weights.tensors
-    embedding = tensors["model.embed_tokens.weight"].bytes if "lm_head.weight" in tensors else 0
+    tables = [tensors[name].bytes for name in _TABLES if name in tensors]
+    embedding = tables[0] if len(tables) == len(_TABLES) else 0  # a tied one is read as the head
     kv = sum(g.layers * g.page_bytes_per_layer // g.page_size_tokens for g in target.cache_groups)
     return target.weights.total_bytes - embedding, kv
 

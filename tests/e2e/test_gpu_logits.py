@@ -1,12 +1,17 @@
 """Tiny models on a GPU against transformers, in prefill, decode and mixed steps."""
 
+import os
+import subprocess
+import sys
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
-from models import CONFIGS, random_prompts, reference_logits, tiny_config
+from models import CONFIGS, load_reference, random_prompts, tiny_config
 from steps import Sequence, Steps
 
-from tapeout import LLM, SamplingParams, compile_model
+from tapeout import LLM, SamplingParams
 
 pytestmark = pytest.mark.gpu
 
@@ -16,49 +21,89 @@ MAX_BF16_RATIO = 1.5
 architectures = pytest.mark.parametrize("name", CONFIGS)
 
 
+_COMPILE = """
+import sys
+from tapeout import compile_model
+if __name__ == "__main__":
+    compile_model(sys.argv[1], sys.argv[2], target=sys.argv[3], dtype="bfloat16")
+"""
+
+
 @pytest.fixture(scope="session")
-def gpu_artifact_of(shared_folder, checkpoint_of):
-    """name -> the artifact of that tiny model in bf16."""
+def gpu_artifact_of(request, shared_folder, checkpoint_of):
+    """name -> the artifact of that tiny model in bf16; all that are wanted compile at once."""
+    wanted = {item.callspec.params["name"] for item in request.session.items if _is_ours(item)}
+    script = shared_folder / "compile.py"
+    script.write_text(_COMPILE)
+    running = {}
+    for name in sorted(wanted):
+        command = [
+            sys.executable,
+            script,
+            checkpoint_of(name),
+            _output(shared_folder, name),
+            TARGET,
+        ]
+        environment = os.environ | {"TAPEOUT_CHECK_PASSES": "0"}
+        running[name] = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
 
     def gpu_artifact_of(name):
-        output = shared_folder / f"{name}-gpu.tapeout"
-        if not output.exists():
-            compile_model(checkpoint_of(name), output, target=TARGET, dtype="bfloat16")
-        return output
+        if name in running:
+            job = running.pop(name)
+            _, said = job.communicate()
+            assert job.returncode == 0, said.decode()[-2000:]
+        return _output(shared_folder, name)
 
     return gpu_artifact_of
 
 
-def ratio(name, checkpoint_of, prompts, ours):
-    """How much further from the truth we are than transformers' own bf16."""
-    truth = torch.cat(reference_logits(checkpoint_of(name), prompts))
-    theirs = torch.cat(reference_logits(checkpoint_of(name), prompts, torch.bfloat16))
+def _is_ours(item):
+    return "gpu_artifact_of" in item.fixturenames
+
+
+def _output(folder, name):
+    return folder / f"{name}-gpu.tapeout"
+
+
+@cache
+def reference_logits(checkpoint, lengths, dtype):
+    """transformers' logits of prompts of those lengths, computed on the GPU."""
+    model = load_reference(checkpoint, dtype).cuda()
+    prompts = random_prompts(model.config.vocab_size, list(lengths))
+    with torch.no_grad():
+        rows = [model(torch.tensor([p], device="cuda")).logits[0].float().cpu() for p in prompts]
+    return torch.cat(rows)
+
+
+def ratio(name, checkpoint_of, ours, first=0):
+    """How much further from the truth we are than transformers' own bf16, from a prompt on."""
+    checkpoint, skipped = checkpoint_of(name), sum(LENGTHS[:first])
+    truth, theirs = (
+        reference_logits(checkpoint, tuple(LENGTHS), dtype)[skipped:]
+        for dtype in (torch.float32, torch.bfloat16)
+    )
     ours = torch.from_numpy(np.concatenate(ours))
     assert torch.isfinite(ours).all()
     return float((ours - truth).norm() / (theirs - truth).norm())
 
 
 def sequences_for(name):
-    prompts = random_prompts(tiny_config(name).vocab_size, LENGTHS)
-    return prompts, [Sequence(prompt) for prompt in prompts]
+    return [Sequence(p) for p in random_prompts(tiny_config(name).vocab_size, LENGTHS)]
 
 
 @architectures
 def test_a_packed_prefill_is_near_the_truth(name, checkpoint_of, gpu_artifact_of):
-    prompts, sequences = sequences_for(name)
-    steps = Steps(gpu_artifact_of(name))
+    sequences, steps = sequences_for(name), Steps(gpu_artifact_of(name))
     ours = steps.run(sequences, LENGTHS)
     steps.close()
-    assert ratio(name, checkpoint_of, prompts, ours) <= MAX_BF16_RATIO
+    assert ratio(name, checkpoint_of, ours) <= MAX_BF16_RATIO
 
 
 @architectures
 @pytest.mark.parametrize("num_copies", [1, 3, 10])
 def test_decode_steps_are_near_the_truth(name, checkpoint_of, gpu_artifact_of, num_copies):
     """Every sequence token by token at its end, in batches that take different tapes."""
-    prompts, sequences = sequences_for(name)
-    prompts, sequences = prompts[1:], sequences[1:]
-    batch = [Sequence(s.token_ids) for _ in range(num_copies) for s in sequences]
+    batch = [s for _ in range(num_copies) for s in sequences_for(name)[1:]]
     steps = Steps(gpu_artifact_of(name), max_num_tokens=1024 * num_copies)
     ends = [len(s.token_ids) - 5 for s in batch]
     rows = [[part] for part in _in_parts(steps, batch, ends)]
@@ -68,7 +113,7 @@ def test_decode_steps_are_near_the_truth(name, checkpoint_of, gpu_artifact_of, n
     steps.close()
     for copy in range(num_copies):
         ours = [np.concatenate(kept) for kept in rows[copy * 3 : copy * 3 + 3]]
-        assert ratio(name, checkpoint_of, prompts, ours) <= MAX_BF16_RATIO
+        assert ratio(name, checkpoint_of, ours, first=1) <= MAX_BF16_RATIO
 
 
 def _in_parts(steps, batch, counts):
@@ -78,13 +123,12 @@ def _in_parts(steps, batch, counts):
 
 @architectures
 def test_chunks_and_decode_rows_mix(name, checkpoint_of, gpu_artifact_of):
-    prompts, sequences = sequences_for(name)
-    steps = Steps(gpu_artifact_of(name))
+    sequences, steps = sequences_for(name), Steps(gpu_artifact_of(name))
     first = steps.run(sequences[1:], [6, 20, 301])
     second = steps.run(sequences, [1, 1, 13, 199])
     steps.close()
     ours = [second[0], *map(np.concatenate, zip(first, second[1:], strict=True))]
-    assert ratio(name, checkpoint_of, prompts, ours) <= MAX_BF16_RATIO
+    assert ratio(name, checkpoint_of, ours) <= MAX_BF16_RATIO
 
 
 @architectures
