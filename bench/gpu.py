@@ -45,9 +45,7 @@ llm.generate({"prompt_token_ids": [5, 6, 7]}, params, use_tqdm=False)
 times = {"import": imported - start, "load": loaded - imported}
 times |= {f"load: {k}": v for k, v in llm.executor.startup_s.items()}
 times |= {"first token": time.time() - loaded, "began": start}
-device = llm.executor.device
-used = device.facts.memory_bytes - device.num_free_bytes()
-print(json.dumps([times, (used - llm.memory_plan.total_bytes) / 2**20]))
+print(json.dumps([times, llm.executor.device_bytes]))
 """
 
 
@@ -151,12 +149,12 @@ def startup_rows(artifact: Path) -> list[Row]:
         start = time.time()
         command = [sys.executable, "-c", _STARTUP, str(artifact)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        times, beyond_mib = json.loads(done.stdout.splitlines()[-1])
+        times, device_bytes = json.loads(done.stdout.splitlines()[-1])
         times["interpreter"] = times.pop("began") - start
         rows += [Row(f"start-up {name}: {k}", v, "s") for k, v in times.items()]
         parts = ("interpreter", "import", "load", "first token")
         rows.append(Row(f"start-up {name}", sum(times[k] for k in parts), "s"))
-    return [*rows, Row("device memory beyond the plan", beyond_mib, "MiB")]
+    return rows + [Row(f"memory: {k}", v / 2**20, "MiB") for k, v in device_bytes.items()]
 
 
 @click.command()

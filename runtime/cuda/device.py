@@ -93,11 +93,11 @@ class Device:
         """Makes the context; it takes some hundred MiB of the device."""
         self.call("start")
 
-    def num_free_bytes(self) -> int:
-        """Memory of the device that nobody has taken."""
-        count = ctypes.c_int64()
-        self.call("num_free_bytes", ctypes.byref(count))
-        return count.value
+    def num_taken_bytes(self) -> int:
+        """Memory of the device that is taken, by whomever."""
+        num_free = ctypes.c_int64()
+        self.call("num_free_bytes", ctypes.byref(num_free))
+        return self.facts.memory_bytes - num_free.value
 
     def allocate(self, num_bytes: int, purpose: str) -> int:
         """The address of zeroed memory. Raises CapacityError naming `purpose` if it is short."""

@@ -59,6 +59,7 @@ class CudaExecutor:
         self.num_threads = choose_num_threads(num_threads)
         self.player_s = 0.0  # that the device has computed so far
         self.startup_s: dict[str, float] = {}  # by what was done, in order
+        self.device_bytes: dict[str, int] = {}  # what the device has lent, by what for
         self._lock = RLock()
         self._unreported: deque[_Step | None] = deque()  # None: it failed
         self._num_queued = 0
@@ -130,6 +131,7 @@ class CudaExecutor:
         device, plan = self.device, self.plan
         with self._timed("context"):
             device.start()
+        self.device_bytes["context"] = device.num_taken_bytes()
         with self._timed("memory"):
             self._memory = DeviceMemory(device, self._target, plan)
             places = (device, self._memory, self._target, plan)
@@ -144,6 +146,9 @@ class CudaExecutor:
             self._graphs = DecodeGraphs(device, self._memory, self._tapes, plan.sizes)
             self._graphs.capture(capture_s)
             device.synchronize()
+        self.device_bytes["planned"] = plan.total_bytes
+        others = device.num_taken_bytes() - sum(self.device_bytes.values())
+        self.device_bytes["kernels, graphs and rounding"] = others
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:

@@ -153,8 +153,10 @@ def test_who_waits_while_another_closes_is_answered(executor):
     assert not waiter.is_alive() and len(answered) == 3
 
 
-def test_the_load_says_how_long_each_part_took(executor):
+def test_the_load_says_how_long_each_part_took_and_what_it_takes(executor):
     assert list(executor.startup_s) == ["context", "memory", "weights", "kernels", "graphs"]
+    assert executor.device_bytes["planned"] == executor.plan.total_bytes
+    assert list(executor.device_bytes) == ["context", "planned", "kernels, graphs and rounding"]
 
 
 def test_decode_steps_are_one_copy_and_one_graph(driver, fake_cuda):
