@@ -122,13 +122,17 @@ class Compared:
         self._events.append(StepsLost())
         self.recorder.poison()
 
-    def break_cache(self, request_id: str) -> None:
-        """What a running request has in the cache turns into no numbers; it is not compared."""
+    def break_cache(self, request_id: str) -> int:
+        """What a running request has in the cache turns into no numbers; it is not compared.
+
+        Gives how many tokens windows had left behind in every group: their pages are still sound.
+        """
         cache, slot = self.scheduler.cache, self.scheduler.sequences.slot_of[request_id]
         tables = cache.block_tables(np.array([slot]))
         for group, table in zip(self.recorder.target.cache_groups, tables, strict=True):
             self.recorder.poison_pages(group, table[table != NULL_PAGE])
         self._broken.add(request_id)
+        return min(int(group.first_token[slot]) for group in cache.groups)
 
     def step(self) -> None:
         """Plans and submits a step; takes the oldest result when enough are outstanding."""

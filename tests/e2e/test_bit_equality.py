@@ -194,12 +194,12 @@ def test_beside_a_request_whose_values_are_no_numbers_and_after_it(recorder, alo
         loop.add(loop.wanted[request_id].request)
     for _ in range(5):
         loop.step()
-    loop.break_cache("probe")
+    num_sound = loop.break_cache("probe")
     loop.run()
     assert loop.finished["probe"].finish_reason == "numeric_error"
     loop.add(wanted["probe"].request, "probe/again")
     loop.run()
-    assert loop.finished["probe/again"].num_cached_tokens == 0
+    assert loop.finished["probe/again"].num_cached_tokens <= num_sound
 
 
 def interrupted(recorder, alone_once, keeps_cache, depth):
