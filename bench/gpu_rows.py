@@ -49,8 +49,23 @@ class Bench:
         what = f"b{batch} ctx {context}"
         return [
             Row(f"step {what}", median(times), "ms", floor),
+            Row(f"graph alone {what}", 1000 * self._replay_s(batch), "ms", floor),
             Row(f"idle {what}", 100 * median(idle), "%"),
         ]
+
+    def _replay_s(self, batch: int, repeats: int = 50) -> float:
+        """The last step's graph again and again, without copies: what its kernels take."""
+        executor = self._llm.executor
+        device, graph = executor.device, executor._graphs.find((batch, batch, batch, 0))
+        if graph is None:
+            return float("nan")
+        start, end = (device.event(with_time=True) for _ in range(2))
+        device.call("event_record", start)
+        for _ in range(repeats):
+            device.run_graph(graph.number)
+        device.call("event_record", end)
+        device.synchronize()
+        return device.elapsed_s(start, end) / repeats
 
     def prefill_ms(self, batch: int, context: int, repeats: int = 5) -> list[Row]:
         """The time to the first token of prompts that come at once."""
