@@ -15,7 +15,8 @@ from tapeout import settings
 from tapeout.artifact import evaluate
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
-from tapeout.codegen.triton.linear import Tile, choose_tile, emit_linear
+from tapeout.codegen.triton.linear import emit_linear
+from tapeout.codegen.triton.products import Tile, choose_tile
 from tapeout.ir.parser import parse_function
 from tapeout.ir.types import DType
 
@@ -44,25 +45,23 @@ def tiles(rows: int, n: int, k: int, weights: int) -> list[Tile]:
     """The one that the compiler takes, then others."""
     found = [choose_tile(rows, n, k, weights, DType.BF16)]
     if rows == 1:
-        choices = product((2, 4, 8), (512, 1024, 2048), (4, 8), (2, 3))
-        found += [Tile(1, c, d, w, s) for c, d, w, s in choices if d <= k and c * d <= 8192]
+        choices = ((2, 1024), (2, 2048), (4, 512), (4, 1024), (8, 512), (8, 1024), (16, 256))
+        found += [Tile(1, max(1, c // weights), d, 4, 3) for c, d in choices]
+        found += [Tile(1, 4, 1024, 8, 3), Tile(1, 4, 1024, 4, 2)]
+    elif rows <= 16:
+        choices = product((16, 32, 64), (128, 256), (3, 5))
+        found += [Tile(16, c, d, 4, s) for c, d, s in choices if c * d * weights <= 16384]
     else:
-        rows = max(16, rows)
-        choices = product((16, 32, 64, 128), (64, 128, 256), (4, 8), (3, 4, 5))
-        found += [Tile(rows, c, d, w, s) for c, d, w, s in choices if _fits(rows, c, d, s, weights)]
-        found = [t for t in found if t.num_warps == 4 or t.columns >= 64]
+        choices = product((32, 64, 128), (64, 128), (3, 4))
+        found += [Tile(rows, c, d, 4, s) for c, d, s in choices if c * d * weights <= 16384]
     return list(dict.fromkeys(found))
-
-
-def _fits(rows: int, columns: int, depth: int, stages: int, weights: int) -> bool:
-    in_flight = (rows + columns * weights) * depth * 2 * stages
-    return 24 << 10 <= in_flight <= 200 << 10 and columns * weights * depth <= 16384
 
 
 def main() -> None:
     """Prints the best tiles of each product, and the one that would be taken."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", default="1,16,32,64")
+    parser.add_argument("--compile-only", action="store_true", help="needs no GPU")
     parser.add_argument("--models", default="1b,8b,0.6b")
     options = parser.parse_args()
     all_rows = [int(text) for text in options.rows.split(",")]
@@ -78,6 +77,8 @@ def main() -> None:
         for i, (rows, shape, tile) in enumerate(cases)
     }
     compiled = compile_kernels(kernels, "cuda:sm_90", settings.CACHE.get() / "objects")
+    if options.compile_only:
+        return
     results: dict[str, list[tuple[float, Tile, bool]]] = {}
     for i, (rows, shape, tile) in enumerate(cases):
         made = compiled[f"case{i}"]

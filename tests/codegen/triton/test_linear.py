@@ -54,3 +54,25 @@ def test_a_gated_product_is_that_of_the_interpreter(steps):
     [found] = region.run(arguments, {"T": tokens})
     [wanted] = region.reference(arguments, {"T": tokens})
     assert relative_error(found, wanted) <= TOLERANCE["bf16"]
+
+NORMED = """
+func @normed(%h: {d}[T, {k}], %g: {d}[{k}], %w: {d}[{n}, {k}], %b: {d}[{n}])
+    {{anchor = "linear"}} {{
+  %x: {d}[T, {k}] = rms_norm(%h, %g) {{eps = 1e-05, offset = 1.0}}
+  %y: {d}[T, {n}] = linear(%x, %w, %b)
+  return %y
+}}
+"""
+
+
+@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+@pytest.mark.parametrize(("dtype", "n", "k"), [("f32", 50, 33), ("bf16", 48, 64)])
+def test_a_product_of_a_norm_is_that_of_the_interpreter(dtype, n, k, steps):
+    torch.manual_seed(0)
+    region = TritonRegion(NORMED.format(d=dtype, n=n, k=k), steps)
+    tokens = min(steps.max_rows or 200, 19)
+    x, g = random(dtype, tokens, k) * 3, random(dtype, k)
+    arguments = [x, g, random(dtype, n, k), random(dtype, n)]
+    [found] = region.run(arguments, {"T": tokens})
+    [wanted] = region.reference(arguments, {"T": tokens})
+    assert relative_error(found, wanted) <= 2 * TOLERANCE[dtype]

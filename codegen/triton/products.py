@@ -1,0 +1,136 @@
+"""Prints the loops of products: a matrix by a vector, or tiles through the matrix units.
+
+Both leave the sums of weight i in ``sums<i>``. With a norm before the product, x is scaled by the
+norm's weight on the way in, and ``scale`` is left to be multiplied with the sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...ir.graph import Node
+from ...ir.types import DType
+from .elements import name_of
+from .kernel import padded
+
+NUM_SMS = 132
+_FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block's share: ``rows`` of x by ``columns`` of the result, ``depth`` of K at a time."""
+
+    rows: int
+    columns: int
+    depth: int
+    num_warps: int
+    num_stages: int
+
+
+def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Tile:
+    """The tile for up to ``rows`` rows: few rows want many blocks, each with much in flight."""
+    if rows == 1:
+        columns = 8 if n * num_weights >= 8 * NUM_SMS * 8 else 4
+        return Tile(1, max(1, columns // num_weights), min(padded(k, 16), 1024), 4, 3)
+    if rows is not None and rows <= 64:
+        columns = 16
+        while columns < 64 and n >= 2 * columns * NUM_SMS:
+            columns *= 2
+        depth = min(padded(k, 16), 256 if rows <= 16 and columns * num_weights <= 32 else 128)
+        return Tile(padded(rows, 16), columns, depth, 4, 4 if dtype.itemsize == 2 else 2)
+    if rows is not None and rows <= 256:
+        return Tile(64, 64, min(padded(k, 16), 64), 4, 4 if dtype.itemsize == 2 else 2)
+    columns = 128 if num_weights == 1 else 64
+    return Tile(128, columns, min(padded(k, 16), 64), 8, 3 if dtype.itemsize == 2 else 2)
+
+
+def vector_loop(
+    tile: Tile, n: int, k: int, x: str, weights: list[str], dtype: DType, norm: Node | None
+) -> list[str]:
+    """sums = w x, with products added in f32 lane by lane and across lanes at the end."""
+    ragged = k % tile.depth != 0
+    mask = f"(k < {k})" if ragged else ""
+    both = [f"(k[None, :] < {k})" if ragged else "", f"(n[:, None] < {n})" * (n % tile.columns > 0)]
+    weight_mask = " & ".join(filter(None, both))
+    lines = [
+        f"n = tl.program_id(0) * {tile.columns} + tl.arange(0, {tile.columns})",
+        *(
+            f"sums{i} = tl.zeros([{tile.columns}, {tile.depth}], tl.float32)"
+            for i in range(len(weights))
+        ),
+        f"for start in tl.range(0, {k}, {tile.depth}, num_stages={tile.num_stages}):",
+        f"    k = start + tl.arange(0, {tile.depth})",
+        f"    x = tl.load({x} + k{_mask(mask)}).to(tl.float32)",
+        *_normed(norm, f"k{_mask(mask)}", "squares += x * x", "{}"),
+    ]
+    if norm:
+        lines.insert(1, f"squares = tl.zeros([{tile.depth}], tl.float32)")
+    row = "n[:, None]" if n * k < 1 << 31 else "n[:, None].to(tl.int64)"
+    for i, weight in enumerate(weights):
+        lines += [
+            f"    w{i} = tl.load({weight} + {row} * {k} + k[None, :]{_mask(weight_mask)},",
+            '                 eviction_policy="evict_first")',
+            f"    sums{i} += w{i}.to(tl.float32) * x[None, :]",
+        ]
+    lines += [f"sums{i} = tl.sum(sums{i}, axis=1)" for i in range(len(weights))]
+    return [*lines, *_scale(norm, k, "tl.sum(squares)")]
+
+
+def matrix_loop(
+    tile: Tile, n: int, k: int, x: str, weights: list[str], dtype: DType, norm: Node | None
+) -> list[str]:
+    """sums = x w^T in tiles; rows that the step does not have read as zeros."""
+    ragged = k % tile.depth != 0
+    inside = f" & (k[None, :] < {k})" if ragged else ""
+    both = [
+        f"(k[:, None] < {k})" if ragged else "",
+        f"(n[None, :] < {n})" if n % tile.columns else "",
+    ]
+    weight_mask = " & ".join(filter(None, both))
+    wide = ".to(tl.int64)" if n * k >= 1 << 31 else ""
+    precision = ', input_precision="ieee"' if dtype is DType.F32 else ""
+    lines = [
+        f"m = tl.program_id(0) * {tile.rows} + tl.arange(0, {tile.rows})",
+        f"n = tl.program_id(1) * {tile.columns} + tl.arange(0, {tile.columns})",
+        *(
+            f"sums{i} = tl.zeros([{tile.rows}, {tile.columns}], tl.float32)"
+            for i in range(len(weights))
+        ),
+        f"for start in range(0, {k}, {tile.depth}):",
+        f"    k = start + tl.arange(0, {tile.depth})",
+        f"    x = tl.load({x} + m[:, None] * {k} + k[None, :],",
+        f"                mask=(m[:, None] < num_rows){inside}, other=0.0)",
+    ]
+    if norm:
+        lines.insert(2, f"squares = tl.zeros([{tile.rows}], tl.float32)")
+        lines.append("    x = x.to(tl.float32)")
+        squares, rounded = "squares += tl.sum(x * x, axis=1)", f"({{}}).to({_FLOATS[dtype]})"
+        lines += _normed(norm, f"k[None, :]{_mask(inside[3:])}", squares, rounded)
+    for i, weight in enumerate(weights):
+        lines += [
+            f"    w{i} = tl.load({weight} + n[None, :]{wide} * {k} + k[:, None]"
+            f"{_mask(weight_mask)})",
+            f"    sums{i} = tl.dot(x, w{i}, sums{i}{precision})",
+        ]
+    return [*lines, *_scale(norm, k, "squares[:, None]")]
+
+
+def _normed(norm: Node | None, place: str, squares: str, rounded: str) -> list[str]:
+    """x times the norm's weight; its squares are added up on the way."""
+    if norm is None:
+        return []
+    offset = float(norm.attrs.get("offset", 0.0))
+    factor = f"tl.load(p_{name_of(norm.operands[1])} + {place}).to(tl.float32)"
+    factor = f"({offset} + {factor})" if offset else factor
+    return [f"    {squares}", f"    x = {rounded.format(f'x * {factor}')}"]
+
+
+def _scale(norm: Node | None, k: int, squares: str) -> list[str]:
+    if norm is None:
+        return []
+    return [f"scale = tl.rsqrt({squares} / {k} + {float(norm.attrs['eps'])!r})"]
+
+
+def _mask(text: str) -> str:
+    return f", mask={text}, other=0.0" if text else ""
