@@ -6,7 +6,7 @@ Where such bugs were seen is said beside each; `python bench/simulate.py --mutan
 import pytest
 from simulator.hunt import MUTANTS, hunt
 
-MAX_STEPS = 20_000
+MAX_STEPS = 50_000
 
 
 @pytest.mark.parametrize("name", MUTANTS)

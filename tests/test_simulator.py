@@ -3,6 +3,7 @@
 Any number of steps: `python bench/simulate.py`.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,16 @@ def test_every_promise_holds_in_ten_thousand_steps(part):
         assert not outcome.violation, f"seed {seed}: {outcome.violation}"
         num_steps += outcome.num_steps
     assert num_steps >= 10_000
+
+
+def test_every_event_meets_requests_in_every_state():
+    coverage = sum((run_seed(seed, 200).coverage for seed in range(1000, 1060)), Counter())
+    events = {event for _, event in coverage}
+    assert events >= {"cache hit", "no hit", "preempted", "steps lost", "queue full", "wrong mask"}
+    assert events >= {"stop", "length", "abort", "timeout", "numeric_error"}
+    met = {(state.partition(",")[0], event) for state, event in coverage}
+    for state in ("new", "begun", "decoding", "masked", "preempted"):
+        assert {(state, "cancel: abort"), (state, "steps lost")} <= met
 
 
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from tapeout.runtime.frame import Sampling
 from tapeout.runtime.request import Finished, Progress, Request, StepResult
 
 from .model import Voice, choose, mask_of, noise, penalty, stream
-from .trace import Arriving, Config
+from .trace import Arriving, Cancelling, Config
 from .violation import check
 
 
@@ -17,17 +17,19 @@ class Case:
 
     def __init__(self, spec: Arriving, config: Config, now: float) -> None:
         self.spec, self.config, self.arrived_s = spec, config, now
-        own = stream(spec.own_key, spec.own)
-        room = config.max_model_len - 1
-        self.prompt = (*stream(spec.family, spec.shared), *own)[:room] or (1,)
+        parts = [stream(spec.family, spec.shared), stream(spec.own_key, spec.own)]
+        first, second = reversed(parts) if spec.own_first else parts
+        self.prompt = (*first, *second)[: config.max_model_len - 1] or (1,)
         self.max_tokens = min(spec.max_tokens, config.max_model_len - len(self.prompt))
         self.told: list[int] = []  # tokens seen through progress
         self.scored: list[int] = []  # prompt tokens whose logprobs were seen
         self.num_masks = int(spec.masked and spec.early_mask)  # given
-        self.cancel_keeps: int | None = None
-        self.is_cancelled = False
+        self.cancel: Cancelling | None = None  # the first one
+        self.first_told_s: float | None = None
         self.num_admissions = 0
         self.is_running = False
+        self.num_known = 0  # tokens, when it was admitted last
+        self.num_cached = 0  # tokens, when it was admitted first
 
     @property
     def request_id(self) -> str:
@@ -78,6 +80,7 @@ class Case:
             seed=spec.seed or 0,
             frequency_penalty=float(spec.penalised),
             num_prompt_logprobs=1 if spec.prompt_logprobs else None,
+            num_logprobs=2 if spec.logprobs else None,
             mask=None if mask is None else as_mask(mask),
         )
         return Request(
@@ -132,9 +135,25 @@ class Case:
         """Whether the next token needs a mask that has not been given."""
         return self.spec.masked and self.num_masks <= len(self.told)
 
-    # ---- what it is told ----
+    # ---- what happens to it ----
 
-    def hear(self, progress: Progress, result: StepResult) -> None:
+    def admit(self, known: list[int]) -> None:
+        """It takes a slot with these tokens."""
+        due, name = [*self.prompt, *self.truth], self.request_id
+        check(len(known) >= len(self.prompt) + len(self.told), name, "forgot tokens")
+        check(known == due[: len(known)], name, "arrives with", known, "and not", due)
+        self.num_admissions += 1
+        self.is_running = True
+        self.num_known = len(known)
+
+    def begin(self, num_cached: int) -> bool:
+        """Its first step begins behind cached tokens, if there are any."""
+        check(self.request.reads_cache or not num_cached, self.request_id, "reads no cache")
+        if self.num_admissions == 1:
+            self.num_cached = num_cached
+        return num_cached > 0
+
+    def hear(self, progress: Progress, result: StepResult, now: float) -> None:
         """Rows of a step's result."""
         rows = slice(progress.first_row, progress.first_row + progress.num_rows)
         tokens = result.token_ids[rows].tolist()
@@ -148,51 +167,61 @@ class Case:
         else:
             check(len(tokens) == 1, self.request_id, "got", tokens, "at once")
             self.told += tokens
+            self.first_told_s = now if self.first_told_s is None else self.first_told_s
             due = self.truth[: len(self.told)]
             check(self.told == due, self.request_id, "was told", self.told, "and not", due)
 
     def end(self, finished: Finished, now: float, had_glitch: bool) -> None:
         """Checks its end."""
-        output, reason = self.due
+        (output, reason), by = self.due, ended_by(finished)
         name, got, why = self.request_id, finished.token_ids, finished.finish_reason
-        if why in ("abort", "timeout"):
+        if by != "result":
             self._end_early(finished, now)
         elif why == "numeric_error" and had_glitch:
             check(got == output[: len(got)], name, "failed after", got, "of", output)
         else:
             check((got, why) == (output, reason), name, got, why, "is not", output, reason)
+            stop = got[-1] if why == "stop" else None
+            check(finished.stop_token_id == stop, name, "stopped by", finished.stop_token_id)
         if self.request.watched:
-            told = self.told[: self.cancel_keeps] if why == "abort" else self.told
+            told = self.told[: self.cancel.keep] if self.cancel and by == "event" else self.told
             check(told == got, name, "was told", told, "but ends with", got)
-        if self.spec.prompt_logprobs and why in ("stop", "length"):
+        if self.spec.prompt_logprobs and by == "result" and why != "numeric_error":
             check(self.scored == list(self.prompt[1:]), name, "has unscored tokens of its prompt")
-        stop = got[-1] if why == "stop" else None
-        check(finished.stop_token_id == stop, name, "stopped by", finished.stop_token_id, stop)
         self._check_records(finished, now)
 
     def _end_early(self, finished: Finished, now: float) -> None:
         name, got, output = self.request_id, finished.token_ids, self.due[0]
         check(got == output[: len(got)], name, "ends early with", got, "of", output)
-        if finished.finish_reason == "abort":
-            check(self.is_cancelled, name, "was ended by nobody")
-            limit = self.cancel_keeps
-            check(limit is None or len(got) <= limit, name, "keeps", len(got), "of", limit)
-        else:
+        if finished.finish_reason == "timeout":
             deadline = self.request.deadline_s
             check(deadline is not None and deadline <= now, name, "ended before its deadline")
+            return
+        check(self.cancel is not None, name, "was ended by nobody")
+        is_stop, keep = finished.finish_reason == "stop", self.cancel.keep
+        check(is_stop == self.cancel.is_stop, name, "ends by", finished.finish_reason)
+        check(keep is None or len(got) <= keep, name, "keeps", len(got), "of", keep)
 
     def _check_records(self, finished: Finished, now: float) -> None:
         name, times, cached = self.request_id, finished.times, finished.num_cached_tokens
         check(times.arrived_s == self.arrived_s, name, "came at", times.arrived_s)
         check(times.finished_s == now, name, "ended at", times.finished_s)
         first = times.first_token_s
-        has_token = bool(finished.token_ids) or self.is_cancelled
-        check(first is None or self.arrived_s <= first <= now, name, "first spoke at", first)
-        check(has_token or first is None, name, "first spoke at", first, "but said nothing")
+        if self.request.watched:
+            check(first == self.first_told_s, name, "first spoke at", first, self.first_told_s)
+        elif first is not None:
+            check(self.arrived_s <= first <= now, name, "first spoke at", first)
         check(first is not None or not finished.token_ids, name, "spoke at no time")
-        size = self.config.page_size_tokens
-        check(cached % size == 0 and 0 <= cached < len(self.prompt), name, "had cached", cached)
-        check(self.request.reads_cache or not cached, name, "reads no cache")
+        check(cached == self.num_cached, name, "had cached", self.num_cached, "and not", cached)
+
+
+def ended_by(finished: Finished) -> str:
+    """What ended a request: the clock, an event, or the result of a step."""
+    reason = finished.finish_reason
+    if reason == "timeout":
+        return "clock"
+    is_cancelled = reason == "abort" or (reason == "stop" and finished.stop_token_id is None)
+    return "event" if is_cancelled else "result"
 
 
 def as_mask(words: tuple[int, ...]) -> np.ndarray:

@@ -50,7 +50,7 @@ class Device:
             np.zeros((config.num_pages[group], config.page_size_tokens), np.uint64)
             for group in self.groups
         ]
-        self.tenant_of_slot: list[Arrival | None] = [None] * config.max_num_seqs
+        self.arrivals: dict[int, Arrival] = {}  # by slot
         self.identity = np.full(config.max_num_seqs, -1)
         self.salts = np.zeros(config.max_num_seqs, np.uint64)
         self.masks: dict[int, list[int]] = {}
@@ -65,8 +65,15 @@ class Device:
         for slot, mask in frame.masks:
             self.masks[slot] = (mask.astype(np.int64) & 0xFFFFFFFF).tolist()
             self.special.add(slot)
+        self._check_logprobs(frame)
         state = self._forward(frame, self._embed(frame, glitch))
         self.results.append(self._sample(frame, state[frame.logit_rows]))
+
+    def _check_logprobs(self, frame: Frame) -> None:
+        """Logprobs are computed just when some row is of a request that wants them."""
+        told = [self.arrivals[slot].sampling for slot in set(frame.sample_slots.tolist())]
+        wanted = any((s.num_logprobs, s.num_prompt_logprobs) != (None, None) for s in told)
+        check(frame.wants_logprobs == wanted, "logprobs are wanted:", wanted)
 
     def slots(self, frame: Frame) -> np.ndarray:
         """The slot of each sequence of a frame."""
@@ -75,7 +82,7 @@ class Device:
     def _arrive(self, arrival: Arrival) -> None:
         slot, first, sampling = arrival.slot, arrival.first_place, arrival.sampling
         self.token_table[first : first + len(arrival.token_ids)] = arrival.token_ids
-        self.tenant_of_slot[slot] = arrival
+        self.arrivals[slot] = arrival
         self.identity[slot] = sampling.top_k
         person = self.persons[sampling.top_k]
         self.salts[slot] = person.salt
@@ -162,9 +169,8 @@ class Device:
         return StepResult(frame.step_id, chosen, logprobs)
 
     def _choose(self, slot: int, state: int, frame: Frame, row: int) -> int:
-        arrival = self.tenant_of_slot[slot]
-        check(arrival is not None, f"slot {slot} is sampled and nobody came to it")
-        position, sampling = int(frame.sample_positions[row]), arrival.sampling
+        arrival, position = self.arrivals[slot], int(frame.sample_positions[row])
+        sampling = arrival.sampling
         if sampling.temperature:
             state += noise(sampling.seed, position)
         if sampling.frequency_penalty:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from tapeout.runtime.frame import Frame
 from tapeout.runtime.request import Arrive, Cancel, Event, Finished
 
-from .cases import Case
+from .cases import Case, ended_by
 from .violation import check
+
+_KINDS = ("result", "event", "clock")
 
 
 class Fairness:
@@ -20,16 +22,15 @@ class Fairness:
 
     def follow(self, events: Sequence[Event], finished: Sequence[Finished]) -> None:
         """Who came and who left in a call, in order: by the result, by events, by the clock."""
-        by_event = {f.request_id for f in finished if f.finish_reason == "abort"}
-        by_clock = [f.request_id for f in finished if f.finish_reason == "timeout"]
-        self._leave(f.request_id for f in finished if f.finish_reason not in ("abort", "timeout"))
+        by = {kind: {f.request_id for f in finished if ended_by(f) == kind} for kind in _KINDS}
+        self._leave(by["result"])
         for event in events:
             if isinstance(event, Arrive):
                 self._enter(event.request.request_id, event.request.tenant)
-            elif isinstance(event, Cancel) and event.request_id in by_event:
-                by_event.discard(event.request_id)
+            elif isinstance(event, Cancel) and event.request_id in by["event"]:
+                by["event"].discard(event.request_id)
                 self._leave([event.request_id])
-        self._leave(by_clock)
+        self._leave(by["clock"])
 
     def _enter(self, request_id: str, tenant: str) -> None:
         if not self.num_requests[tenant]:

@@ -337,3 +337,98 @@ def a_lost_step_is_still_waited_for(lose_steps):
         self._flights.extend(flights[:1])
 
     return wrong
+
+
+@bug("_land", Scheduler, seen="P12 of the notes: chunks of a prompt have no sample to look at")
+def a_chunk_that_is_not_finite_goes_on(land):
+    """Rows whose token is known already are not looked at."""
+
+    def wrong(self, result, now, finished):
+        is_known = ~self._flights[0].rows.chooses
+        token_ids = np.where(is_known, 0, result.token_ids).astype(np.int32)
+        return land(self, msgspec.structs.replace(result, token_ids=token_ids), now, finished)
+
+    return wrong
+
+
+@bug("_preempt", Scheduler, seen="metrics: time to first token restarted with the sequence")
+def a_preempted_request_speaks_first_again(preempt):
+    """The time of the first token is lost with the slot."""
+
+    def wrong(self, slot):
+        entry = self.sequences.table.entry(slot)
+        preempt(self, slot)
+        entry.first_token_s = float("nan")
+        return slot
+
+    return wrong
+
+
+@bug("_start", Admission, seen="vLLM: num_cached_tokens changed when a request was preempted")
+def a_preempted_request_counts_its_own_pages_as_cached(start):
+    """What it finds of itself in the cache is told as a hit of its prompt."""
+
+    def wrong(self, entry, num_hits, budget):
+        started = start(self, entry, num_hits, budget)
+        entry.num_cached = num_hits * self._cache.page_size_tokens
+        return started
+
+    return wrong
+
+
+@bug("_start", Admission, seen="chunked prefill that never used what the step had left")
+def a_new_request_gets_one_token_alone(start):
+    """An admission takes one token of the budget and leaves the rest."""
+
+    def wrong(self, entry, num_hits, budget):
+        rest, budget.num_tokens = budget.num_tokens - 1, 1
+        started = start(self, entry, num_hits, budget)
+        budget.num_tokens += rest
+        return started
+
+    return wrong
+
+
+@bug("share", Budget, seen="C17 of the notes: long prompts before those that decode")
+def prompts_are_served_before_those_that_decode(share):
+    """What prompts leave of the budget goes to sequences that need one token."""
+
+    def wrong(self, table, running):
+        is_prompt = table.remaining(running) > 1
+        parts = share(self, table, running[is_prompt]), share(self, table, running[~is_prompt])
+        slots, granted = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return slots, granted
+
+    return wrong
+
+
+@bug("_finish", Scheduler, seen="stop strings: tokens after the match were returned")
+def what_a_stop_string_cuts_off_is_kept(finish):
+    """A cancel that names how much to keep keeps all."""
+
+    def wrong(self, slot, reason, now, stop_token_id=None, num_tokens=None):
+        return finish(self, slot, reason, now, stop_token_id)
+
+    return wrong
+
+
+@bug("leave", Tenants, seen="P15 of the notes: state of every key that ever called")
+def a_tenant_is_never_forgotten(leave):
+    """Who has no request any more is still in the table."""
+
+    def wrong(self, tenant):
+        self._num_requests[tenant] -= 1
+
+    return wrong
+
+
+@bug("launch", scheduler, seen="C5 of the notes: logprobs of some rows of a batch were missing")
+def logprobs_are_computed_for_the_first_sequence_alone(launch):
+    """A step has logprobs if its first sequence wants them."""
+
+    def wrong(table, *told):
+        flight, frame = launch(table, *told)
+        wants = bool(table.wants_logprobs[flight.slots[0]])
+        return flight, msgspec.structs.replace(frame, wants_logprobs=wants)
+
+    return wrong

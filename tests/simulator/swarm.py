@@ -58,11 +58,11 @@ def draw_config(rng: Random) -> Config:
     """An engine, often with hardly enough of anything."""
     page = rng.choice((1, 2, 3, 4, 4, 8))
     max_model_len = rng.randint(2, rng.choice((6, 12, 24, 48)))
-    max_num_seqs = rng.randint(1, rng.choice((1, 3, 6)))
+    max_num_seqs = rng.choice((1, 2, 3, 4, 6))
     budget = max_num_seqs + rng.choice((0, 0, 1, 2, 5, 12, 40))
-    window = rng.randint(1, max_model_len)
-    windows = rng.choice(((None,), (None,), (None, window), (window,), (window, None)))
-    depth = rng.choice((0, 1, 1, 2, 2, 3))
+    window = rng.randint(1, rng.randint(1, max_model_len))
+    windows = rng.choice(((None,), (None, window), (window,), (window, None)))
+    depth = rng.choice((0, 1, 1, 2, 2, 3, 3))
     spare = rng.choice((0, 0, 1, 2, 5, 20))
     fewest = [_fewest_pages(w, page, max_model_len, (depth + 1) * budget) for w in windows]
     return Config(
@@ -73,7 +73,7 @@ def draw_config(rng: Random) -> Config:
         max_model_len=max_model_len,
         max_num_batched_tokens=budget,
         max_logit_rows=rng.choice((None, max_num_seqs, max_num_seqs + 1, max_num_seqs + 7)),
-        prefix_caching=rng.random() < 0.8,
+        prefix_caching=rng.random() < 0.9,
         depth=depth,
         max_num_waiting=rng.choice((None, None, 1, 3, 10)),
         max_waiting_tokens=rng.choice((None, None, max_model_len, 4 * max_model_len)),
@@ -98,29 +98,29 @@ def draw_rates(rng: Random) -> Rates:
         arrivals=rng.uniform(0.05, 0.6),
         burst=rng.choice((1, 1, 2, 4, 12)),
         cancels=maybe(0.3),
-        retries=maybe(1.0),
+        retries=maybe(1.0, 0.7),
         storms=maybe(0.02, 0.3),
         late_masks=maybe(0.9),
         wrong_masks=maybe(0.3),
         late_results=maybe(0.9),
-        losses=maybe(0.02, 0.3),
+        losses=maybe(0.05, 0.4),
         glitches=maybe(0.05, 0.3),
         clock_jumps=maybe(0.02, 0.2),
         busy_steps=rng.choice((20, 60, 200)),
-        families=rng.choice((1, 2, 5)),
-        sharing=rng.choice((0, 0.5, 0.9)),
+        families=rng.choice((1, 2, 3, 6)),
+        sharing=rng.choice((0, 0.6, 0.9, 0.95)),
         duplicates=maybe(0.5),
         salts=rng.choice((1, 1, 2, 3)),
         tenants=rng.choice((1, 1, 2, 4)),
         priorities=rng.choice((1, 1, 2, 3)),
         deadlines=maybe(1.0, 0.3),
         masked=maybe(0.5, 0.3),
-        scored=maybe(0.5, 0.3),
+        scored=maybe(0.5, 0.4),
         sampled=maybe(1.0),
         stops=maybe(0.8),
         uncached=maybe(0.3, 0.3),
         nans=maybe(0.2, 0.2),
-        max_output=rng.choice((1, 3, 10, 40)),
+        max_output=rng.choice((2, 8, 20, 50)),
     )
 
 
@@ -176,7 +176,7 @@ class Swarm:
         known = list(world.cases) or [0]
         number = rng.choice(known) if rng.random() < 0.8 else rng.randrange(self.number + 2)
         case = world.cases.get(number)
-        yield Cancelling(number, rng.choice((None, None, 0, 1, 3)))
+        yield Cancelling(number, rng.choice((None, None, 0, 1, 3)), rng.random() < 0.3)
         if case is not None and rng.random() < self.rates.retries:
             yield self._renumber(case.spec)
 
@@ -204,9 +204,13 @@ class Swarm:
         page, chance = config.page_size_tokens, rng.random
         shared = own = 0
         if chance() < rates.sharing:
-            shared = max(0, rng.randint(0, 4) * page + rng.choice((-1, 0, 0, 1)))
+            longest = max(4, config.max_model_len // page)
+            shared = max(0, rng.randint(0, longest) * page + rng.choice((-1, 0, 0, 1)))
         if not shared or chance() < 0.6:
-            own = rng.randint(1, max(1, config.max_model_len - 1))
+            own = rng.randint(1, rng.choice((4, config.max_model_len)))
+        own_first = shared > 0 and chance() < 0.2
+        if own_first:
+            own = page * rng.randint(1, 2)
         is_masked, is_scored = chance() < rates.masked, chance() < rates.scored
         max_tokens = rng.randint(1, rates.max_output)
         stops = tuple(rng.randrange(12) for _ in range(rng.choice((1, 1, 6))))
@@ -215,6 +219,7 @@ class Swarm:
             family=rng.randrange(rates.families),
             shared=shared,
             own=own,
+            own_first=own_first,
             own_key=1000 + (rng.randrange(3) if chance() < 0.1 else self.number),
             max_tokens=max_tokens,
             salt=rng.randrange(rates.salts),
@@ -226,8 +231,9 @@ class Swarm:
             watched=chance() < 0.5,
             masked=is_masked,
             early_mask=chance() < 0.5,
+            logprobs=chance() < rates.scored,
             prompt_logprobs=is_scored,
-            priority=rng.randrange(rates.priorities),
+            priority=(0, -5, 10**12)[rng.randrange(rates.priorities)],
             tenant="abcd"[rng.randrange(rates.tenants)],
             reads_cache=chance() >= rates.uncached,
             deadline_in=rng.uniform(0.1, rng.choice((3, 12, 60)))

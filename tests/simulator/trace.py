@@ -30,13 +30,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Arriving(msgspec.Struct, frozen=True, kw_only=True, tag="arrive", omit_defaults=True):
-    """A request: its prompt is `shared` tokens of a family's stream, then `own` of its own."""
+    """A request: its prompt is `shared` tokens of a family's stream, then `own` of its own.
+
+    With `own_first` it is the other way round: like tokens at like places, after others.
+    """
 
     number: int
     family: int
     shared: int
     own: int
     own_key: int
+    own_first: bool = False
     max_tokens: int
     salt: int = 0
     seed: int | None = None  # None: greedy
@@ -47,6 +51,7 @@ class Arriving(msgspec.Struct, frozen=True, kw_only=True, tag="arrive", omit_def
     watched: bool = False
     masked: bool = False
     early_mask: bool = False  # the first mask comes with the request
+    logprobs: bool = False
     prompt_logprobs: bool = False
     priority: int = 0
     tenant: str = ""
@@ -55,14 +60,15 @@ class Arriving(msgspec.Struct, frozen=True, kw_only=True, tag="arrive", omit_def
     nan_after: int | None = None  # tokens of output; what follows is no number
 
 
-class Cancelling(msgspec.Struct, frozen=True, tag="cancel"):
+class Cancelling(msgspec.Struct, frozen=True, tag="cancel", omit_defaults=True):
     """Cancels a request, which may be unknown or gone."""
 
     number: int
     keep: int | None = None  # tokens of its output
+    is_stop: bool = False  # by a string that stops it, and not because nobody wants it
 
 
-class Masking(msgspec.Struct, frozen=True, tag="mask"):
+class Masking(msgspec.Struct, frozen=True, tag="mask", omit_defaults=True):
     """Gives a masked request the mask it waits for; `shift` makes it one for another length."""
 
     number: int
