@@ -66,9 +66,19 @@ def prompts(recorder, *lengths):
     return [rng.choices(words, k=length) for length in lengths]
 
 
-def short(recorder):
-    first, second = prompts(recorder, LENGTH_OF_SHORT, 9)
+def over_a_page(recorder):
+    first, second = prompts(recorder, 12, 9)
     return [plain_request("first", first, 8), plain_request("second", second, 20)]
+
+
+def over_a_window(recorder):
+    first, second = prompts(recorder, 60, 9)
+    return [plain_request("first", first, 8), plain_request("second", second, 60)]
+
+
+lengths = pytest.mark.parametrize(
+    "make", [over_a_page, pytest.param(over_a_window, marks=pytest.mark.slow)]
+)
 
 
 def long(recorder):
@@ -166,29 +176,43 @@ def test_after_a_hit_of_pages_that_hold_another_requests_output(recorder, depth)
 
 
 @depths
+@lengths
 @pytest.mark.parametrize("keeps_cache", [True, False])
-def test_preempted_at_every_token(recorder, alone_once, keeps_cache, depth):
-    for loop, length in interrupted(recorder, alone_once, keeps_cache, depth):
-        while loop.num_computed("first") < length:
-            loop.step()
+def test_preempted_at_every_token(recorder, alone_once, make, keeps_cache, depth):
+    for loop in interrupted(recorder, alone_once(make), keeps_cache, depth):
         assert loop.preempt("first")
         loop.run()
         assert loop.scheduler.num_preemptions == 1
 
 
 @depths
-def test_the_executor_loses_its_memory_at_every_token(recorder, alone_once, depth):
-    for loop, length in interrupted(recorder, alone_once, True, depth):
-        while loop.num_computed("first") < length:
-            loop.step()
+@lengths
+def test_the_executor_loses_its_memory_at_every_token(recorder, alone_once, make, depth):
+    for loop in interrupted(recorder, alone_once(make), True, depth):
         loop.lose_steps()
         loop.run()
+
+
+def interrupted(recorder, wanted, keeps_cache, depth):
+    """Loops over two requests, each where the first has one token more than in the loop before.
+
+    Prompts advance by one token a step.
+    """
+    first = wanted["first"]
+    most = len(first.request.prompt_token_ids) + len(first.finished.token_ids)
+    for num_tokens in range(1, most):
+        loop = Compared(recorder, wanted, depth, 2, 2, enable_prefix_caching=keeps_cache)
+        for one in wanted.values():
+            loop.add(one.request)
+        while loop.num_computed("first") < num_tokens:
+            loop.step()
+        yield loop
 
 
 @depths
 def test_beside_a_request_whose_values_are_no_numbers_and_after_it(recorder, alone_once, depth):
     wanted = alone_once(of_four_pages)
-    others = alone_once(short)
+    others = alone_once(over_a_page)
     loop = Compared(recorder, wanted | others, depth)
     for request_id in ("probe", "first", "second"):
         loop.add(loop.wanted[request_id].request)
@@ -200,19 +224,6 @@ def test_beside_a_request_whose_values_are_no_numbers_and_after_it(recorder, alo
     loop.add(wanted["probe"].request, "probe/again")
     loop.run()
     assert loop.finished["probe/again"].num_cached_tokens <= num_sound
-
-
-def interrupted(recorder, alone_once, keeps_cache, depth):
-    """Loops over two requests, and for each the length of the first at which something happens.
-
-    Prompts advance by one token a step.
-    """
-    wanted = alone_once(short)
-    for length in range(1, LENGTH_OF_SHORT + 8):
-        loop = Compared(recorder, wanted, depth, 2, 2, enable_prefix_caching=keeps_cache)
-        for one in wanted.values():
-            loop.add(one.request)
-        yield loop, length
 
 
 @pytest.mark.parametrize("num_batches", [5, pytest.param(200, marks=pytest.mark.slow)])
