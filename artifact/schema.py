@@ -84,6 +84,7 @@ class Cubin(Strict, frozen=True, kw_only=True):
     num_warps: Count  # a block has 32 threads for each
     shared_bytes: Count  # dynamic shared memory of a block
     registers: Count  # of a thread
+    begins_early: bool = False  # it waits for the launch before it by itself
 
 
 class Kernel(Strict, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ TAPES = {"step.decode2": (2, True), "step.any": (None, False), "sample.any": (No
 LIMITS = Limits(
     max_model_len=LENGTH, max_num_seqs=8, max_num_batched_tokens=200, max_logit_rows=200
 )
+EARLY = ("hash_pages", "report")
 _ONE = GridTerm({"": 1}, 1, 1)
 _GRIDS = {"T": [GridTerm({"T": 1}, 3, 3), _ONE, _ONE], "R": [GridTerm({"R": 1}, 1, 1), _ONE, _ONE]}
 
@@ -114,7 +115,8 @@ def _target(weights):
 def _cubin(name):
     """The largest shared memory that a block can have, to see that it is asked for."""
     file = "kernels/cuda-sm_90/all.cubin"
-    return Cubin(file=file, entry=name, num_warps=1, shared_bytes=100_000, registers=32)
+    counts = {"num_warps": 1, "shared_bytes": 100_000, "registers": 32}
+    return Cubin(file=file, entry=name, begins_early=name in EARLY, **counts)
 
 
 def machine_code(folder: Path) -> bytes:

@@ -16,7 +16,7 @@ typedef struct { int num_nodes; node_t nodes[MAX_NODES]; } graph_t;
 typedef void (*code_t)(word, ...);
 
 int fake_num_live; /* allocations, events, modules, streams, graphs and contexts not given back */
-int fake_num_launches, fake_num_graph_launches, fake_num_copies_in;
+int fake_num_launches, fake_num_early, fake_num_graph_launches, fake_num_copies_in;
 static graph_t *recording;
 
 static int fails(const char *call) {
@@ -128,11 +128,20 @@ static void run(const node_t *node) {
                      w[12], w[13], w[14], w[15], w[16], w[17], w[18], w[19], w[20], w[21], w[22],
                      w[23]);
 }
-int cuLaunchKernel(void *f, unsigned x, unsigned y, unsigned z, unsigned bx, unsigned by, unsigned bz,
-                   unsigned shared, void *s, void **parameters, void **extra) {
-    CALL(cuLaunchKernel, ILLEGAL);
-    if (!x || !y || !z || bx % 32 || bx > 1024) return INVALID;
-    node_t node = {.function = f, .blocks = {x, y, z}};
+typedef struct {
+    unsigned blocks[3], threads[3], shared;
+    void *stream;
+    const unsigned *attributes; /* id, padding, value */
+    unsigned num_attributes;
+} launch_t;
+int cuLaunchKernelEx(const launch_t *l, void *f, void **parameters, void **extra) {
+    CALL(cuLaunchKernelEx, ILLEGAL);
+    node_t node = {.function = f, .blocks = {l->blocks[0], l->blocks[1], l->blocks[2]}};
+    if (!l->blocks[0] || !l->blocks[1] || !l->blocks[2]) return INVALID;
+    if (l->threads[0] % 32 || l->threads[0] > 1024 || l->threads[1] * l->threads[2] != 1)
+        return INVALID;
+    if (l->num_attributes && (l->attributes[0] != 6 || l->attributes[2] != 1)) return INVALID;
+    fake_num_early += l->num_attributes;
     for (int i = 0; i < node.function->arity; i++) node.words[i] = *(word *)parameters[i];
     word *null = node.words + node.function->arity - 2;
     if (node.function->code && (null[0] || null[1])) return INVALID;

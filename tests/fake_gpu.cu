@@ -5,7 +5,12 @@
 #ifdef __CUDACC__
 #define KERNEL(name, num_parameters) extern "C" __global__ void name
 #define DEVICE __device__
-#define ROW (threadIdx.x ? INT32_MAX : (int32_t)blockIdx.x)
+// Kernels may begin before the one before has ended, so first of all each waits for that.
+__device__ static int32_t row_of_block() {
+    asm volatile("griddepcontrol.launch_dependents;\n griddepcontrol.wait;" ::: "memory");
+    return threadIdx.x ? INT32_MAX : (int32_t)blockIdx.x;
+}
+#define ROW row_of_block()
 #else
 extern "C" {
 unsigned block_index[3];

@@ -16,6 +16,7 @@ enum { DIMS = 4, COEFFICIENTS = DIMS + 1, GRID_TERM = COEFFICIENTS + 2, AXES = 3
 enum { MAX_KERNELS = 1024, MAX_TAPES = 1024, MAX_GRAPHS = 256, STATIC_SHARED_BYTES = 48 << 10 };
 enum { NON_BLOCKING_STREAM = 1, CAPTURE_THREAD_LOCAL = 1, EVENT_WITHOUT_TIME = 2 };
 enum { MAX_DYNAMIC_SHARED_BYTES = 8, PREFER_SHARED = 1, PORTABLE_MEMORY = 1 };
+enum { PROGRAMMATIC_SERIALIZATION = 6 };
 enum { MULTIPROCESSOR_COUNT = 16, CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76 };
 
 typedef uint64_t address_t;
@@ -62,8 +63,23 @@ typedef void *handle_t; /* of the driver: a context, stream, event, module, func
     F(cuGraphLaunch, (handle_t, handle_t))                                                      \
     F(cuGraphDestroy, (handle_t))                                                               \
     F(cuGraphExecDestroy, (handle_t))                                                           \
-    F(cuLaunchKernel, (handle_t, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,    \
-                       unsigned, handle_t, void **, void **))
+    F(cuLaunchKernelEx, (const launch_t *, handle_t, void **, void **))
+
+typedef struct { /* CUlaunchAttribute */
+    unsigned id;
+    char padding[4];
+    union {
+        int allowed;
+        char bytes[64];
+    } value;
+} attribute_t;
+
+typedef struct { /* CUlaunchConfig */
+    unsigned blocks[AXES], threads[3], shared_bytes;
+    handle_t stream;
+    const attribute_t *attributes;
+    unsigned num_attributes;
+} launch_t;
 
 typedef struct {
 #define FIELD(name, parameters) int(*name) parameters;
@@ -73,7 +89,7 @@ typedef struct {
 
 typedef struct {
     handle_t module, function;
-    unsigned num_threads, shared_bytes;
+    unsigned num_threads, shared_bytes, begins_early;
 } kernel_t;
 
 typedef struct {
@@ -322,14 +338,17 @@ EXPORT int tapeout_cuda_event_elapsed(void *handle, handle_t from, handle_t to, 
 
 /* ---- kernels and tapes ---- */
 
-/* Loads one kernel; `kernel` gets its number. */
+/* Loads one kernel; `kernel` gets its number. One that `begins_early` is started while the launch
+ * before it runs, and waits for its end by itself. */
 EXPORT int tapeout_cuda_kernel_add(void *handle, const void *cubin, const char *entry,
-                                   int num_warps, int shared_bytes, int *kernel) {
+                                   int num_warps, int shared_bytes, int begins_early,
+                                   int *kernel) {
     player_t *player = handle;
     if (player->num_kernels == MAX_KERNELS) return fail(entry, "too many kernels");
     kernel_t *made = &player->kernels[player->num_kernels];
     *made = (kernel_t){.num_threads = (unsigned)num_warps * WARP,
-                       .shared_bytes = (unsigned)shared_bytes};
+                       .shared_bytes = (unsigned)shared_bytes,
+                       .begins_early = begins_early != 0};
     ENTER(player);
     TRY(player, cuModuleLoadData, &made->module, cubin);
     *kernel = player->num_kernels++; /* from here on closing unloads the module */
@@ -403,12 +422,16 @@ static unsigned num_blocks(const int64_t term[GRID_TERM], const int64_t dims[DIM
 }
 
 static int launch(player_t *player, const call_t *call, const int64_t dims[DIMS]) {
-    unsigned blocks[AXES];
+    static const attribute_t early = {.id = PROGRAMMATIC_SERIALIZATION, .value.allowed = 1};
+    const kernel_t *kernel = call->kernel;
+    launch_t launch = {.threads = {kernel->num_threads, 1, 1},
+                       .shared_bytes = kernel->shared_bytes,
+                       .stream = player->stream,
+                       .attributes = &early,
+                       .num_attributes = kernel->begins_early};
     for (int axis = 0; axis < AXES; axis++)
-        blocks[axis] = num_blocks(call->grid + axis * GRID_TERM, dims);
-    TRY(player, cuLaunchKernel, call->kernel->function, blocks[0], blocks[1], blocks[2],
-        call->kernel->num_threads, 1, 1, call->kernel->shared_bytes, player->stream,
-        call->parameters, NULL);
+        launch.blocks[axis] = num_blocks(call->grid + axis * GRID_TERM, dims);
+    TRY(player, cuLaunchKernelEx, &launch, kernel->function, call->parameters, NULL);
     return 0;
 }
 

@@ -38,7 +38,7 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "event_record": [_POINTER],
     "event_wait": [_POINTER],
     "event_elapsed": [_POINTER, _POINTER, _POINTER],
-    "kernel_add": [_TEXT, _TEXT, _INT, _INT, _POINTER],
+    "kernel_add": [_TEXT, _TEXT, _INT, _INT, _INT, _POINTER],
     "tape_add": [_INT, *[_POINTER] * 6],
     "tape_run": [_INT, _DIMS],
     "tape_run_until": [_INT, _DIMS, _INT],
@@ -157,11 +157,13 @@ class Device:
         self.call("event_elapsed", start, end, ctypes.byref(elapsed_ms))
         return elapsed_ms.value / 1000
 
-    def add_kernel(self, cubin: bytes, entry: str, num_warps: int, shared_bytes: int) -> int:
+    def add_kernel(
+        self, cubin: bytes, entry: str, num_warps: int, shared_bytes: int, begins_early: bool
+    ) -> int:
         """The number of a kernel of a cubin."""
         number = ctypes.c_int()
-        entry_bytes = entry.encode()
-        self.call("kernel_add", cubin, entry_bytes, num_warps, shared_bytes, ctypes.byref(number))
+        counts = num_warps, shared_bytes, int(begins_early)
+        self.call("kernel_add", cubin, entry.encode(), *counts, ctypes.byref(number))
         return number.value
 
     def run_tape(self, tape: int, dims: Dims) -> None:

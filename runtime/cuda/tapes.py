@@ -70,7 +70,7 @@ def _load_kernels(artifact: Artifact, target_name: str, device: Device) -> dict[
         assert cubin is not None, f"{kernel.name} has no cubin"
         code = artifact.read(cubin.file)
         numbers[kernel.name] = device.add_kernel(
-            code, cubin.entry, cubin.num_warps, cubin.shared_bytes
+            code, cubin.entry, cubin.num_warps, cubin.shared_bytes, cubin.begins_early
         )
     return numbers
 
