@@ -120,13 +120,22 @@ def run_command(
 @click.option("--max-num-batched-tokens", type=int, help="Tokens of a step.")
 @click.option("--kv-cache-bytes", type=int, help="For keys and values.")
 @click.option("--gpu-memory-utilization", "memory_utilization", type=float, help="A share.")
+@click.option("--gpu-memory-bytes", "device_bytes", type=int, help="What the target's GPU has.")
 @_AS_JSON
-def plan_command(model: Path, target: str, dtype: str, as_json: bool, **limits: Any) -> None:
+def plan_command(
+    model: Path, target: str, dtype: str, device_bytes: int | None, as_json: bool, **limits: Any
+) -> None:
     """Say what memory MODEL, an artifact or a checkpoint, will take; nothing is built or loaded."""
+    from .errors import InputError
     from .runtime.load import is_artifact
     from .runtime.plan import Limits, plan_memory
 
     asked = Limits(**{name: value for name, value in limits.items() if value is not None})
+    if (target == "cpu") != (device_bytes is None):
+        raise InputError(
+            f"--target {target} and --gpu-memory-bytes {device_bytes} do not go together; a plan "
+            "for a GPU, and for nothing else, must be told what memory that has"
+        )
     if is_artifact(model):
         from .artifact import Artifact
 
@@ -136,7 +145,7 @@ def plan_command(model: Path, target: str, dtype: str, as_json: bool, **limits: 
         from .runtime.compiler import load_compiler
 
         facts, described = load_compiler().plan_checkpoint(model, target, dtype=dtype)
-    plan = plan_memory(described, facts.max_position_embeddings, asked)
+    plan = plan_memory(described, facts.max_position_embeddings, asked, device_bytes)
     _print_plan(plan, described, as_json)
 
 

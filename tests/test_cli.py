@@ -111,8 +111,14 @@ def test_plan_says_what_is_then_allocated(kind, fake, checkpoint, compiler):
 
 
 def test_plan_refuses_a_target_that_is_not_there(fake):
-    result = invoke("plan", fake, "--target", "cuda:sm_90", exit_code=2)
+    there = ["--target", "cuda:sm_90", "--gpu-memory-bytes", 1 << 30]
+    result = invoke("plan", fake, *there, exit_code=2)
     assert "'cuda:sm_90' is not in the artifact" in result.stderr
+
+
+@pytest.mark.parametrize("half", [["--target", "cuda:sm_90"], ["--gpu-memory-bytes", 1 << 30]])
+def test_a_plan_for_a_gpu_is_told_what_memory_that_has(fake, half):
+    assert "do not go together" in invoke("plan", fake, *half, exit_code=2).stderr
 
 
 def test_inspect_says_what_is_inside(fake):
