@@ -1,3 +1,7 @@
+import random
+import string
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +60,16 @@ def test_the_most_that_may_be_given_costs_little():
     assert finder.feed("a" * 100_000) is None
     assert finder.num_open == 180
     assert finder.feed("b") == (1, "ab")
+
+
+def test_the_completions_of_a_request_share_what_its_stop_strings_need():
+    stop = ["".join(random.choices(string.ascii_lowercase, k=64)) for _ in range(256)]
+    first = StopFinder(stop)
+    tracemalloc.start()
+    finders = [StopFinder(list(stop)) for _ in range(1023)]
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1 << 20
+    finders[0].feed(stop[7][:-1])
+    assert finders[1].feed(stop[7][-1]) is None and first.num_open == 0
+    assert finders[0].feed(stop[7][-1]) == (1, stop[7])
