@@ -3,6 +3,8 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 from ..errors import InputError, shown
@@ -21,7 +23,10 @@ UseTqdm = bool | Callable[..., Any]
 
 
 class LLM(Model):
-    """Offline generation: `generate`, `chat` and `stream`; the arguments are those of `Model`."""
+    """Offline generation: `generate`, `chat` and `stream`; the arguments are those of `Model`.
+
+    Threads that use it at the same time take turns, a step each, and share the steps.
+    """
 
     def generate(
         self,
@@ -86,6 +91,7 @@ class LLM(Model):
     def _set_up(self, executor: AnyExecutor) -> Callable[[], Any]:
         self._request_ids = itertools.count()
         self._boxes: dict[str, deque[RequestOutput]] = {}  # who waits for which request
+        self._lock = RLock()  # of the engine and the boxes
         return super()._set_up(executor)
 
     def _complete(
@@ -118,8 +124,9 @@ class LLM(Model):
         box: deque[RequestOutput] = deque()
         num_open = len(generations)
         try:
-            self._boxes.update((generation.request_id, box) for generation in generations)
-            self.engine.add(generations)
+            with self._undivided():
+                self._boxes.update((generation.request_id, box) for generation in generations)
+                self.engine.add(generations)
             while num_open:
                 self._step()
                 while box:
@@ -129,8 +136,14 @@ class LLM(Model):
         finally:
             self._forget(generations)
 
+    @contextmanager
+    def _undivided(self) -> Iterator[None]:
+        """No other thread and no interrupt comes in between."""
+        with self._lock, uninterrupted():
+            yield
+
     def _step(self) -> None:
-        with uninterrupted():
+        with self._undivided():
             for output in self.engine.step():
                 box = self._boxes.get(output.request_id)
                 if box is not None:
@@ -140,9 +153,10 @@ class LLM(Model):
 
     def _forget(self, generations: Sequence[Generation]) -> None:
         """Aborts what is not done; the last to leave waits for the steps in flight."""
-        for generation in generations:
-            if self._boxes.pop(generation.request_id, None) is not None:
-                self.engine.abort(generation.request_id)
+        with self._undivided():
+            for generation in generations:
+                if self._boxes.pop(generation.request_id, None) is not None:
+                    self.engine.abort(generation.request_id)
         while not self._boxes and not self.engine.is_idle:
             self._step()
 

@@ -6,6 +6,7 @@ import pytest
 from fake_model import reference
 
 from tapeout import LLM, SamplingParams
+from tapeout.runtime.generation import Generation
 from tapeout.runtime.interrupts import uninterrupted
 
 
@@ -64,3 +65,21 @@ def test_a_batch_interrupted_at_any_moment_leaves_a_model_that_works(fake):
     assert out.outputs[0].token_ids == reference([5], 100)
     assert llm.engine.num_unfinished == 0 and llm.engine.is_idle
     assert num_interrupted > 10
+
+
+def test_an_interrupt_while_requests_are_queued_leaves_none_of_them_behind(fake, monkeypatch):
+    llm = LLM(fake, max_num_seqs=4, num_threads=1)
+    start = Generation.start
+
+    def interrupted_start(generation, seeds, now_s):
+        if generation.request_id == "3":
+            interrupt()
+        return start(generation, seeds, now_s)
+
+    monkeypatch.setattr(Generation, "start", interrupted_start)
+    params = SamplingParams(temperature=0, max_tokens=5, ignore_eos=True)
+    with pytest.raises(KeyboardInterrupt):
+        llm.generate([{"prompt_token_ids": [9]}] * 6, params, use_tqdm=False)
+    assert llm.engine.num_unfinished == 0 and llm.engine.is_idle
+    [out] = llm.generate({"prompt_token_ids": [5]}, params, use_tqdm=False)
+    assert out.outputs[0].token_ids == reference([5], 5)

@@ -1,3 +1,6 @@
+import sys
+import threading
+
 import numpy as np
 import pytest
 from fake_model import CONTEXT, EOS, VOCAB, make_tokenizer, reference
@@ -268,3 +271,25 @@ def test_the_progress_bar_counts_prompts(llm):
 
     llm.generate([ids([1])] * 5, GREEDY, use_tqdm=Bar)
     assert [(bar.total, bar.num, bar.closed) for bar in bars] == [(5, 5, True)]
+
+
+def test_threads_that_share_a_model_get_their_own_tokens(llm):
+    prompts = [prompt_of(n, n) for n in (1, 30, 5)]
+    wanted = [reference(p, 12) for p in prompts]
+    found = []
+
+    def work():
+        for _ in range(5):
+            outputs = llm.generate([ids(p) for p in prompts], GREEDY, use_tqdm=False)
+            found.append(token_ids(outputs))
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    sys.setswitchinterval(interval_s)
+    assert found == [wanted] * 20
+    assert llm.engine.is_idle and not llm._boxes
