@@ -39,8 +39,11 @@ class ChatTemplate:
         **template_kwargs: Any,
     ) -> str:
         """The prompt. Raises InputError for an empty chat or what the template refuses."""
+        _check_list("messages", messages)
         if not messages:
             raise InputError("messages=[] is empty; give at least one message")
+        if tools is not None:
+            _check_list("tools", tools)
         values: dict[str, Any] = {
             "documents": None,
             **self._special_tokens,
@@ -53,6 +56,11 @@ class ChatTemplate:
             return self._template.render(values)
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"the chat template refuses the chat: {error}") from None
+
+
+def _check_list(name: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)):
+        raise InputError(f"{name}={shown(value)} is not a list of dicts")
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -65,9 +65,9 @@ class LLM(Model):
         timeout_s: float | None = None,
     ) -> list[RequestOutput]:
         """Answers a chat, a list of messages, or a list of chats, through the chat template."""
-        chats = [messages] if messages and isinstance(messages[0], Mapping) else list(messages)
+        chats = _list_chats(messages)
         values = {"tools": tools, "add_generation_prompt": add_generation_prompt}
-        values |= chat_template_kwargs or {}
+        values |= _named_values(chat_template_kwargs)
         own_params = self._intake.params_for(len(chats), sampling_params)
         checked = [
             (self._rendered(chat, params, values), params)
@@ -159,6 +159,24 @@ class LLM(Model):
                     self.engine.abort(generation.request_id)
         while not self._boxes and not self.engine.is_idle:
             self._step()
+
+
+def _list_chats(messages: Any) -> list[Any]:
+    if not isinstance(messages, (list, tuple)):
+        raise InputError(f"messages={shown(messages)} is not a list of messages or of chats")
+    return [messages] if messages and isinstance(messages[0], Mapping) else list(messages)
+
+
+def _named_values(kwargs: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What a chat template is given beside the chat."""
+    kwargs = {} if kwargs is None else kwargs
+    is_mapping = isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
+    if not is_mapping or "messages" in kwargs:
+        raise InputError(
+            f"chat_template_kwargs={shown(kwargs)} is not a dict of names, other than messages, "
+            "and values"
+        )
+    return kwargs
 
 
 def _options(

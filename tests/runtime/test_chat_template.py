@@ -61,6 +61,8 @@ def test_a_template_that_fails_or_reaches_out_is_an_input_error(template, messag
     ("messages", "message"),
     [
         ([], "is empty"),
+        (None, "messages=None is not a list"),
+        ("hi", "messages=hi is not a list"),
         ([{"content": "x"}], "is not a dict with a 'role'"),
         (["x"], "is not a dict with a 'role'"),
         ([{"role": "user", "content": object()}], "messages: .* not JSON serializable"),
@@ -69,3 +71,9 @@ def test_a_template_that_fails_or_reaches_out_is_an_input_error(template, messag
 def test_a_chat_that_is_none_is_refused(messages, message):
     with pytest.raises(InputError, match=message):
         ChatTemplate("x", {}).render(messages)
+
+
+def test_tools_that_are_no_list_are_refused():
+    for tools in (True, 3, {"type": "function"}):
+        with pytest.raises(InputError, match="tools=.* is not a list"):
+            ChatTemplate("x", {}).render(MESSAGES, tools=tools)

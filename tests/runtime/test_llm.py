@@ -10,6 +10,8 @@ from tapeout.errors import InputError
 
 GREEDY = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
 
+CHAT = [{"role": "user", "content": "a"}]
+
 
 def prompt_of(length, salt=0):
     return [(7 * i + 13 * salt + 1) % VOCAB for i in range(length)]
@@ -293,3 +295,23 @@ def test_threads_that_share_a_model_get_their_own_tokens(llm):
     sys.setswitchinterval(interval_s)
     assert found == [wanted] * 20
     assert llm.engine.is_idle and not llm._boxes
+
+
+@pytest.mark.parametrize(
+    ("messages", "options", "message"),
+    [
+        (None, {}, "messages=None is not a list"),
+        ({"role": "user", "content": "a"}, {}, "messages=.* is not a list"),
+        ("hi", {}, "messages=hi is not a list"),
+        ([3], {}, "messages=3 is not a list"),
+        ([CHAT, None], {}, "messages=None is not a list"),
+        (CHAT, {"tools": 1}, "tools=1 is not a list"),
+        (CHAT, {"chat_template_kwargs": [1]}, "chat_template_kwargs=.1. is not a dict"),
+        (CHAT, {"chat_template_kwargs": {0: 1}}, "chat_template_kwargs=.0: 1. is not a dict"),
+        (CHAT, {"chat_template_kwargs": {"messages": 1}}, "other than messages"),
+    ],
+)
+def test_a_chat_that_cannot_be_is_refused_by_name(llm, messages, options, message):
+    with pytest.raises(InputError, match=message):
+        llm.chat(messages, GREEDY, use_tqdm=False, **options)
+    assert llm.engine.num_unfinished == 0
