@@ -1,16 +1,19 @@
 """One completion of a prompt on its way: its tokens, its text, and how it ends."""
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
 
 from .detokenizer import Detokenizer
 from .frame import Logprobs
-from .logprobs import logprobs_of_row
+from .logprobs import LogprobsOfToken, logprobs_of_row
 from .outputs import CompletionOutput
-from .request import Finished
+from .request import Finished, FinishReason
 from .sampling_params import SamplingParams
 from .tokenizer import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 
 class Completion:
@@ -29,6 +32,7 @@ class Completion:
             self.output.logprobs, self.output.cumulative_logprob = [], 0.0
         self._params, self._stop_token_ids = params, frozenset(stop_token_ids)
         self._num_pushed = 0  # to the detokenizer
+        self._has_failed = False
         self._num_sent_tokens, self._num_sent_characters = 0, 0
         self._end_is_sent = False
         self._tokenizer = tokenizer if params.detokenize else None
@@ -43,39 +47,44 @@ class Completion:
             )
 
     @property
-    def stop_string(self) -> str | None:
-        """The stop string that was found: the output is complete, whatever is computed ahead."""
-        return self._detokenizer.stop_string if self._detokenizer is not None else None
+    def own_end(self) -> FinishReason | None:
+        """Why it ends here, whatever is computed ahead: by a stop string, or by text that fails."""
+        if self._has_failed:
+            return "text_error"
+        return "stop" if self._stop_string is not None else None
 
     def push(self, token_id: int, logprobs: Logprobs | None, row: int) -> bool:
-        """Takes the next token as it comes; True if its text completes a stop string.
+        """Takes the next token as it comes; True if it has an end of its own with it.
 
-        What comes behind a stop string is passed over.
+        What comes behind such an end is passed over.
         """
-        if self.stop_string is not None:
+        if self.own_end is not None:
             return False
-        self.output.token_ids.append(token_id)
-        if self.output.logprobs is not None and logprobs is not None:
-            self._add_logprobs(token_id, logprobs, row)
-        if self._detokenizer is None or self._is_silent(token_id):
-            return False
-        may_stop = len(self.output.token_ids) > self._params.min_tokens
-        self._detokenizer.push([token_id], may_stop=may_stop)
-        self._num_pushed += 1
-        self.output.text = self._detokenizer.visible_text()
-        return self.stop_string is not None
+        try:
+            self._push(token_id, logprobs, row)
+        except Exception as error:
+            self.fail(error)
+        return self.own_end is not None
 
     def finish(self, finished: Finished) -> None:
-        """Takes the end as the scheduler saw it; a stop string that was found goes before."""
+        """Takes the end as the scheduler saw it; an end of its own goes before."""
         output = self.output
         output.finish_reason = finished.finish_reason
         if finished.stop_token_id in (self._params.stop_token_ids or ()):
             output.stop_reason = finished.stop_token_id
-        if self.stop_string is None:
+        if self.own_end is None:
             output.token_ids = finished.token_ids
-            self._flush(finished.token_ids[self._num_pushed :])
-        if self.stop_string is not None:
-            output.finish_reason, output.stop_reason = "stop", self.stop_string
+            try:
+                self._flush(finished.token_ids[self._num_pushed :])
+            except Exception as error:
+                self.fail(error)
+        if self.own_end is not None:
+            output.finish_reason, output.stop_reason = self.own_end, self._stop_string
+
+    def fail(self, error: Exception) -> None:
+        """Ends it with the text that there is: of what comes next none can be made."""
+        _log.warning("an output ends early, for no text can be made of its tokens: %r", error)
+        self._has_failed = True
 
     def is_due(self, interval: int) -> bool:
         """Whether a stream should tell of it: a first token, `interval` more, or the end."""
@@ -105,10 +114,28 @@ class Completion:
         self._num_sent_characters = len(self.output.text)
         self._end_is_sent = self.output.finished()
 
-    def _add_logprobs(self, token_id: int, logprobs: Logprobs, row: int) -> None:
-        output, count = self.output, self._params.logprobs
+    @property
+    def _stop_string(self) -> str | None:
+        return self._detokenizer.stop_string if self._detokenizer is not None else None
+
+    def _push(self, token_id: int, logprobs: Logprobs | None, row: int) -> None:
+        """What may fail comes first: a token is in the output with all that belongs to it."""
+        output, entries = self.output, None
+        if output.logprobs is not None and logprobs is not None:
+            count = self._params.logprobs or 0
+            entries = logprobs_of_row(logprobs, row, token_id, count, self._text_of)
+        if self._detokenizer is not None and not self._is_silent(token_id):
+            may_stop = len(output.token_ids) >= self._params.min_tokens
+            self._detokenizer.push([token_id], may_stop=may_stop)
+            self._num_pushed += 1
+            output.text = self._detokenizer.visible_text()
+        output.token_ids.append(token_id)
+        if entries is not None:
+            self._add_logprobs(entries, token_id)
+
+    def _add_logprobs(self, entries: LogprobsOfToken, token_id: int) -> None:
+        output = self.output
         assert output.logprobs is not None and output.cumulative_logprob is not None
-        entries = logprobs_of_row(logprobs, row, token_id, count or 0, self._text_of)
         output.logprobs.append(entries)
         output.cumulative_logprob += entries[token_id].logprob
 

@@ -17,7 +17,7 @@ from .frame import Frame, StepResult
 from .generation import Generation
 from .outputs import RequestOutput
 from .plan import MAX_STEPS_IN_FLIGHT
-from .request import Arrive, Cancel, Event, Finished, Progress, StepPlan
+from .request import Arrive, Cancel, Event, Finished, StepPlan
 from .scheduler import Scheduler
 from .seeds import mix
 
@@ -144,26 +144,14 @@ class Engine:
             generation, index = self._children[progress.request_id]
             touched[generation.request_id] = generation
             assert result is not None, "progress is of a result"
-            self._show(generation, index, progress, result)
+            cancel = generation.push(index, progress, result)
+            if cancel is not None:
+                self._events.append(cancel)
         for finished in plan.finished:
             generation = self._finish(finished)
             touched[generation.request_id] = generation
         reports = [generation.report() for generation in touched.values()]
         return [output for output in reports if output is not None]
-
-    def _show(
-        self, generation: Generation, index: int, progress: Progress, result: StepResult
-    ) -> None:
-        """Gives a request the rows that are its own; ends it if they reach a stop string."""
-        if progress.is_prompt:
-            generation.add_prompt_logprobs(progress, result)
-            return
-        completion = generation.completions[index]
-        for row in range(progress.first_row, progress.first_row + progress.num_rows):
-            token_id = int(result.token_ids[row])
-            if completion.push(token_id, result.logprobs, row):
-                num_tokens = len(completion.output.token_ids)
-                self._events.append(Cancel(progress.request_id, "stop", num_tokens))
 
     def _finish(self, finished: Finished) -> Generation:
         generation, index = self._children.pop(finished.request_id)

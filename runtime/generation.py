@@ -1,6 +1,6 @@
 """A prompt with its n completions on their way to one caller."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -9,7 +9,7 @@ from .frame import StepResult
 from .inputs import TokenizedPrompt
 from .logprobs import LogprobsOfToken, logprobs_of_row
 from .outputs import RequestOutput
-from .request import Finished, Progress, Request, Times
+from .request import Cancel, Finished, Progress, Request, Times
 from .sampling_params import RequestOutputKind, SamplingParams
 from .tokenizer import Tokenizer
 
@@ -53,13 +53,19 @@ class Generation:
         """Whether every completion has ended."""
         return all(completion.output.finished() for completion in self.completions)
 
-    def add_prompt_logprobs(self, progress: Progress, result: StepResult) -> None:
-        """Takes rows of the prompt, which come in its order."""
-        entries = self._output.prompt_logprobs
-        assert entries is not None and result.logprobs is not None, "rows nobody asked for"
-        for row in range(progress.first_row, progress.first_row + progress.num_rows):
-            token_id, count = int(result.token_ids[row]), self.params.prompt_logprobs or 0
-            entries.append(logprobs_of_row(result.logprobs, row, token_id, count, self._text_of))
+    def push(self, index: int, progress: Progress, result: StepResult) -> Cancel | None:
+        """Gives a completion the rows that are its own; says so if it has to end by them."""
+        completion = self.completions[index]
+        rows = range(progress.first_row, progress.first_row + progress.num_rows)
+        if progress.is_prompt:
+            ends = self._add_prompt_logprobs(completion, rows, result)
+        else:
+            token_ids = result.token_ids
+            ends = any(completion.push(int(token_ids[row]), result.logprobs, row) for row in rows)
+        reason = completion.own_end if ends else None
+        if reason is None:
+            return None
+        return Cancel(progress.request_id, reason, len(completion.output.token_ids))
 
     def finish(self, index: int, finished: Finished) -> None:
         """Takes the end of one completion."""
@@ -86,6 +92,24 @@ class Generation:
         return msgspec.structs.replace(
             self._output, outputs=outputs, prompt_logprobs=prompt_logprobs
         )
+
+    def _add_prompt_logprobs(
+        self, completion: Completion, rows: Iterable[int], result: StepResult
+    ) -> bool:
+        """Takes rows of the prompt, which come in its order; True if they end the completion."""
+        entries = self._output.prompt_logprobs
+        assert entries is not None and result.logprobs is not None, "rows nobody asked for"
+        if completion.own_end is not None:
+            return False
+        count = self.params.prompt_logprobs or 0
+        try:
+            for row in rows:
+                token_id = int(result.token_ids[row])
+                told = logprobs_of_row(result.logprobs, row, token_id, count, self._text_of)
+                entries.append(told)
+        except Exception as error:
+            completion.fail(error)
+        return completion.own_end is not None
 
     def _unsent_prompt_logprobs(self) -> list[LogprobsOfToken | None] | None:
         """All of them, once: with the first delta behind the whole prompt."""

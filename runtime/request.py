@@ -6,7 +6,7 @@ import msgspec
 
 from .frame import I32, Frame, Sampling, StepResult
 
-FinishReason = Literal["stop", "length", "abort", "timeout", "numeric_error"]
+FinishReason = Literal["stop", "length", "abort", "timeout", "numeric_error", "text_error"]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,13 +6,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckpointError, InputError, shown
+from ..errors import CheckpointError, InputError, TapeoutError, shown
 
 if TYPE_CHECKING:
     from .chat_template import ChatTemplate, Message
 
 _LONG_TEXT = 4096  # characters
+_PANIC = "PanicException"  # of the library; no Exception, and its class cannot be imported
 _TOKEN_FIELDS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+
+
+class TextError(TapeoutError):
+    """The tokenizer's library can make no text of token ids."""
 
 
 class Tokenizer:
@@ -59,14 +64,19 @@ class Tokenizer:
             raise InputError(f"prompt {shown(text)} is not valid text: {error}") from None
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
-        """The text of token ids; ids that it does not know give nothing."""
-        return self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
+        """The text of token ids; ids that it does not know give nothing. Raises TextError."""
+        try:
+            return self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
+        except BaseException as error:
+            if isinstance(error, Exception) or type(error).__name__ == _PANIC:
+                raise TextError(f"token ids {shown(token_ids)}: {error}") from error
+            raise
 
     def token_text(self, token_id: int) -> str:
         """The text of one token by itself, also of a special one."""
         text = self._token_texts.get(token_id)
         if text is None:
-            text = self._backend.decode([token_id], skip_special_tokens=False)
+            text = self.decode([token_id], skip_special_tokens=False)
             self._token_texts[token_id] = text
         return text
 

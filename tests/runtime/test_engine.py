@@ -4,7 +4,7 @@ from collections import deque
 import pytest
 from fake_model import NAN_TOKEN, reference
 
-from tapeout import LLM, SamplingParams
+from tapeout import LLM, RequestOutputKind, SamplingParams
 from tapeout.errors import EngineDeadError, InputError, QueueFullError
 
 
@@ -120,6 +120,54 @@ def test_a_numeric_error_ends_its_own_completion_alone(llm):
     assert [o.outputs[0].finish_reason for o in outs] == ["length", "numeric_error", "length"]
     assert token_ids(outs) == [[reference([1], 9)], [[]], [reference([3], 9)]]
     assert outs[1].outputs[0].logprobs == [] and outs[1].finished
+
+
+def fail_at(monkeypatch, llm, broken):
+    """From now on no text can be made of this token."""
+    decode = llm._tokenizer.decode
+
+    def failing(token_ids, skip_special_tokens=True):
+        if broken in token_ids:
+            raise ValueError("no such token")
+        return decode(token_ids, skip_special_tokens)
+
+    monkeypatch.setattr(llm._tokenizer, "decode", failing)
+    return decode
+
+
+@pytest.mark.parametrize("fields", [{}, {"logprobs": 2}, {"stop": "no such text"}])
+@pytest.mark.parametrize("place", [0, 6, 11])
+def test_text_that_cannot_be_made_ends_its_own_request_alone(llm, monkeypatch, fields, place):
+    said, others = reference([1], 12), reference([2], 12)
+    assert said[place] not in others + said[:place]
+    decode = fail_at(monkeypatch, llm, said[place])
+    outs = llm.generate([ids([1]), ids([2])], greedy(12, **fields), use_tqdm=False)
+    [lost], [fine] = outs[0].outputs, outs[1].outputs
+    assert (lost.finish_reason, lost.stop_reason) == ("text_error", None)
+    assert lost.token_ids == (said[:place] if fields else said)  # unwatched, its text comes last
+    assert decode(said[:place]).startswith(lost.text)
+    assert lost.logprobs is None or len(lost.logprobs) == place
+    assert (fine.token_ids, fine.text) == (others, decode(others))
+    assert llm.engine.is_idle and llm.engine.num_unfinished == 0
+
+
+@pytest.mark.parametrize("kind", list(RequestOutputKind))
+def test_a_stream_whose_text_cannot_be_made_says_so_at_its_end(llm, monkeypatch, kind):
+    said = reference([1], 12)
+    fail_at(monkeypatch, llm, said[6])
+    *_, last = llm.stream(ids([1]), greedy(12, output_kind=kind))
+    assert last.finished and last.outputs[0].finish_reason == "text_error"
+    if kind is RequestOutputKind.CUMULATIVE:
+        assert last.outputs[0].token_ids == said[:6]
+
+
+def test_a_prompt_whose_logprobs_have_no_text_ends_its_own_request_alone(llm, monkeypatch):
+    llm._tokenizer._token_texts.clear()
+    fail_at(monkeypatch, llm, 300)
+    params = greedy(5, prompt_logprobs=0)
+    outs = llm.generate([ids([7, 300, *[8] * 40]), ids([7] * 42)], params, use_tqdm=False)
+    assert [out.outputs[0].finish_reason for out in outs] == ["text_error", "length"]
+    assert outs[0].prompt_logprobs == [None] and len(outs[1].prompt_logprobs) == 42
 
 
 def test_refused_requests_change_no_other_requests_tokens(fake):

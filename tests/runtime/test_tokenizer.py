@@ -5,7 +5,7 @@ from fake_model import make_tokenizer
 from tokenizers import decoders
 
 from tapeout.errors import CheckpointError, InputError
-from tapeout.runtime.tokenizer import Tokenizer
+from tapeout.runtime.tokenizer import TextError, Tokenizer
 
 CHAT = [{"role": "user", "content": "hi"}]
 
@@ -82,3 +82,20 @@ def test_a_tokenizer_without_a_decoder_puts_spaces_between_tokens(folder):
 def test_the_longest_token_bounds_the_text_of_a_prompt(folder):
     longest = max(make_tokenizer().get_vocab(), key=len)
     assert Tokenizer(folder).longest_token_characters == len(longest)
+
+
+class PanicException(BaseException):
+    """As a panic of the library comes out of it."""
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), PanicException("odd")])
+def test_text_that_the_library_cannot_make_is_an_error_of_ours(folder, error):
+    class Broken:
+        def decode(self, *_, **__):
+            raise error
+
+    tokenizer = Tokenizer(folder)
+    tokenizer._backend = Broken()
+    for call in (tokenizer.decode, lambda ids: tokenizer.token_text(ids[0])):
+        with pytest.raises(TextError, match=r"token ids \[5\]: odd"):
+            call([5])
