@@ -51,6 +51,13 @@ def tiles(rows: int, n: int, k: int, weights: int) -> list[Tile]:
     elif rows <= 16:
         choices = product((16, 32, 64), (128, 256), (3, 5))
         found += [Tile(16, c, d, 4, s) for c, d, s in choices if c * d * weights <= 16384]
+    elif rows > 64:
+        choices = product((64, 128), (32, 64, 128), (64, 128), (4, 8), (3, 4))
+        found += [
+            Tile(r, c, d, w, s)
+            for r, c, d, w, s in choices
+            if (r + c * weights) * d * s <= 100000 and (w == 8) == (r * c * weights > 8192)
+        ]
     else:
         choices = product((32, 64, 128), (64, 128), (3, 4))
         found += [Tile(rows, c, d, 4, s) for c, d, s in choices if c * d * weights <= 16384]

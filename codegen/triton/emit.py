@@ -11,6 +11,7 @@ from ...ir.printer import print_function
 from ...ir.types import Dim
 from ..cpp.cost import region_bytes, region_flops
 from .attention import emit_attention
+from .experts import emit_experts
 from .kernel import Kernel, RegionKernels, Steps
 from .linear import emit_linear
 from .rows import emit_rows
@@ -20,6 +21,7 @@ EMITTERS: Mapping[str, Callable[[Function, Steps], RegionKernels]] = {
     "rows": emit_rows,
     "linear": emit_linear,
     "attention": emit_attention,
+    "experts": emit_experts,
     "sample": emit_sample,
 }
 

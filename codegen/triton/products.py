@@ -13,7 +13,6 @@ from ...ir.types import DType
 from .elements import name_of
 from .kernel import padded
 
-NUM_SMS = 132
 _FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
 
 
@@ -29,20 +28,22 @@ class Tile:
 
 
 def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Tile:
-    """The tile for up to ``rows`` rows: few rows want many blocks, each with much in flight."""
+    """The tile for up to ``rows`` rows, as measured on an H100; few rows want many small blocks."""
     if rows == 1:
-        columns = 8 if n * num_weights >= 8 * NUM_SMS * 8 else 4
-        return Tile(1, max(1, columns // num_weights), min(padded(k, 16), 1024), 4, 3)
+        depth = min(padded(k, 16), 2048)
+        return Tile(1, max(1, 4096 // depth // num_weights), depth, 4, 3)
+    is_wide = dtype.itemsize > 2  # twice the bytes in flight
+    if rows is not None and rows <= 16:
+        columns, depth = (16, 256) if n < 3072 else (32, 128)
+        return Tile(16, columns, min(padded(k, 16), depth), 4, 2 if is_wide else 5)
     if rows is not None and rows <= 64:
-        columns = 16
-        while columns < 64 and n >= 2 * columns * NUM_SMS:
-            columns *= 2
-        depth = min(padded(k, 16), 256 if rows <= 16 and columns * num_weights <= 32 else 128)
-        return Tile(padded(rows, 16), columns, depth, 4, 4 if dtype.itemsize == 2 else 2)
+        columns = 16 if n <= 4096 else 32 if n * num_weights < 16384 else 64
+        depth, stages = min(padded(k, 16), 128), 3 if columns == 64 else 4
+        return Tile(padded(rows, 16), columns, depth, 4, 2 if is_wide else stages)
     if rows is not None and rows <= 256:
-        return Tile(64, 64, min(padded(k, 16), 64), 4, 4 if dtype.itemsize == 2 else 2)
+        return Tile(64, 64, min(padded(k, 16), 64), 4, 2 if is_wide else 4)
     columns = 128 if num_weights == 1 else 64
-    return Tile(128, columns, min(padded(k, 16), 64), 8, 3 if dtype.itemsize == 2 else 2)
+    return Tile(128, columns, min(padded(k, 16), 64), 8, 2 if is_wide else 3)
 
 
 def vector_loop(

@@ -130,7 +130,8 @@ def bind_topk(elements: Elements, node: Node, row: Index) -> None:
 
 def _whole(node: Node, variable: str, places: Index) -> Callable[[Indices], str]:
     def given(indices: Indices) -> str:
-        assert indices[-1].text == places.text, f"a part of {node.op}"
+        is_only = places.high == 1 and indices[-1].text == "0"
+        assert is_only or indices[-1].text == places.text, f"a part of {node.op}"
         return variable
 
     return given

@@ -55,6 +55,7 @@ def test_a_gated_product_is_that_of_the_interpreter(steps):
     [wanted] = region.reference(arguments, {"T": tokens})
     assert relative_error(found, wanted) <= TOLERANCE["bf16"]
 
+
 NORMED = """
 func @normed(%h: {d}[T, {k}], %g: {d}[{k}], %w: {d}[{n}, {k}], %b: {d}[{n}])
     {{anchor = "linear"}} {{
