@@ -15,7 +15,10 @@ promise was broken; the shrunk traces are then in the folder that --traces names
 """
 
 import argparse
+import json
 import os
+import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -63,30 +66,78 @@ def hunted(job: tuple[str, int]) -> Any:
     return name, hunt(MUTANTS[name], max_steps)
 
 
+class Tally:
+    """What a run has seen so far."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.start = args, time.monotonic()
+        self.num_steps = self.num_seeds = 0
+        self.broken: list[Any] = []  # (seed, trace)
+        self.coverage: Counter[tuple[str, str]] = Counter()
+
+    def add(self, seed: int, outcome: Any) -> None:
+        """Takes in the outcome of a seed."""
+        self.num_steps, self.num_seeds = self.num_steps + outcome.num_steps, self.num_seeds + 1
+        self.coverage += outcome.coverage
+        if outcome.violation:
+            print(f"seed {seed}: {outcome.violation}", flush=True)
+            self.broken.append((seed, outcome.trace))
+
+    def facts(self) -> dict[str, Any]:
+        """What is recorded."""
+        seconds = time.monotonic() - self.start
+        return {
+            "steps": self.num_steps,
+            "seeds": self.num_seeds,
+            "first seed": self.args.start_seed,
+            "violations": [(seed, trace.violation) for seed, trace in self.broken],
+            "pairs of state and event": len(self.coverage),
+            "seconds": round(seconds),
+            "processes": self.args.processes,
+            "steps per s": round(self.num_steps / seconds),
+            "command": " ".join(sys.argv),
+            "commit": output("git", "rev-parse", "--short", "HEAD"),
+            "python": platform.python_version(),
+            "num_cores": os.cpu_count(),
+            "load_average": os.getloadavg()[0],
+        }
+
+    def tell(self) -> None:
+        """Prints a line, and writes the record if one is wanted."""
+        facts = self.facts()
+        print(
+            f"{self.num_steps:,} steps of {self.num_seeds:,} seeds in {facts['seconds']} s by"
+            f" {self.args.processes} processes: {facts['steps per s']:,} steps/s,"
+            f" {len(self.broken)} violations",
+            flush=True,
+        )
+        if self.args.record:
+            self.args.record.write_text(json.dumps(facts, indent=1) + "\n")
+
+
 def simulate(seeds: Iterable[int], args: argparse.Namespace) -> int:
     """Prints what was seen; the number of seeds that broke a promise."""
-    num_steps, num_seeds, broken = 0, 0, list[Any]()
-    coverage: Counter[tuple[str, str]] = Counter()
-    start = shown = time.monotonic()
+    tally, shown = Tally(args), time.monotonic()
     jobs = ((seed, args.steps) for seed in seeds)
     with workers(args.processes) as imap:
         for seed, outcome in imap(run, jobs, 4):
-            num_steps, num_seeds = num_steps + outcome.num_steps, num_seeds + 1
-            coverage += outcome.coverage
-            if outcome.violation:
-                print(f"seed {seed}: {outcome.violation}", flush=True)
-                broken.append((seed, outcome.trace))
-            if time.monotonic() - shown > 10:
+            tally.add(seed, outcome)
+            if time.monotonic() - shown > args.tell_s:
                 shown = time.monotonic()
-                print(f"{num_steps:,} steps, {num_seeds:,} seeds", flush=True)
-    seconds = time.monotonic() - start
-    show_coverage(coverage)
-    keep(broken[: args.keep], args.traces)
-    print(
-        f"{num_steps:,} steps of {num_seeds:,} seeds in {seconds:.0f} s by {args.processes}"
-        f" processes: {num_steps / seconds:,.0f} steps/s, {len(broken)} violations"
-    )
-    return len(broken)
+                tally.tell()
+    show_coverage(tally.coverage)
+    keep(tally.broken[: args.keep], args.traces)
+    tally.tell()
+    return len(tally.broken)
+
+
+def output(*command: str) -> str:
+    """What a command prints; nothing if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def show_coverage(coverage: Counter[tuple[str, str]]) -> None:
@@ -129,13 +180,15 @@ def hunt_mutants(args: argparse.Namespace) -> int:
 def main() -> None:
     """Reads the options and runs."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=1000, help="steps of a seed")
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--start-seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--traces", type=Path, default=Path("failing_traces"))
+    parser.add_argument("--record", type=Path, help="JSON file of what was seen, kept up to date")
+    parser.add_argument("--tell-s", type=float, default=30, help="seconds between lines")
     parser.add_argument("--keep", type=int, default=5, help="failing traces to shrink")
     parser.add_argument("--mutants", action="store_true", help="hunt the planted bugs instead")
     parser.add_argument("--max-steps", type=int, default=1_000_000, help="for a planted bug")

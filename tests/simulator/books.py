@@ -114,7 +114,8 @@ class Books:
             free = self.scheduler.cache.num_free_pages()
             wanted = tuple(count - 1 for count in self.config.num_pages)
             check(free == wanted, "of the pages", wanted, "only", free, "came back")
-            check(not self._kept(), "of requests that have ended are kept:", self._kept())
+            kept = self._kept()
+            check(not kept, "of requests that have ended are kept:", kept)
 
     def _kept(self) -> list[str]:
         """Attributes that hold something, in those parts that hold nothing but requests."""

@@ -20,7 +20,7 @@ from .trace import (
 )
 from .world import World
 
-_MAX_LIVE = 60
+_MAX_LIVE = 60  # before a burst
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,9 +94,10 @@ def draw_rates(rng: Random) -> Rates:
     def maybe(most: float, chance: float = 0.5) -> float:
         return rng.uniform(0, most) if rng.random() < chance else 0.0
 
+    burst = rng.choice((1, 1, 1, 2, 2, 4, 4, 12, 12, 100))
     return Rates(
-        arrivals=rng.uniform(0.05, 0.6),
-        burst=rng.choice((1, 1, 2, 4, 12)),
+        arrivals=rng.uniform(0.05, 0.6) / burst**0.5,
+        burst=burst,
         cancels=maybe(0.3),
         retries=maybe(1.0, 0.7),
         storms=maybe(0.02, 0.3),
@@ -236,7 +237,7 @@ class Swarm:
             priority=(0, -5, 10**12)[rng.randrange(rates.priorities)],
             tenant="abcd"[rng.randrange(rates.tenants)],
             reads_cache=chance() >= rates.uncached,
-            deadline_in=rng.uniform(0.1, rng.choice((3, 12, 60)))
+            deadline_in=rng.uniform(0.1, rng.choice((3, 12, 400)))
             if chance() < rates.deadlines
             else None,
             nan_after=rng.randrange(6) if chance() < rates.nans else None,

@@ -14,10 +14,10 @@ def check(promise: object, *told: object) -> None:
 
 
 def every(values: np.ndarray) -> bool:
-    """Whether all are true; quicker for a few values than their method."""
-    return int(np.count_nonzero(values)) == values.size
+    """Whether all of some truth values are true; for a few of them the quickest way."""
+    return b"\0" not in values.tobytes()
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two arrays are equal in shape and values."""
-    return one.shape == other.shape and not np.count_nonzero(one != other)
+    return one.shape == other.shape and every(one == other)

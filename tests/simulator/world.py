@@ -11,6 +11,7 @@ from .device import Device, Person
 from .engine import build_scheduler
 from .fairness import Fairness
 from .frames import FrameChecks
+from .index import check_index
 from .model import mask_of
 from .trace import (
     Arriving,
@@ -142,12 +143,15 @@ class World:
         for case in preempted:
             self._note("preempted", case)
         self.books.check_call(events, self._now)
+        check_index(self.scheduler.cache, self.frames, self.device)
         if plan.frame is not None:
             names = self._run(plan.frame, command.glitch)
             if not preempted:
                 self.books.check_progress(plan.frame, names)
         elif not self._flights:
             self.books.check_idle()
+        count = self.scheduler.num_in_flight
+        check(count == len(self._flights), count, "steps in flight of", len(self._flights))
 
     def _result(self, report: bool) -> StepResult | None:
         if not self._flights or not (report or len(self._flights) > self.config.depth):
