@@ -71,6 +71,7 @@ class Tally:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.start = args, time.monotonic()
+        self.commit = output("git", "rev-parse", "--short", "HEAD")
         self.num_steps = self.num_seeds = 0
         self.broken: list[Any] = []  # (seed, trace)
         self.coverage: Counter[tuple[str, str]] = Counter()
@@ -96,7 +97,7 @@ class Tally:
             "processes": self.args.processes,
             "steps per s": round(self.num_steps / seconds),
             "command": " ".join(sys.argv),
-            "commit": output("git", "rev-parse", "--short", "HEAD"),
+            "commit": self.commit,
             "python": platform.python_version(),
             "num_cores": os.cpu_count(),
             "load_average": os.getloadavg()[0],
