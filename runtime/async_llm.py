@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
+from ..errors import InputError, shown
 from .engine_thread import EngineThread
 from .generation import Generation
 from .intake import RequestOptions
@@ -57,12 +58,16 @@ class AsyncLLM(Model):
 
     async def abort(self, request_id: str | Iterable[str]) -> None:
         """Ends requests with finish_reason "abort"; those that have ended are passed over."""
-        for one in [request_id] if isinstance(request_id, str) else request_id:
+        request_ids = [request_id] if isinstance(request_id, str) else list(request_id)
+        for one in request_ids:
+            if not isinstance(one, str):
+                raise InputError(f"request_id={shown(one)} is not a text")
+        for one in request_ids:
             self._thread.abort(one)
 
     async def check_health(self) -> None:
         """Raises EngineDeadError if nothing can be generated any more."""
-        self.engine.check_alive()
+        self._thread.check_alive()
 
     def shutdown(self) -> None:
         """Ends the engine; requests that are not done end in EngineDeadError."""

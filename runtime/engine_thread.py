@@ -35,7 +35,7 @@ class EngineThread:
     def open(self, generation: Generation) -> Stream:
         """Sends a generation to the engine, from a task of the event loop that will take its
         outputs. Raises QueueFullError where that is known at once, and EngineDeadError."""
-        self._engine.check_alive()
+        self.check_alive()
         self._engine.check_room([generation])
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -60,6 +60,11 @@ class EngineThread:
     def abort(self, request_id: str) -> None:
         """Ends a request with finish_reason "abort"; one that has ended is passed over."""
         self._commands.put(partial(self._engine.abort, request_id))
+
+    def check_alive(self) -> None:
+        """Raises EngineDeadError if a step has failed, or the thread has ended."""
+        self._engine.check_alive()
+        self._check_open()
 
     def close(self) -> None:
         """Ends the thread after the steps in flight; what is not done ends in EngineDeadError."""

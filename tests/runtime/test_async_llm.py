@@ -368,7 +368,22 @@ def test_shutting_down_ends_streams_with_an_error_and_may_be_repeated(fake):
                 pass
         with pytest.raises(EngineDeadError, match="was shut down"):
             await outputs_of(llm, ids([1]))
+        with pytest.raises(EngineDeadError, match="was shut down"):
+            await llm.check_health()
         llm.shutdown()
+
+    asyncio.run(main())
+
+
+def test_an_abort_of_what_is_no_request_id_is_refused_and_the_others_go_on(served):
+    async def main():
+        stream = served.generate(ids([1]), params_of(20), "mine")
+        await anext(stream)
+        for bad in ([["mine"]], ["mine", None], [b"mine"]):
+            with pytest.raises(InputError, match="is not a text"):
+                await served.abort(bad)
+        last = [output async for output in stream][-1]
+        assert last.outputs[0].token_ids == reference([1], 20)
 
     asyncio.run(main())
 
