@@ -3,152 +3,29 @@
 Two kernels. *Decode* takes one token and one key head a block, for all query heads of that key head
 at once, and splits long contexts over several blocks: the last to arrive adds up their partial
 results, in order. *Prefill* takes a tile of tokens of one sequence with all their query heads.
+Where a region also makes the queries and writes the cache, decode does this on the way; prefill
+leaves it to a launch of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from ...ir.graph import Function, Node, Value
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
-from .kernel import (
-    TYPES,
-    Kernel,
-    Operand,
-    RegionKernels,
-    Steps,
-    grid_of,
-    padded,
-    pointer_type,
-)
+from .attention_text import COMBINE, DECODE, LOAD_QUERY, LOOP, PREFILL, SETUP, SINKS
+from .elements import Elements, name_of
+from .indices import Index
+from .kernel import TYPES, Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
+from .parts import as_part, homes_of
+from .rows import cache_lines, emit_rows
 
 BLOCK_KEYS = 64
 _LOG2E = 1.4426950408889634
-
-_SETUP = """    i = tl.arange(0, {rows})
-    d = tl.arange(0, {dim})
-    e = tl.arange(0, {value_dim})
-    step_keys = tl.arange(0, {block})"""
-
-_LOOP = """    for start in range(first, end, {block}):
-        keys = start + step_keys
-        there = keys < end
-        page = tl.load(p_table + sequence * num_table_columns + keys // {page}, mask=there, other=0)
-        place = page.to(tl.int64) * {page_elements} + keys % {page} * {D}
-        k = tl.load(p_cache + head * {head_keys} + place[None, :] + d[:, None],
-                    mask=there[None, :]{d_mask_rows}, other=0.0)
-        scores = tl.dot(q, k{precision}) * {scale}
-{softcap}        seen = there[None, :] & {causal}
-        scores = tl.where(seen, scores * {log2e}, float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, axis=1))
-        shift = tl.where(new_top == float("-inf"), 0.0, new_top)
-        weights = tl.exp2(scores - shift[:, None])
-        fade = tl.exp2(top - shift)
-        total = total * fade + tl.sum(weights, axis=1)
-        place = page.to(tl.int64) * {page_elements} + keys % {page} * {Dv}
-        v = tl.load(p_cache + {values} + head * {head_values} + place[:, None] + e[None, :],
-                    mask=there[:, None]{e_mask}, other=0.0)
-        sums = sums * fade[:, None] + tl.dot(weights.to(v.dtype), v{precision})
-        top = new_top
-"""
-
-_SINKS = """    sink = tl.load(p_sinks + heads, mask=real, other=0.0).to(tl.float32) * {log2e}
-    new_top = tl.maximum(top, sink)
-    total = total * tl.exp2(top - new_top) + tl.exp2(sink - new_top)
-    sums = sums * tl.exp2(top - new_top)[:, None]
-"""
-
-_DECODE = """@triton.jit
-def NAME({names}num_table_columns):
-    \"\"\"DOC\"\"\"
-    token = tl.program_id(0)
-    head = tl.program_id(1)
-    split = tl.program_id(2)
-    position = tl.load(p_positions + token)
-    sequence = tl.load(p_sequence_ids + token)
-    length = position + 1
-    first = {window_start}
-    num_blocks = (length - first + {block} - 1) // {block}
-    per_split = tl.maximum((num_blocks + {splits} - 1) // {splits}, 1)
-    num_splits = tl.maximum((num_blocks + per_split - 1) // per_split, 1)
-    if split >= num_splits:
-        return
-    first += split * per_split * {block}
-    end = tl.minimum(first + per_split * {block}, length)
-{setup}
-    heads = head * {group} + i
-    real = i < {group}
-    q = tl.load(p_q + token * {stride} + {offset} + heads[:, None] * {D} + d[None, :],
-                mask=real[:, None]{d_mask}, other=0.0)
-    top = tl.full([{rows}], float("-inf"), tl.float32)
-    total = tl.zeros([{rows}], tl.float32)
-    sums = tl.zeros([{rows}, {value_dim}], tl.float32)
-{loop}{combine}{sinks}    result = sums / tl.maximum(total, 1e-30)[:, None]
-    tl.store(o_out + (token * {H} + heads[:, None]) * {Dv} + e[None, :], result,
-             mask=real[:, None]{e_mask_rows})"""
-
-_COMBINE = """    if num_splits > 1:
-        part = (token * {Hk} + head) * {splits}
-        tl.store(w_tops + (part + split) * {rows} + i, top)
-        tl.store(w_totals + (part + split) * {rows} + i, total)
-        tl.store(w_sums + ((part + split) * {rows} + i[:, None]) * {value_dim} + e[None, :], sums)
-        tl.debug_barrier()
-        ticket = tl.atomic_add(w_tickets + token * {Hk} + head, 1, sem="acq_rel")
-        if ticket != num_splits - 1:
-            return
-        tl.store(w_tickets + token * {Hk} + head, 0)
-        top = tl.full([{rows}], float("-inf"), tl.float32)
-        total = tl.zeros([{rows}], tl.float32)
-        sums = tl.zeros([{rows}, {value_dim}], tl.float32)
-        for other in range(0, num_splits):
-            other_top = tl.load(w_tops + (part + other) * {rows} + i, cache_modifier=".cg")
-            other_total = tl.load(w_totals + (part + other) * {rows} + i, cache_modifier=".cg")
-            other_sums = tl.load(
-                w_sums + ((part + other) * {rows} + i[:, None]) * {value_dim} + e[None, :],
-                cache_modifier=".cg")
-            new_top = tl.maximum(top, other_top)
-            shift = tl.where(new_top == float("-inf"), 0.0, new_top)
-            fade, other_fade = tl.exp2(top - shift), tl.exp2(other_top - shift)
-            total = total * fade + other_total * other_fade
-            sums = sums * fade[:, None] + other_sums * other_fade[:, None]
-            top = new_top
-"""
-
-_PREFILL = """@triton.jit
-def NAME({names}num_sequences, num_table_columns):
-    \"\"\"DOC\"\"\"
-    tile = tl.program_id(0)
-    head = tl.program_id(1)
-    low, high = 0, num_sequences  # the last sequence whose first tile is not after this one
-    while high - low > 1:
-        middle = (low + high) // 2
-        after = tl.load(p_query_start + middle) // {tokens} + middle > tile
-        low, high = tl.where(after, low, middle), tl.where(after, middle, high)
-    sequence = low
-    query_start = tl.load(p_query_start + sequence)
-    num_queries = tl.load(p_query_start + sequence + 1) - query_start
-    query = (tile - query_start // {tokens} - sequence) * {tokens}
-    if query >= num_queries:
-        return
-    context = tl.load(p_context_lengths + sequence) - num_queries
-    end = tl.minimum(context + query + {tokens}, context + num_queries)
-    begin = context + query + 1
-    first = {window_start}
-{setup}
-    local = query + i // {padded_group}
-    heads = head * {group} + i % {padded_group}
-    real = (local < num_queries) & (i % {padded_group} < {group})
-    positions = context + local
-    q = tl.load(p_q + (query_start + local)[:, None] * {stride} + {offset}
-                + heads[:, None] * {D} + d[None, :], mask=real[:, None]{d_mask}, other=0.0)
-    top = tl.full([{rows}], float("-inf"), tl.float32)
-    total = tl.zeros([{rows}], tl.float32)
-    sums = tl.zeros([{rows}, {value_dim}], tl.float32)
-{loop}{sinks}    result = sums / tl.maximum(total, 1e-30)[:, None]
-    tl.store(o_out + ((query_start + local)[:, None] * {H} + heads[:, None]) * {Dv} + e[None, :],
-             result, mask=real[:, None]{e_mask_rows})"""
+_FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
+_PARTS = {"tops": "*fp32", "totals": "*fp32", "sums": "*fp32", "tickets": "*i32"}
 
 
 @dataclass(frozen=True)
@@ -190,21 +67,43 @@ class _Shape:
             "e_mask_rows": "" if value_dim == Dv else f" & (e[None, :] < {Dv})",
             "window": window,
         }
-        found["sinks"] = _SINKS.format(**found) if len(self.node.operands) > 5 else ""
-        found["setup"] = _SETUP.format(**found)
+        found["sinks"] = SINKS.format(**found) if len(self.node.operands) > 5 else ""
+        found["setup"] = SETUP.format(**found)
         return found
 
 
 def emit_attention(function: Function, steps: Steps) -> RegionKernels:
     """The kernels of an attention region: decode alone for few rows, else prefill."""
     node = next(n for n in function.nodes if n.op == "paged_attention")
-    shape = _Shape(node, *_strided(function, node.operands[0]))
+    write = function.producers().get(node.operands[1])
+    if write is not None and not steps.one_token_each:
+        return _after_write(function, node, write, steps)
+    shape = _Shape(node, *((node.operands[0], 0, 0) if write else _strided(function, node)))
     few = steps.max_rows is not None and (steps.one_token_each or steps.max_rows <= 64)
-    return _decode(function, shape, steps) if few else _prefill(function, shape)
+    return _decode(function, shape, write, steps) if few else _prefill(function, shape)
 
 
-def _decode(function: Function, shape: _Shape, steps: Steps) -> RegionKernels:
-    H, Hk, _, Dv = shape.sizes
+def _after_write(function: Function, node: Node, write: Node, steps: Steps) -> RegionKernels:
+    """Two launches; the queries go through a workspace."""
+    query, cache = node.operands[0], write.operands[0]
+    before = tuple(n for n in function.nodes if n is not node)
+    read = {value for n in before for value in n.operands}
+    params = tuple(v for v in function.params if v in read)
+    results = (query, write.result)
+    first = replace(function, params=params, nodes=before, results=results)
+    operands = (query, cache, *node.operands[2:])
+    alone = replace(node, operands=operands)
+    second = replace(function, params=operands, nodes=(alone,), results=(node.result,))
+    homes = homes_of(function) | {query: Operand("workspace", 0)}
+    attention = emit_attention(second, steps)
+    kernels = as_part(emit_rows(first, steps), first, homes, "_write")
+    kernels += as_part(attention, second, homes, "", 1)
+    tickets = frozenset(place + 1 for place in attention.tickets)
+    return RegionKernels(kernels, (query.type.num_bytes(), *attention.workspaces), tickets)
+
+
+def _decode(function: Function, shape: _Shape, write: Node | None, steps: Steps) -> RegionKernels:
+    H, Hk, _, _ = shape.sizes
     assert steps.max_rows is not None
     splits = num_splits(steps.max_rows, Hk)
     rows = padded(H // Hk, 16)
@@ -214,20 +113,68 @@ def _decode(function: Function, shape: _Shape, steps: Steps) -> RegionKernels:
         "causal": f"(keys > position - {window})[None, :]" if window else "real[:, None]",
         "window_start": f"tl.maximum(length - {window}, 0)" if window else "0",
     }
-    values["loop"] = _LOOP.format(**values)
-    values["combine"] = _COMBINE.format(**values) if splits > 1 else ""
-    parts = ("tops", "totals", "sums", "tickets") if splits > 1 else ()
-    names, buffers, types = _operands(function, shape, ("positions", "sequence_ids"))
+    values["loop"] = LOOP.format(**values)
+    values["combine"] = COMBINE.format(**values) if splits > 1 else ""
+    values["aliases"] = _aliases(shape, write) if write else ""
+    if write is None:
+        values["query"] = LOAD_QUERY.format(**values)
+        names, buffers, types = _operands(function, shape, ("positions", "sequence_ids"))
+    else:
+        values["query"] = _query_and_write(function, shape, write)
+        names, buffers, types = _all_operands(function, shape, write)
+    parts = list(_PARTS) if splits > 1 else []
     names += [f"w_{part}" for part in parts]
     buffers += [Operand("workspace", place) for place in range(len(parts))]
-    types += ["*fp32", "*fp32", "*fp32", "*i32"][: len(parts)]
-    body = _DECODE.format(names="".join(f"{name}, " for name in names), **values)
-    tokens = function.results[0].shape[0]
+    types += [_PARTS[part] for part in parts]
+    body = DECODE.format(names="".join(f"{name}, " for name in names), **values)
+    tokens = shape.node.result.shape[0]
     grid = grid_of((tokens, 1, 1), Hk, splits)
     kernel = Kernel("", body, tuple(buffers), tuple(types), (Dim.of("P"),), grid, 4, 3)
     items = tokens * (Hk * splits * rows * 4)
     sizes = (items, items, items * int(str(values["value_dim"])), tokens * (Hk * 4))
     return RegionKernels((kernel,), sizes[: len(parts)], frozenset({3} if parts else ()))
+
+
+def _query_and_write(function: Function, shape: _Shape, write: Node) -> str:
+    """Makes the block's queries; the block with the last keys writes the token's key and value."""
+    H, Hk, D, Dv = shape.sizes
+    elements = Elements(function, 2)
+    token, head = Index("token"), Index("head", 0, Hk)
+    heads = Index("heads[:, None]", 0, H, ("real[:, None]",))
+    query = elements.at(shape.query, (token, heads, elements.full(D)))
+    made, elements.lines = elements.lines, []
+    lines = cache_lines(elements, write, token, (head, elements.full(D)), (head, elements.full(Dv)))
+    inside = [*lines, "tl.debug_barrier()"]
+    text = [
+        *elements.heads,
+        *made,
+        f"q = {query}.to({_FLOATS[shape.query.dtype]})",
+        "if split == num_splits - 1:",
+        *(f"    {line}" for line in inside),
+    ]
+    return "".join(f"    {line}\n" for line in text)
+
+
+def _all_operands(
+    function: Function, shape: _Shape, write: Node
+) -> tuple[list[str], list[Operand], list[str]]:
+    """Every parameter under its own name, and the result."""
+    values, state = list(function.params), write.operands[1].dtype
+    types = [pointer_type(v, state if v.dtype is DType.STATE else None) for v in values]
+    buffers = [Operand("param", place) for place in range(len(values))]
+    out = Operand("result", function.results.index(shape.node.result))
+    names = [f"p_{name_of(value)}" for value in values]
+    return [*names, "o_out"], [*buffers, out], [*types, pointer_type(shape.query)]
+
+
+def _aliases(shape: _Shape, write: Node) -> str:
+    """The names that the text of attention has for parameters of the whole region."""
+    values = (write.operands[0], *shape.node.operands[2:])
+    pairs = [(f"p_{c}", f"p_{name_of(v)}") for c, v in zip(_CALLED, values, strict=False)]
+    return "".join(f"    {called} = {own}\n" for called, own in pairs if called != own)
+
+
+_CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")
 
 
 def num_splits(max_rows: int, num_key_heads: int) -> int:
@@ -249,9 +196,9 @@ def _prefill(function: Function, shape: _Shape) -> RegionKernels:
         "causal": causal,
         "window_start": f"tl.maximum(begin - {window}, 0)" if window else "0",
     }
-    values["loop"] = _LOOP.format(**values)
+    values["loop"] = LOOP.format(**values)
     names, buffers, types = _operands(function, shape, ("query_start", "context_lengths"))
-    body = _PREFILL.format(names="".join(f"{name}, " for name in names), **values)
+    body = PREFILL.format(names="".join(f"{name}, " for name in names), **values)
     count = function.results[0].shape[0] + Dim.of("S") * tokens
     grid = grid_of((count, tokens, 1), Hk)
     scalars = (Dim.of("S"), Dim.of("P"))
@@ -293,9 +240,10 @@ def _operands(
     return names, buffers, types
 
 
-def _strided(function: Function, value: Value) -> tuple[Value, int, int]:
-    """The parameter that ``value`` is part of, where it begins there, and from token to token."""
-    producers = function.producers()
+def _strided(function: Function, node: Node) -> tuple[Value, int, int]:
+    """The parameter that the queries are part of, where they begin there, and the elements from
+    token to token."""
+    producers, value = function.producers(), node.operands[0]
     offset = 0
     while value in producers:
         node = producers[value]

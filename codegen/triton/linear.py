@@ -16,6 +16,7 @@ from .elements import Elements, Given, Indices, name_of
 from .fold_norms import norm_of
 from .indices import ZERO, Index, linear_index, masks_of, number
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type
+from .parts import as_part, homes_of
 from .products import Tile, choose_tile, matrix_loop, vector_loop
 from .rows import emit_rows
 
@@ -38,12 +39,11 @@ def _after_norm(function: Function, steps: Steps, norm: Node) -> RegionKernels:
     rest = tuple(value for value in function.params if value not in norm.operands)
     first = Function(name, norm.operands, (norm,), (x,), {"anchor": "rows"})
     second = replace(function, params=(x, *rest), nodes=others)
-    [rows] = emit_rows(first, steps).kernels
     product = _product(second, steps, None, None)
-    of = {value: Operand("param", place) for place, value in enumerate(function.params)}
-    rows = replace(rows, suffix="_norm", buffers=(*(of[v] for v in norm.operands), _HIDDEN))
-    buffers = (_HIDDEN, *(of[v] for v in rest), Operand("result", 0))
-    return RegionKernels((rows, replace(product, buffers=buffers)), (x.type.num_bytes(),))
+    homes = homes_of(function) | {x: _HIDDEN}
+    kernels = as_part(emit_rows(first, steps), first, homes, "_norm")
+    kernels += as_part(RegionKernels((product,)), second, homes)
+    return RegionKernels(kernels, (x.type.num_bytes(),))
 
 
 def _product(function: Function, steps: Steps, tile: Tile | None, norm: Node | None) -> Kernel:

@@ -14,6 +14,7 @@ from ..program import OUTPUTS, buffer_json, input_names
 from ..tape import Place, TapeLaunch, Unrolled, Unroller, written_states
 from .emit import EmittedRegion, emit_region
 from .fold_norms import fold_norms
+from .join_cache_writes import join_cache_writes
 from .kernel import Kernel, Steps
 
 VARIANTS: dict[str, tuple[Steps, ...]] = {
@@ -110,7 +111,7 @@ class _Tapes:
 
 def compile_gpu_program(module: Module) -> GpuProgram:
     """Emit every region for every size of step, unroll every entry and place its values."""
-    tapes = _Tapes(fold_norms(module))
+    tapes = _Tapes(join_cache_writes(fold_norms(module)))
     for entry in module.entries:
         for steps in VARIANTS[entry]:
             tapes.add(entry, steps)

@@ -111,11 +111,20 @@ def _store_at(elements: Elements, place: str, variable: str, masks: Sequence[str
 
 
 def _write_cache(elements: Elements, node: Node) -> None:
-    """Store the row's keys and values in its page; a row at position -1 has none."""
+    """Store the row's keys and values in its page."""
+    keys, values = (_inner(elements, value, (ROW,))[1:] for value in node.operands[1:3])
+    cache_lines(elements, node, ROW, keys, values)
+
+
+def cache_lines(
+    elements: Elements, node: Node, row: Index, keys: Indices, values: Indices
+) -> list[str]:
+    """Prints the stores of a row's keys and values, all or those at indices (head, column), in its
+    page; a row at position -1 has none."""
     cache, k, v, positions, sequences, table = node.operands
     heads, sizes = int(k.shape[1]), (int(k.shape[2]), int(v.shape[2]))
-    position = elements.at(positions, (ROW,))
-    sequence = elements.at(sequences, (ROW,))
+    position = elements.at(positions, (row,))
+    sequence = elements.at(sequences, (row,))
     column = f"tl.maximum({position}, 0) // {PAGE_SIZE_TOKENS}"
     page = elements.bind(
         f"tl.load(p_{name_of(table)} + {sequence} * num_table_columns + {column})", "page"
@@ -124,13 +133,11 @@ def _write_cache(elements: Elements, node: Node) -> None:
         f"p_{name_of(cache)} + {page}.to(tl.int64) * {PAGE_SIZE_TOKENS * heads * sum(sizes)}"
     )
     slot = elements.bind(f"tl.maximum({position}, 0) % {PAGE_SIZE_TOKENS}", "place in the page")
-    for value, size, start in (
-        (k, sizes[0], 0),
-        (v, sizes[1], PAGE_SIZE_TOKENS * heads * sizes[0]),
-    ):
-        indices = _inner(elements, value, (ROW,))
-        variable = elements.at(value, indices)
-        head, column = indices[1].text, indices[2].text
+    second = PAGE_SIZE_TOKENS * heads * sizes[0]
+    for value, size, start, inner in ((k, sizes[0], 0, keys), (v, sizes[1], second, values)):
+        variable = elements.at(value, (row, *inner))
+        head, column = inner[0].text, inner[1].text
         offset = f"{start} + ({head} * {PAGE_SIZE_TOKENS} + {slot}) * {size} + {column}"
-        masks = (*masks_of(indices), f"({position} >= 0)")
+        masks = (*masks_of(inner), f"({position} >= 0)")
         _store_at(elements, f"{base} + {offset}", variable, masks)
+    return elements.lines

@@ -105,3 +105,66 @@ def test_a_row_at_position_minus_one_writes_nothing_and_attends_to_nothing():
     attention.write.run([cache, torch.ones(2, hk, dim), torch.ones(2, hk, dv), *where], symbols)
     [found] = attention.attend.run([torch.ones(2, h, dim), cache, *where], symbols)
     assert not cache.any() and not found.any()
+
+
+JOINED = """
+func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}],
+    %sin: {d}[T, {half}], %cache: state[], %positions: i32[T], %sequence_ids: i32[T],
+    %table: i32[S, P]) {{anchor = "attention"}} {{
+  %q0: {d}[T, {hd}] = slice(%x) {{axis = 1, start = 0, stop = {hd}}}
+  %q1: {d}[T, {h}, {dim}] = reshape(%q0) {{shape = [<T>, {h}, {dim}]}}
+  %q2: {d}[T, {h}, {dim}] = rms_norm(%q1, %g) {{eps = 1e-05}}
+  %q: {d}[T, {h}, {dim}] = rope(%q2, %cos, %sin)
+  %k0: {d}[T, {kd}] = slice(%x) {{axis = 1, start = {hd}, stop = {hkd}}}
+  %k1: {d}[T, {hk}, {dim}] = reshape(%k0) {{shape = [<T>, {hk}, {dim}]}}
+  %k2: {d}[T, {hk}, {dim}] = rms_norm(%k1, %g) {{eps = 1e-05}}
+  %k: {d}[T, {hk}, {dim}] = rope(%k2, %cos, %sin)
+  %v0: {d}[T, {kd}] = slice(%x) {{axis = 1, start = {hkd}, stop = {n}}}
+  %v: {d}[T, {hk}, {dim}] = reshape(%v0) {{shape = [<T>, {hk}, {dim}]}}
+  %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
+    {{group = "full", layer = 0}}
+  %y: {d}[T, {h}, {dim}] = paged_attention(%q, %new, %positions, %sequence_ids, %table)
+    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dim}}}
+  return %new, %y
+}}
+"""
+
+
+@pytest.mark.parametrize("dim", [40, 64])
+@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+def test_a_region_that_makes_its_queries_and_writes_the_cache_is_that_of_the_interpreter(
+    steps, dim
+):
+    torch.manual_seed(0)
+    h, hk, d = 6, 2, "f32" if dim == 40 else "bf16"
+    sizes = {"h": h, "hk": hk, "dim": dim, "hd": h * dim, "kd": hk * dim, "half": dim // 2}
+    sizes |= {"n": (h + 2 * hk) * dim, "hkd": (h + hk) * dim}
+    region = TritonRegion(JOINED.format(d=d, **sizes), steps)
+    cache = torch.zeros(NUM_PAGES * PAGE * hk * 2 * dim, dtype=DTYPES[d])
+    pages, contexts = {}, [0, 3, 70][: steps.max_rows or 3]
+    gain = torch.rand(dim).to(DTYPES[d])
+    for where, symbols in _steps_up_to(contexts):
+        tokens = symbols["T"]
+        x, cos, sin = (
+            torch.randn(tokens, n).to(DTYPES[d]) for n in (sizes["n"], dim // 2, dim // 2)
+        )
+        ends = torch.tensor([n + symbols["T"] // symbols["S"] for n in where.pop()]).int()
+        starts = torch.arange(symbols["S"] + 1).int() * (tokens // symbols["S"])
+        inputs = {"query_start": starts, "context_lengths": ends}
+        if tokens != symbols["S"] and steps.one_token_each:
+            writer = TritonRegion(JOINED.format(d=d, **sizes), ANY)
+        else:
+            writer = region
+        [found] = writer.run([x, gain, cos, sin, cache, *where], symbols, inputs)
+        _, wanted = region.reference([x, gain, cos, sin, pages, *where], symbols)
+        assert relative_error(found, wanted) <= TOLERANCE[d]
+
+
+def _steps_up_to(contexts):
+    """A step of each sequence's context, packed, then one of a token each."""
+    if any(contexts):
+        longest = max(contexts)
+        where, symbols = packed([0] * len(contexts), [longest] * len(contexts))
+        yield [*where, [0] * len(contexts)], symbols
+    where, symbols = packed(contexts, [1] * len(contexts))
+    yield [*where, contexts], symbols
