@@ -62,7 +62,8 @@ def launch_rows(executor: CudaExecutor, artifact: Artifact) -> list[dict[str, An
     form = TapeForm(
         Tape(launches=[launch] * NUM_LAUNCHES), {name: i for i, name in enumerate(names)}
     )
-    tape, dims = form.bind(device, memory, memory.inputs), (0, 0, 0, 1)
+    places = executor._stages[0].places(memory.step_block)
+    tape, dims = form.bind(device, memory, places), (0, 0, 0, 1)
     graph = device.add_graph([tape], dims)
     return [
         timed(device, f"{NUM_LAUNCHES} launches by a tape", lambda: device.run_tape(tape, dims)),
@@ -72,7 +73,7 @@ def launch_rows(executor: CudaExecutor, artifact: Artifact) -> list[dict[str, An
 
 def copy_rows(executor: CudaExecutor) -> list[dict[str, Any]]:
     """Copies from pinned memory."""
-    device, to = executor.device, executor._memory.inputs_address
+    device, to = executor.device, executor._memory.step_addresses[0]
     rows = []
     for kib in COPIES_KIB:
         memory = device.allocate_pinned(kib << 10, "a copy")

@@ -68,11 +68,12 @@ class Bench:
         if graph is None or frame is None:
             return float("nan")
         executor.run(frame)  # so that the graph finds inputs of its own size
-        device = executor.device
+        device, stages = executor.device, executor._stages
+        number = graph.numbers[stages[(executor._num_queued - 1) % len(stages)]]
         start, end = (device.event(with_time=True) for _ in range(2))
         device.call("event_record", start)
         for _ in range(repeats):
-            device.run_graph(graph.number)
+            device.run_graph(number)
         device.call("event_record", end)
         device.synchronize()
         return device.elapsed_s(start, end) / repeats

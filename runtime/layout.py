@@ -12,6 +12,7 @@ from .memory import round_up
 from .player import Coefficients
 
 Sizes = Mapping[str, int]  # the largest value of each symbol
+_STEP_SYMBOLS = {"T", "S", "R", "SP"}
 
 
 def coefficients(expression: Expression) -> Coefficients:
@@ -38,6 +39,17 @@ def lay_out_arena(slots: Sequence[Slot], sizes: Sizes) -> Layout:
 def lay_out_inputs(inputs: Sequence[Input], sizes: Sizes) -> Layout:
     """Input arrays in order, each at the bounds."""
     return _lay_out([evaluate(entry.bytes, sizes) for entry in inputs])
+
+
+def inputs_bytes(inputs: Sequence[Input], sizes: Sizes, on_device: bool) -> int:
+    """Of all inputs; on a device those of a step are there twice, to be copied while one runs."""
+    twice = [entry for entry in inputs if on_device and is_of_step(entry)]
+    return lay_out_inputs(inputs, sizes).num_bytes + lay_out_inputs(twice, sizes).num_bytes
+
+
+def is_of_step(entry: Input) -> bool:
+    """Whether each step brings the input anew; others are tables of the slots, which last."""
+    return bool(_STEP_SYMBOLS & set(entry.bytes))
 
 
 def _lay_out(pieces: Sequence[int]) -> Layout:

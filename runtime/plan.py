@@ -12,7 +12,7 @@ import msgspec
 from ..artifact import CacheGroup, Target
 from ..errors import CapacityError, InputError, shown
 from ..kvcache.budget import Demand, cache_bytes, num_pages_for_tokens, num_tokens_in_budget
-from .layout import Sizes, lay_out_arena, lay_out_inputs
+from .layout import Sizes, inputs_bytes, lay_out_arena
 from .machine import memory_bytes
 from .player import Dims
 from .weights import weights_bytes
@@ -140,10 +140,12 @@ def plan_memory(
             f"than one sequence of max_model_len={longest}; raise kv_cache_bytes or "
             "gpu_memory_utilization, or lower max_model_len"
         )
-    return _plan(target, limits, longest, num_tokens)
+    return _plan(target, limits, longest, num_tokens, device_bytes is not None)
 
 
-def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -> MemoryPlan:
+def _plan(
+    target: Target, limits: Limits, max_model_len: int, num_tokens: int, on_device: bool
+) -> MemoryPlan:
     bounds = _bounds(target.cache_groups, limits, max_model_len)
     sizes = _sizes(bounds, max_model_len)
     demand = _demand(limits, max_model_len)
@@ -156,7 +158,7 @@ def _plan(target: Target, limits: Limits, max_model_len: int, num_tokens: int) -
         block_table_width=bounds[3],
         weights_bytes=weights_bytes(target),
         arena_bytes=lay_out_arena(target.slots, sizes).num_bytes,
-        inputs_bytes=lay_out_inputs(target.inputs, sizes).num_bytes,
+        inputs_bytes=inputs_bytes(target.inputs, sizes, on_device),
         kv_cache_bytes=cache_bytes(target.cache_groups, num_pages),
         num_pages=num_pages,
         num_kv_tokens=num_tokens,
@@ -169,7 +171,7 @@ def _kv_budget(target: Target, limits: Limits, max_model_len: int, device_bytes:
     On a device of its own nobody else wants the memory, so there the share is the only bound.
     """
     sizes = _sizes(_bounds(target.cache_groups, limits, max_model_len), max_model_len)
-    others = weights_bytes(target) + lay_out_inputs(target.inputs, sizes).num_bytes
+    others = weights_bytes(target) + inputs_bytes(target.inputs, sizes, device_bytes is not None)
     others += lay_out_arena(target.slots, sizes).num_bytes
     share = int(limits.memory_utilization * (device_bytes or memory_bytes()))
     wanted = limits.kv_cache_bytes

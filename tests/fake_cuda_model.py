@@ -137,7 +137,8 @@ def executor_of(folder, limits=LIMITS, **options):
     artifact = Artifact.open(folder)
     target, model = artifact.manifest.targets[TARGET], artifact.manifest.model
     device = Device(artifact.file_path(target.player))
-    plan = plan_memory(target, model.max_position_embeddings, limits)
+    longest, device_bytes = model.max_position_embeddings, device.facts.memory_bytes
+    plan = plan_memory(target, longest, limits, device_bytes)
     return CudaExecutor(artifact, TARGET, device, plan, **options)
 
 

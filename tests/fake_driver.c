@@ -76,6 +76,7 @@ int cuMemcpyDtoHAsync_v2(void *to, word from, size_t n, void *s) { memcpy(to, (v
 int cuStreamCreate(void **s, unsigned f) { OPEN(cuStreamCreate, INVALID); *s = &recording; return 0; }
 int cuStreamDestroy_v2(void *s) { SHUT(); return 0; }
 int cuStreamSynchronize(void *s) { CALL(cuStreamSynchronize, ILLEGAL); return 0; }
+int cuStreamWaitEvent(void *s, void *e, unsigned f) { CALL(cuStreamWaitEvent, ILLEGAL); return 0; }
 int cuStreamBeginCapture_v2(void *s, int m) {
     CALL(cuStreamBeginCapture_v2, INVALID);
     recording = calloc(1, sizeof *recording);

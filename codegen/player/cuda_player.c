@@ -1,8 +1,9 @@
 /* The player for one NVIDIA GPU: launches tapes of kernels on a stream, or captures them in graphs.
  *
  * It speaks to the driver alone, found at run time; the few prototypes it needs stand below, so it
- * is built without CUDA. All work goes to one stream, in the order it is given. Every function that
- * can fail gives 0, or -1 and leaves its reason to `tapeout_cuda_error` of the same thread. */
+ * is built without CUDA. Work goes to one stream, in the order it is given; only copies that are to
+ * run ahead of it go to a second. Every function that can fail gives 0, or -1 and leaves its reason
+ * to `tapeout_cuda_error` of the same thread. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@
 enum { DIMS = 4, COEFFICIENTS = DIMS + 1, GRID_TERM = COEFFICIENTS + 2, AXES = 3, WARP = 32 };
 enum { MAX_KERNELS = 1024, MAX_TAPES = 1024, MAX_GRAPHS = 256, STATIC_SHARED_BYTES = 48 << 10 };
 enum { NON_BLOCKING_STREAM = 1, CAPTURE_THREAD_LOCAL = 1, EVENT_WITHOUT_TIME = 2 };
-enum { MAX_DYNAMIC_SHARED_BYTES = 8, PREFER_SHARED = 1, PORTABLE_MEMORY = 1 };
+enum { MAX_DYNAMIC_SHARED_BYTES = 8, PREFER_SHARED = 1, PORTABLE_AND_MAPPED = 3 };
 enum { PROGRAMMATIC_SERIALIZATION = 6 };
 enum { MULTIPROCESSOR_COUNT = 16, CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76 };
 
@@ -46,6 +47,7 @@ typedef void *handle_t; /* of the driver: a context, stream, event, module, func
     F(cuStreamCreate, (handle_t *, unsigned))                                                   \
     F(cuStreamDestroy_v2, (handle_t))                                                           \
     F(cuStreamSynchronize, (handle_t))                                                          \
+    F(cuStreamWaitEvent, (handle_t, handle_t, unsigned))                                        \
     F(cuStreamBeginCapture_v2, (handle_t, int))                                                 \
     F(cuStreamEndCapture, (handle_t, handle_t *))                                               \
     F(cuEventCreate, (handle_t *, unsigned))                                                    \
@@ -112,7 +114,7 @@ typedef struct {
     driver_t driver;
     void *library;
     int device;
-    handle_t context, stream;
+    handle_t context, stream, ahead;
     kernel_t kernels[MAX_KERNELS];
     tape_t tapes[MAX_TAPES];
     handle_t graphs[MAX_GRAPHS];
@@ -190,6 +192,7 @@ EXPORT void tapeout_cuda_close(void *handle) {
         for (int i = 0; i < player->num_kernels; i++)
             driver->cuModuleUnload(player->kernels[i].module);
         if (player->stream) driver->cuStreamDestroy_v2(player->stream);
+        if (player->ahead) driver->cuStreamDestroy_v2(player->ahead);
         driver->cuDevicePrimaryCtxRelease_v2(player->device);
     }
     for (int i = 0; i < player->num_tapes; i++) free_tape(&player->tapes[i]);
@@ -224,12 +227,13 @@ EXPORT int tapeout_cuda_describe(void *handle, int64_t facts[4], char *name, int
     return 0;
 }
 
-/* Makes the device's context and the stream; nothing below may be called before. */
+/* Makes the device's context and the streams; nothing below may be called before. */
 EXPORT int tapeout_cuda_start(void *handle) {
     player_t *player = handle;
     TRY(player, cuDevicePrimaryCtxRetain, &player->context, player->device);
     ENTER(player);
     TRY(player, cuStreamCreate, &player->stream, NON_BLOCKING_STREAM);
+    TRY(player, cuStreamCreate, &player->ahead, NON_BLOCKING_STREAM);
     return 0;
 }
 
@@ -244,97 +248,47 @@ EXPORT int tapeout_cuda_num_free_bytes(void *handle, int64_t *bytes) {
     return 0;
 }
 
-EXPORT int tapeout_cuda_allocate(void *handle, int64_t bytes, address_t *address) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuMemAlloc_v2, address, (size_t)bytes);
-    return 0;
-}
+/* A function that is one call of the driver. */
+#define EXPORT_CALL(name, parameters, call, ...)        \
+    EXPORT int tapeout_cuda_##name parameters {         \
+        player_t *player = handle;                      \
+        ENTER(player);                                  \
+        TRY(player, call, __VA_ARGS__);                 \
+        return 0;                                       \
+    }
 
-EXPORT int tapeout_cuda_free(void *handle, address_t address) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuMemFree_v2, address);
-    return 0;
-}
+EXPORT_CALL(allocate, (void *handle, int64_t bytes, address_t *address), cuMemAlloc_v2, address,
+            (size_t)bytes)
+EXPORT_CALL(free, (void *handle, address_t address), cuMemFree_v2, address)
 
-/* Memory of the host that the device copies from and to by itself. */
-EXPORT int tapeout_cuda_allocate_pinned(void *handle, int64_t bytes, void **address) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuMemHostAlloc, address, (size_t)bytes, PORTABLE_MEMORY);
-    return 0;
-}
+/* Memory of the host that the device copies from and to by itself, and kernels may write. */
+EXPORT_CALL(allocate_pinned, (void *handle, int64_t bytes, void **address), cuMemHostAlloc, address,
+            (size_t)bytes, PORTABLE_AND_MAPPED)
+EXPORT_CALL(free_pinned, (void *handle, void *address), cuMemFreeHost, address)
 
-EXPORT int tapeout_cuda_free_pinned(void *handle, void *address) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuMemFreeHost, address);
-    return 0;
-}
+EXPORT_CALL(zero, (void *handle, address_t to, int64_t bytes), cuMemsetD8Async, to, 0,
+            (size_t)bytes, player->stream)
+EXPORT_CALL(copy_in, (void *handle, address_t to, const void *from, int64_t bytes),
+            cuMemcpyHtoDAsync_v2, to, from, (size_t)bytes, player->stream)
+EXPORT_CALL(copy_ahead, (void *handle, address_t to, const void *from, int64_t bytes),
+            cuMemcpyHtoDAsync_v2, to, from, (size_t)bytes, player->ahead)
+EXPORT_CALL(copy_out, (void *handle, void *to, address_t from, int64_t bytes),
+            cuMemcpyDtoHAsync_v2, to, from, (size_t)bytes, player->stream)
+EXPORT_CALL(synchronize, (void *handle), cuStreamSynchronize, player->stream)
 
-EXPORT int tapeout_cuda_zero(void *handle, address_t to, int64_t bytes) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuMemsetD8Async, to, 0, (size_t)bytes, player->stream);
-    return 0;
-}
+EXPORT_CALL(event_create, (void *handle, int with_time, handle_t *event), cuEventCreate, event,
+            with_time ? 0 : EVENT_WITHOUT_TIME)
+EXPORT_CALL(event_destroy, (void *handle, handle_t event), cuEventDestroy_v2, event)
+EXPORT_CALL(event_record, (void *handle, handle_t event), cuEventRecord, event, player->stream)
+EXPORT_CALL(event_record_ahead, (void *handle, handle_t event), cuEventRecord, event,
+            player->ahead)
+EXPORT_CALL(event_wait, (void *handle, handle_t event), cuEventSynchronize, event)
+EXPORT_CALL(event_elapsed, (void *handle, handle_t from, handle_t to, float *ms),
+            cuEventElapsedTime, ms, from, to)
 
-EXPORT int tapeout_cuda_copy_in(void *handle, address_t to, const void *from, int64_t bytes) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuMemcpyHtoDAsync_v2, to, from, (size_t)bytes, player->stream);
-    return 0;
-}
-
-EXPORT int tapeout_cuda_copy_out(void *handle, void *to, address_t from, int64_t bytes) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuMemcpyDtoHAsync_v2, to, from, (size_t)bytes, player->stream);
-    return 0;
-}
-
-EXPORT int tapeout_cuda_synchronize(void *handle) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuStreamSynchronize, player->stream);
-    return 0;
-}
-
-EXPORT int tapeout_cuda_event_create(void *handle, int with_time, handle_t *event) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuEventCreate, event, with_time ? 0 : EVENT_WITHOUT_TIME);
-    return 0;
-}
-
-EXPORT int tapeout_cuda_event_destroy(void *handle, handle_t event) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuEventDestroy_v2, event);
-    return 0;
-}
-
-EXPORT int tapeout_cuda_event_record(void *handle, handle_t event) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuEventRecord, event, player->stream);
-    return 0;
-}
-
-EXPORT int tapeout_cuda_event_wait(void *handle, handle_t event) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuEventSynchronize, event);
-    return 0;
-}
-
-EXPORT int tapeout_cuda_event_elapsed(void *handle, handle_t from, handle_t to, float *ms) {
-    player_t *player = handle;
-    ENTER(player);
-    TRY(player, cuEventElapsedTime, ms, from, to);
-    return 0;
-}
+/* What is queued from now on waits until the event, as recorded last, is reached. */
+EXPORT_CALL(stream_wait, (void *handle, handle_t event), cuStreamWaitEvent, player->stream, event,
+            0)
 
 /* ---- kernels and tapes ---- */
 

@@ -1,4 +1,4 @@
-"""One GPU through `player_cuda.so`: its memory, its one stream, events, kernels, tapes and graphs.
+"""One GPU through `player_cuda.so`: memory, streams, events, kernels, tapes and graphs.
 
 The binding of codegen/player/cuda_player.c, without a copy of what is said there.
 """
@@ -31,12 +31,15 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "free_pinned": [_POINTER],
     "zero": [_ADDRESS, _LONG],
     "copy_in": [_ADDRESS, _POINTER, _LONG],
+    "copy_ahead": [_ADDRESS, _POINTER, _LONG],
     "copy_out": [_POINTER, _ADDRESS, _LONG],
     "synchronize": [],
     "event_create": [_INT, _POINTER],
     "event_destroy": [_POINTER],
     "event_record": [_POINTER],
+    "event_record_ahead": [_POINTER],
     "event_wait": [_POINTER],
+    "stream_wait": [_POINTER],
     "event_elapsed": [_POINTER, _POINTER, _POINTER],
     "kernel_add": [_TEXT, _TEXT, _INT, _INT, _INT, _POINTER],
     "tape_add": [_INT, *[_POINTER] * 6],
@@ -138,6 +141,11 @@ class Device:
         assert array.flags.c_contiguous
         self.call("copy_in", address, array.ctypes.data, array.nbytes)
 
+    def copy_ahead(self, address: int, array: NDArray[Any]) -> None:
+        """Queues a copy from pinned memory that does not wait for what was queued before."""
+        assert array.flags.c_contiguous
+        self.call("copy_ahead", address, array.ctypes.data, array.nbytes)
+
     def copy_out(self, array: NDArray[Any], address: int) -> None:
         """Queues a copy from the device."""
         assert array.flags.c_contiguous
@@ -207,11 +215,15 @@ class Device:
 
 
 def _bind(library: Path) -> ctypes.CDLL:
+    """The player's functions. Raises CudaError when it is not of this version of tapeout."""
     c = ctypes.CDLL(str(library))
-    c.tapeout_cuda_open.restype, c.tapeout_cuda_open.argtypes = _POINTER, [_TEXT, _INT]
-    c.tapeout_cuda_error.restype, c.tapeout_cuda_error.argtypes = _TEXT, []
-    for name, arguments in _ARGUMENTS.items():
-        function = getattr(c, f"tapeout_cuda_{name}")
-        function.restype, function.argtypes = _INT, [_POINTER, *arguments]
+    try:
+        c.tapeout_cuda_open.restype, c.tapeout_cuda_open.argtypes = _POINTER, [_TEXT, _INT]
+        c.tapeout_cuda_error.restype, c.tapeout_cuda_error.argtypes = _TEXT, []
+        for name, arguments in _ARGUMENTS.items():
+            function = getattr(c, f"tapeout_cuda_{name}")
+            function.restype, function.argtypes = _INT, [_POINTER, *arguments]
+    except AttributeError as error:
+        raise CudaError(f"{error}; compile the model anew") from None
     c.tapeout_cuda_close.restype = None
     return c

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,21 +20,21 @@ from ..step_thread import StepError
 from .device import CudaError, Device
 from .graphs import DecodeGraphs
 from .inputs import InputBlock
-from .memory import DeviceMemory
+from .memory import NUM_STAGES, DeviceMemory
 from .slots import DeviceSlots
 from .staging import LOGPROBS, Stage
 from .tapes import TapeForm, Tapes
 from .weights import stream_weights
 
 CAPTURE_S = 2.0  # that capturing graphs may take at load
-_NUM_STAGES = 4  # steps that may be in flight
 
 
-class _Step(NamedTuple):
-    """A step in flight."""
+class _Step:
+    """A step that was submitted and not reported; `result` is there once it was waited for."""
 
-    frame: Frame
-    stage: Stage
+    def __init__(self, frame: Frame, stage: Stage) -> None:
+        self.frame, self.stage = frame, stage
+        self.result: StepResult | None = None
 
 
 class CudaExecutor:
@@ -83,7 +82,7 @@ class CudaExecutor:
         with self._lock:
             assert self._unreported or self._failure, "no step was submitted"
             step = self._unreported[0] if self._unreported else None
-            result = self._finish(step) if step else None
+            result = self._finish(step)
             if self._unreported:  # not when an interrupt ended the wait: it may be repeated
                 self._unreported.popleft()
             if result is None:
@@ -103,8 +102,9 @@ class CudaExecutor:
     def run_until(self, frame: Frame, num_launches: int) -> None:
         """Plays only the first launches of a step's tape, for bisecting."""
         assert not self._unreported, "steps are in flight"
-        self._send(frame, self._stages[0], self._memory.step_block)
-        tape = self._tape(self._form("step", frame.dims))
+        stage = self._stages[0]
+        self._send(frame, stage, self._memory.step_block)
+        tape = self._tape(self._form("step", frame.dims), stage)
         self.device.run_tape_until(tape, self._dims(frame), num_launches)
         self.device.synchronize()
 
@@ -134,16 +134,17 @@ class CudaExecutor:
         self.device_bytes["context"] = device.num_taken_bytes()
         with self._timed("memory"):
             self._memory = DeviceMemory(device, self._target, plan)
-            places = (device, self._memory, self._target, plan)
-            self._stages = [Stage(*places) for _ in range(_NUM_STAGES)]
+            parts = (device, self._memory, self._target, plan)
+            self._stages = [Stage(*parts, number) for number in range(NUM_STAGES)]
             self._slots = DeviceSlots(device, self._memory, plan)
         with self._timed("weights"):
             addresses = self._memory.weights
             stream_weights(device, artifact, target_name, addresses, self.num_threads)
         with self._timed("kernels"):
-            self._tapes, self._bound = Tapes(artifact, target_name, device), dict[TapeForm, int]()
+            self._tapes = Tapes(artifact, target_name, device)
+            self._bound: dict[tuple[TapeForm, Stage], int] = {}
         with self._timed("graphs"):
-            self._graphs = DecodeGraphs(device, self._memory, self._tapes, plan.sizes)
+            self._graphs = DecodeGraphs(device, self._memory, self._stages, self._tapes, plan.sizes)
             self._graphs.capture(capture_s)
             device.synchronize()
         self.device_bytes["planned"] = plan.total_bytes
@@ -159,26 +160,28 @@ class CudaExecutor:
     def _queue(self, frame: Frame) -> _Step | None:
         if self._failure is None:
             try:
-                assert len(self._unreported) < _NUM_STAGES, "too many steps are in flight"
-                stage = self._stages[self._num_queued % _NUM_STAGES]
+                stage = self._stages[self._num_queued % NUM_STAGES]
+                if len(self._unreported) >= NUM_STAGES:
+                    self._finish(self._unreported[-NUM_STAGES])  # whose stage this is
                 self._play(frame, stage)
                 self._num_queued += 1
                 return _Step(frame, stage)
             except Exception as error:
-                self._failure = error
+                self._failure = self._failure or error
         return None
 
     def _play(self, frame: Frame, stage: Stage) -> None:
         graph = self._graphs.find(frame.dims)
-        self.device.call("event_record", stage.start)
         self._send(frame, stage, graph.inputs if graph else self._memory.step_block)
+        self.device.call("event_record", stage.start)
         if graph is not None:
-            self.device.run_graph(graph.number)
+            self.device.run_graph(graph.numbers[stage])
         else:
             for entry in ("step", "sample"):
-                tape = self._tape(self._form(entry, frame.dims))
+                tape = self._tape(self._form(entry, frame.dims), stage)
                 self.device.run_tape(tape, self._dims(frame))
-        stage.fetch(frame.dims[2], frame.wants_logprobs)
+        if frame.wants_logprobs:
+            stage.fetch_logprobs(frame.dims[2])
         self.device.call("event_record", stage.end)
 
     def _send(self, frame: Frame, stage: Stage, block: InputBlock) -> None:
@@ -187,7 +190,15 @@ class CudaExecutor:
         self._slots.update(frame, stage.settings)
         stage.send(frame, block)
 
-    def _finish(self, step: _Step) -> StepResult | None:
+    def _finish(self, step: _Step | None) -> StepResult | None:
+        """Waits for a step; None if it failed."""
+        if step is None:
+            return None
+        if step.result is None:
+            step.result = self._await(step)
+        return step.result
+
+    def _await(self, step: _Step) -> StepResult | None:
         frame, stage, num_rows = step.frame, step.stage, step.frame.dims[2]
         try:
             self.device.call("event_wait", stage.end)
@@ -206,11 +217,13 @@ class CudaExecutor:
             return self._tapes.choose(entry, num_rows, False)
         return self._tapes.choose(entry, num_tokens, num_tokens == num_seqs)
 
-    def _tape(self, form: TapeForm) -> int:
+    def _tape(self, form: TapeForm, stage: Stage) -> int:
         """The tape whose inputs lie as at the bounds: for steps of any size."""
-        if form not in self._bound:
-            self._bound[form] = form.bind(self.device, self._memory, self._memory.inputs)
-        return self._bound[form]
+        key = form, stage
+        if key not in self._bound:
+            places = stage.places(self._memory.step_block)
+            self._bound[key] = form.bind(self.device, self._memory, places)
+        return self._bound[key]
 
     def _dims(self, frame: Frame) -> Dims:
         """A block table has the load's widest rows."""

@@ -1,13 +1,14 @@
 """Graphs of decode steps: captured at load for some numbers of sequences, used for those below."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..layout import Sizes
 from .device import Device
-from .inputs import InputBlock, addresses_of
+from .inputs import InputBlock
 from .memory import DeviceMemory
+from .staging import Stage
 from .tapes import Tapes
 
 _SMALL, _STRIDE = (1, 2, 4), 8
@@ -16,7 +17,7 @@ _SMALL, _STRIDE = (1, 2, 4), 8
 class Graph(NamedTuple):
     """A captured step of `num_rows` sequences, a token and a row of logits each."""
 
-    number: int
+    numbers: dict[Stage, int]  # the player's, for each stage
     num_rows: int
     inputs: InputBlock  # laid out for just so many
 
@@ -24,8 +25,16 @@ class Graph(NamedTuple):
 class DecodeGraphs:
     """Captured in growing order, for the fewer rows a step has the more of it is launching."""
 
-    def __init__(self, device: Device, memory: DeviceMemory, tapes: Tapes, sizes: Sizes) -> None:
-        self._device, self._memory, self._tapes, self._sizes = device, memory, tapes, sizes
+    def __init__(
+        self,
+        device: Device,
+        memory: DeviceMemory,
+        stages: Sequence[Stage],
+        tapes: Tapes,
+        sizes: Sizes,
+    ) -> None:
+        self._device, self._memory, self._stages = device, memory, stages
+        self._tapes, self._sizes = tapes, sizes
         self._graph_for: list[Graph] = []  # at n - 1: the smallest that takes n sequences
 
     def capture(self, capture_s: float) -> None:
@@ -47,17 +56,19 @@ class DecodeGraphs:
     @property
     def num_graphs(self) -> int:
         """How many were captured."""
-        return len(set(self._graph_for))
+        return len({graph.num_rows for graph in self._graph_for})
 
     def _capture(self, num_rows: int) -> Graph:
         sizes: Mapping[str, int] = {**self._sizes, "T": num_rows, "S": num_rows, "R": num_rows}
         block = InputBlock(self._memory.step_inputs, sizes)
-        offsets = addresses_of(self._memory.inputs_address, block.offsets())
-        inputs = {**self._memory.inputs, **offsets}
         forms = [self._tapes.choose(entry, num_rows, True) for entry in ("step", "sample")]
-        tapes = [form.bind(self._device, self._memory, inputs) for form in forms]
-        dims = num_rows, num_rows, num_rows, self._sizes["P"]
-        return Graph(self._device.add_graph(tapes, dims), num_rows, block)
+        numbers = {}
+        for stage in self._stages:
+            places = stage.places(block)
+            tapes = [form.bind(self._device, self._memory, places) for form in forms]
+            dims = num_rows, num_rows, num_rows, self._sizes["P"]
+            numbers[stage] = self._device.add_graph(tapes, dims)
+        return Graph(numbers, num_rows, block)
 
 
 def buckets(most: int) -> Iterator[int]:

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...artifact import Input, evaluate
-from ..layout import Layout, Sizes, lay_out_inputs
+from ..layout import Layout, Sizes, is_of_step, lay_out_inputs
 from ..memory import Bytes
 
 _DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
-_STEP_SYMBOLS = {"T", "S", "R", "SP"}
 _COLUMN_BYTES = 8  # an entry of a column at most
 
 
@@ -31,7 +30,7 @@ class InputKinds(NamedTuple):
 
 def sort_inputs(inputs: Sequence[Input]) -> InputKinds:
     """The inputs by kind, each in the target's order."""
-    step = [entry for entry in inputs if _STEP_SYMBOLS & set(entry.bytes)]
+    step = [entry for entry in inputs if is_of_step(entry)]
     others = [entry for entry in inputs if entry not in step]
     settings = [e for e in others if set(e.bytes) == {"N"} and e.bytes["N"] <= _COLUMN_BYTES]
     rows = [entry for entry in others if entry not in settings]

@@ -1,6 +1,7 @@
 """The memory of a load on the device: weights, arena, pages and inputs, just as the plan says."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ...artifact import Buffer, CacheBuffer, InputBuffer, SlotBuffer, Target, WeightBuffer
 from ...kvcache.budget import bytes_per_page
@@ -9,6 +10,15 @@ from ..plan import MemoryPlan
 from .device import Device
 from .inputs import InputBlock, addresses_of, sort_inputs
 from .weights import place_weights
+
+NUM_STAGES = 2  # copies of a step's inputs: one is filled while the other is read
+
+
+class Places(NamedTuple):
+    """Where a tape finds what is not always in the same place."""
+
+    inputs: Mapping[str, int]
+    slots: Mapping[int, int]  # those that are not in the arena
 
 
 class DeviceMemory:
@@ -30,15 +40,15 @@ class DeviceMemory:
 
     def _place_inputs(self, base: int, target: Target, plan: MemoryPlan) -> None:
         kinds = sort_inputs(target.inputs)
-        self.step_inputs, self.inputs_address = kinds.step, base
+        self.step_inputs = kinds.step
         self.step_block, self.settings_block, self.rows_block = (
             InputBlock(inputs, plan.sizes) for inputs in kinds
         )
-        self.settings_address = base + self.step_block.num_bytes
+        self.step_addresses = [base + i * self.step_block.num_bytes for i in range(NUM_STAGES)]
+        self.settings_address = base + NUM_STAGES * self.step_block.num_bytes
         rows_address = self.settings_address + self.settings_block.num_bytes
         assert rows_address + self.rows_block.num_bytes == base + plan.inputs_bytes
-        self.inputs = {
-            **addresses_of(base, self.step_block.offsets()),
+        self.tables = {
             **addresses_of(self.settings_address, self.settings_block.offsets()),
             **addresses_of(rows_address, self.rows_block.offsets()),
         }
@@ -47,14 +57,14 @@ class DeviceMemory:
         """Where a slot of the arena is."""
         return self._arena + self._slot_offsets[index]
 
-    def address(self, buffer: Buffer, inputs: Mapping[str, int]) -> int:
-        """Where a launch finds a buffer; inputs are where `inputs` says."""
+    def address(self, buffer: Buffer, places: Places) -> int:
+        """Where a launch finds a buffer."""
         match buffer:
             case SlotBuffer(slot):
-                return self.slot(slot)
+                return places.slots.get(slot, self.slot(slot))
             case WeightBuffer(name):
                 return self.weights[name]
             case InputBuffer(name):
-                return inputs[name]
+                return places.inputs[name]
             case CacheBuffer(group, layer):
                 return self._caches[group] + layer * self._layer_bytes[group]

@@ -18,7 +18,7 @@ class DeviceSlots:
     """
 
     def __init__(self, device: Device, memory: DeviceMemory, plan: MemoryPlan) -> None:
-        self._device, self._addresses = device, memory.inputs
+        self._device, self._addresses = device, memory.tables
         self._settings_address = memory.settings_address
         self._settings = allocate(memory.settings_block.num_bytes, "settings of the slots")
         tables = allocate(memory.rows_block.num_bytes, "tables of the slots")

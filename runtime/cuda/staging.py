@@ -10,8 +10,8 @@ from ..frame import Frame
 from ..memory import Bytes, round_up
 from ..plan import MemoryPlan
 from .device import Device
-from .inputs import InputBlock, fill
-from .memory import DeviceMemory
+from .inputs import InputBlock, addresses_of, fill
+from .memory import DeviceMemory, Places
 
 NUM_TOP_LOGPROBS = 20  # columns of the outputs `top_token_ids` and `top_logprobs`
 _WIDTHS = {"top_token_ids": NUM_TOP_LOGPROBS, "top_logprobs": NUM_TOP_LOGPROBS}
@@ -20,22 +20,34 @@ LOGPROBS = ("chosen_logprobs", "ranks", "top_token_ids", "top_logprobs")
 
 
 class Stage:
-    """Memory and events of one step, used again when that step has been waited for."""
+    """Memory and events of one step, used again when that step is done.
+
+    What is sampled is written by the device into the pinned memory of the results: no copy stands
+    between two steps. Inputs are copied while the step before runs.
+    """
 
     def __init__(
-        self, device: Device, memory: DeviceMemory, target: Target, plan: MemoryPlan
+        self, device: Device, memory: DeviceMemory, target: Target, plan: MemoryPlan, number: int
     ) -> None:
         self._device, self._memory, self._target = device, memory, target
         self._rows, self._width = plan.max_logit_rows, plan.block_table_width
+        self._address = memory.step_addresses[number]
         num_bytes = memory.step_block.num_bytes + memory.settings_block.num_bytes
         self._inputs = device.allocate_pinned(num_bytes, "staging of the inputs")
         self.settings = self._inputs[memory.step_block.num_bytes :]
         self._views: dict[InputBlock, dict[str, NDArray[Any]]] = {}
         self._results = self._allocate_results()
         self.start, self.end = device.event(with_time=True), device.event(with_time=True)
+        self._sent = device.event()
+
+    def places(self, block: InputBlock) -> Places:
+        """Where tapes of this stage find inputs laid out as in `block`, and put results."""
+        inputs = {**self._memory.tables, **addresses_of(self._address, block.offsets())}
+        slot = self._target.outputs["sampled"]
+        return Places(inputs, {slot: self._results["sampled"].ctypes.data})
 
     def send(self, frame: Frame, block: InputBlock) -> None:
-        """Fills a block of a step's inputs and queues its one copy."""
+        """Fills a block of a step's inputs and queues its one copy, ahead of what is queued."""
         if block not in self._views:
             self._views[block] = block.views(self._inputs)
         used_bytes = 0
@@ -44,8 +56,9 @@ class Stage:
                 used_bytes = self._fill_table(frame, name, array)
             else:
                 fill(array, name, getattr(frame, name))
-        end = used_bytes or block.num_bytes
-        self._device.copy_in(self._memory.inputs_address, self._inputs[:end])
+        self._device.copy_ahead(self._address, self._inputs[: used_bytes or block.num_bytes])
+        self._device.call("event_record_ahead", self._sent)
+        self._device.call("stream_wait", self._sent)
 
     def _fill_table(self, frame: Frame, name: str, array: NDArray[Any]) -> int:
         """Fills a block table, [S, P] at the load's widest P; gives where its used rows end."""
@@ -57,9 +70,9 @@ class Stage:
         used = table[:num_rows]
         return int(used.ctypes.data - self._inputs.ctypes.data + used.nbytes)
 
-    def fetch(self, num_rows: int, wants_logprobs: bool) -> None:
-        """Queues the copies of a step's results."""
-        for name in ("sampled", *(LOGPROBS if wants_logprobs else ())):
+    def fetch_logprobs(self, num_rows: int) -> None:
+        """Queues the copies of results that only some steps have."""
+        for name in LOGPROBS:
             address = self._memory.slot(self._target.outputs[name])
             self._device.copy_out(self._results[name][:num_rows], address)
 

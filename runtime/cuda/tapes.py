@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...artifact import Artifact, Tape
 from ..layout import coefficients
 from .device import Device
-from .memory import DeviceMemory
+from .memory import DeviceMemory, Places
 
 
 class TapeForm:
@@ -34,9 +34,9 @@ class TapeForm:
         fits = self._max_rows is None or num_rows <= self._max_rows
         return fits and (one_token_each or not self._one_token_each)
 
-    def bind(self, device: Device, memory: DeviceMemory, inputs: Mapping[str, int]) -> int:
-        """The number of a tape of the player whose inputs are at the addresses `inputs`."""
-        addresses = [memory.address(buffer, inputs) for buffer in self._buffers]
+    def bind(self, device: Device, memory: DeviceMemory, places: Places) -> int:
+        """The number of a tape of the player that finds inputs and results at `places`."""
+        addresses = [memory.address(buffer, places) for buffer in self._buffers]
         arrays: Sequence[NDArray[Any]] = (
             self._kernel_ids,
             self._buffer_begin,

@@ -55,6 +55,15 @@ def test_a_chosen_token_feeds_the_next_step_on_the_device(executor, count):
     assert said == [reference(p, 8, seed) for p, seed in zip(prompts, seeds, strict=True)]
 
 
+def test_steps_wait_for_their_turn_when_more_are_queued_than_there_is_room_for(executor):
+    frame = frame_of(PROMPTS, rows=last_rows(PROMPTS))
+    for step_id in range(7):
+        executor.submit(frame)
+        frame = following(frame, step_id + 1)
+    said = np.array([executor.wait().token_ids for _ in range(7)]).T.tolist()
+    assert said == [reference(prompt, 7) for prompt in PROMPTS]
+
+
 def test_a_row_whose_next_token_is_known_gives_that(executor):
     result = executor.run(frame_of([PROMPTS[1]], rows=[3, 32]))
     assert result.token_ids.tolist() == [PROMPTS[1][4], reference(PROMPTS[1], 1)[0]]

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import fake_cuda_model
 import pytest
 from fake_cuda_model import build_fake_cuda, counted, with_all_targets
 from fake_model import reference
@@ -50,6 +51,13 @@ def test_a_driver_that_fails_is_told_from_none(driver, fake_cuda, monkeypatch):
     monkeypatch.setenv("FAKE_CUDA_FAIL", "cuInit")
     with pytest.raises(InputError, match="cuInit: CUDA_ERROR_FAKE"):
         LLM(fake_cuda[0])
+
+
+def test_a_player_of_another_version_is_refused(fake_cuda, tmp_path, monkeypatch):
+    monkeypatch.setattr(fake_cuda_model, "PLAYER", fake_cuda_model.HERE / "fake_driver.c")
+    path = build_fake_cuda(tmp_path / "old.tapeout", b"")
+    with pytest.raises(InputError, match="undefined symbol: tapeout_cuda_.*compile the model anew"):
+        LLM(path)
 
 
 @pytest.mark.parametrize("target_name", ["cuda:sm_80", "cuda:sm_100", "cuda:sm_91"])
