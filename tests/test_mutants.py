@@ -5,6 +5,7 @@ Where such bugs were seen is said beside each; `python bench/simulate.py --mutan
 
 import pytest
 from simulator.hunt import MUTANTS, hunt
+from simulator.run import replay, run_seed, shrunk
 
 MAX_STEPS = 50_000
 
@@ -27,3 +28,16 @@ def test_a_planted_bug_leaves_with_its_context():
     with mutant.planted():
         assert getattr(owner, mutant.attribute) is not original
     assert getattr(owner, mutant.attribute) is original
+
+
+def test_a_trace_of_a_planted_bug_shrinks_to_a_few_commands_that_fail_with_it_alone():
+    mutant = MUTANTS["a_sequence_ends_one_token_early"]
+    with mutant.planted():
+        small = shrunk(next(run_seed(seed, 50).trace for seed in range(9) if _breaks(seed)))
+        assert replay(small) == small.violation != ""
+        assert len(small.commands) <= 3
+    assert replay(small) == ""
+
+
+def _breaks(seed):
+    return bool(run_seed(seed, 50).violation)
