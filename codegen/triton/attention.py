@@ -179,7 +179,7 @@ _CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")
 
 def num_splits(max_rows: int, num_key_heads: int) -> int:
     """Blocks that share a context: enough that a step of fewer rows still fills the machine."""
-    return max(1, min(32, 256 // padded(max_rows * num_key_heads // 2)))
+    return max(1, min(32, 512 // padded(max_rows * num_key_heads // 2)))
 
 
 def _prefill(function: Function, shape: _Shape) -> RegionKernels:

@@ -28,7 +28,7 @@ def emit_linear(function: Function, steps: Steps, tile: Tile | None = None) -> R
     """The kernels of a linear region for steps of one size, in tiles that suit it or as said."""
     norm = norm_of(function)
     if norm is None or (steps.max_rows is not None and steps.max_rows <= MAX_ROWS_OF_NORM):
-        return RegionKernels((_product(function, steps, tile, norm),))
+        return _product(function, steps, tile, norm)
     return _after_norm(function, steps, norm)
 
 
@@ -42,11 +42,14 @@ def _after_norm(function: Function, steps: Steps, norm: Node) -> RegionKernels:
     product = _product(second, steps, None, None)
     homes = homes_of(function) | {x: _HIDDEN}
     kernels = as_part(emit_rows(first, steps), first, homes, "_norm")
-    kernels += as_part(RegionKernels((product,)), second, homes)
-    return RegionKernels(kernels, (x.type.num_bytes(),))
+    kernels += as_part(product, second, homes, "", 1)
+    tickets = frozenset(place + 1 for place in product.tickets)
+    return RegionKernels(kernels, (x.type.num_bytes(), *product.workspaces), tickets)
 
 
-def _product(function: Function, steps: Steps, tile: Tile | None, norm: Node | None) -> Kernel:
+def _product(
+    function: Function, steps: Steps, tile: Tile | None, norm: Node | None
+) -> RegionKernels:
     linears = [node for node in function.nodes if node.op == "linear"]
     result, x = function.results[0], linears[0].operands[0]
     k, n = int(x.shape[-1]), int(result.shape[-1])
@@ -60,19 +63,29 @@ def _product(function: Function, steps: Steps, tile: Tile | None, norm: Node | N
     weights = [f"p_{name_of(node.operands[1])}" for node in linears]
     body = (vector_loop if single else matrix_loop)(tile, n, k, source, weights, x.dtype, norm)
     names = [f"p_{name_of(v)}" for v in function.params] + [f"o_{name_of(result)}"]
-    signature = ", ".join((*names, *(() if single else ("num_rows",))))
+    shared = ("w_sums", "w_tickets") if tile.splits > 1 else ()
+    signature = ", ".join((*names, *shared, *(() if single else ("num_rows",))))
     lines = ["@triton.jit", f"def NAME({signature}):", '    """DOC"""']
     lines += [f"    {line}" for line in (*body, *elements.heads, *elements.lines)]
-    return Kernel(
+    workspaces = [Operand("workspace", place) for place in range(len(shared))]
+    kernel = Kernel(
         "",
         "\n".join(lines),
-        (*params(*range(len(function.params))), Operand("result", 0)),
-        (*map(pointer_type, function.params), pointer_type(result)),
+        (*params(*range(len(function.params))), Operand("result", 0), *workspaces),
+        (
+            *map(pointer_type, function.params),
+            pointer_type(result),
+            *("*fp32", "*i32")[: len(shared)],
+        ),
         () if single else (rows,),
         _grid(tile, rows, n),
         tile.num_warps,
         tile.num_stages,
     )
+    num_tiles = -(-n // tile.columns)
+    sums = num_tiles * tile.rows * tile.columns * tile.splits * len(linears) * 4
+    sizes = (Dim(sums), Dim(num_tiles * 4))[: len(shared)]
+    return RegionKernels((kernel,), sizes, frozenset({1} if shared else ()))
 
 
 def _store(elements: Elements, result: Value, rows: Dim, places: tuple[Index, Index]) -> None:
@@ -86,7 +99,9 @@ def _store(elements: Elements, result: Value, rows: Dim, places: tuple[Index, In
 
 def _grid(tile: Tile, rows: Dim, n: int) -> tuple[GridTerm, ...]:
     columns = -(-n // tile.columns)
-    return grid_of(columns) if tile.rows == 1 else grid_of((rows, tile.rows, 1), columns)
+    if tile.rows == 1:
+        return grid_of(columns)
+    return grid_of((rows, tile.rows, 1), columns, tile.splits)
 
 
 def _places(tile: Tile, n: int) -> tuple[Index, Index]:

@@ -18,13 +18,18 @@ _FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfl
 
 @dataclass(frozen=True)
 class Tile:
-    """A block's share: ``rows`` of x by ``columns`` of the result, ``depth`` of K at a time."""
+    """A block's share: ``rows`` of x by ``columns`` of the result, ``depth`` of K at a time.
+
+    With ``splits``, so many blocks share a tile, each with a part of K: the last one to arrive adds
+    up their sums, in order.
+    """
 
     rows: int
     columns: int
     depth: int
     num_warps: int
     num_stages: int
+    splits: int = 1
 
 
 def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Tile:
@@ -33,17 +38,23 @@ def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType
         depth = min(padded(k, 16), 2048)
         return Tile(1, max(1, 4096 // depth // num_weights), depth, 4, 3)
     is_wide = dtype.itemsize > 2  # twice the bytes in flight
-    if rows is not None and rows <= 16:
-        columns, depth = (16, 256) if n < 3072 else (32, 128)
-        return Tile(16, columns, min(padded(k, 16), depth), 4, 2 if is_wide else 5)
     if rows is not None and rows <= 64:
-        columns = 16 if n <= 4096 else 32 if n * num_weights < 16384 else 64
-        depth, stages = min(padded(k, 16), 128), 3 if columns == 64 else 4
-        return Tile(padded(rows, 16), columns, depth, 4, 2 if is_wide else stages)
+        columns = 64 if rows > 16 and n * num_weights >= 16384 else 32
+        depth, stages = min(padded(k, 16), 128), 3 if columns == 64 else 4 if rows > 16 else 5
+        splits = num_splits(-(-n // columns), k, depth)
+        return Tile(padded(rows, 16), columns, depth, 4, 2 if is_wide else stages, splits)
     if rows is not None and rows <= 256:
         return Tile(64, 64, min(padded(k, 16), 64), 4, 2 if is_wide else 4)
     columns = 128 if num_weights == 1 else 64
     return Tile(128, columns, min(padded(k, 16), 64), 8, 2 if is_wide else 3)
+
+
+def num_splits(num_tiles: int, k: int, depth: int) -> int:
+    """Parts of K, of some steps each and all alike, so that there are about two blocks an SM."""
+    splits = 1
+    while num_tiles * splits * 2 <= 300 and k % (depth * splits * 2) == 0 and splits < 8:
+        splits *= 2
+    return splits if k // (depth * splits) >= 2 else max(1, splits // 2)
 
 
 def vector_loop(
@@ -91,6 +102,7 @@ def matrix_loop(
     weight_mask = " & ".join(filter(None, both))
     wide = ".to(tl.int64)" if n * k >= 1 << 31 else ""
     precision = ', input_precision="ieee"' if dtype is DType.F32 else ""
+    first = f"tl.program_id(2) * {k // tile.splits} + " if tile.splits > 1 else ""
     lines = [
         f"m = tl.program_id(0) * {tile.rows} + tl.arange(0, {tile.rows})",
         f"n = tl.program_id(1) * {tile.columns} + tl.arange(0, {tile.columns})",
@@ -98,8 +110,8 @@ def matrix_loop(
             f"sums{i} = tl.zeros([{tile.rows}, {tile.columns}], tl.float32)"
             for i in range(len(weights))
         ),
-        f"for start in range(0, {k}, {tile.depth}):",
-        f"    k = start + tl.arange(0, {tile.depth})",
+        f"for start in range(0, {k // tile.splits}, {tile.depth}):",
+        f"    k = {first}start + tl.arange(0, {tile.depth})",
         f"    x = tl.load({x} + m[:, None] * {k} + k[None, :],",
         f"                mask=(m[:, None] < num_rows){inside}, other=0.0)",
     ]
@@ -114,7 +126,34 @@ def matrix_loop(
             f"{_mask(weight_mask)})",
             f"    sums{i} = tl.dot(x, w{i}, sums{i}{precision})",
         ]
+    lines += _add_up(tile, len(weights)) if tile.splits > 1 else []
     return [*lines, *_scale(norm, k, "squares[:, None]")]
+
+
+def _add_up(tile: Tile, num_weights: int) -> list[str]:
+    """Leaves the sums of all parts of K to the last block of a tile, and ends the others."""
+    size = tile.rows * tile.columns
+    rows, columns = f"tl.arange(0, {tile.rows})", f"tl.arange(0, {tile.columns})"
+    lines = [
+        f"i = {rows}[:, None] * {tile.columns} + {columns}[None, :]",
+        f"parts = w_sums + tl.program_id(1) * {size * tile.splits * num_weights} + i",
+    ]
+    for w in range(num_weights):
+        place = f"(tl.program_id(2) + {w * tile.splits}) * {size}"
+        lines.append(f"tl.store(parts + {place}, sums{w})")
+    lines += [
+        "tl.debug_barrier()",
+        'ticket = tl.atomic_add(w_tickets + tl.program_id(1), 1, sem="acq_rel")',
+        f"if ticket != {tile.splits - 1}:",
+        "    return",
+        "tl.store(w_tickets + tl.program_id(1), 0)",
+    ]
+    for w in range(num_weights):
+        for part in range(tile.splits):
+            offset = (part + w * tile.splits) * size
+            load = f'tl.load(parts + {offset}, cache_modifier=".cg")'
+            lines.append(f"sums{w} {'+=' if part else '='} {load}")
+    return lines
 
 
 def _normed(norm: Node | None, place: str, squares: str, rounded: str) -> list[str]:
