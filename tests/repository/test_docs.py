@@ -1,7 +1,12 @@
+import re
+
+import pytest
 from source_tree import ROOT
 from support_table import render_table
 
 from tapeout import settings
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
 
 
 def test_the_settings_page_is_the_table_of_settings():
@@ -10,3 +15,9 @@ def test_the_settings_page_is_the_table_of_settings():
 
 def test_the_support_page_is_made_from_the_models_that_are_tested():
     assert (ROOT / "docs" / "support.md").read_text() == render_table()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_a_page_names_is_there(page):
+    paths = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|c|h|cpp|md))`", page.read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
