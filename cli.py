@@ -103,7 +103,7 @@ def run_command(
     from .runtime.llm import LLM
     from .runtime.sampling_params import SamplingParams
 
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = _read_input() if prompt == "-" else prompt
     params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
     llm = LLM(model, dtype=dtype, max_num_seqs=1, num_threads=num_threads)
     started_s = time.monotonic()
@@ -168,6 +168,11 @@ def inspect_command(artifact: Path, as_json: bool) -> None:
 
 
 # ---- run ----
+
+
+def _read_input() -> str:
+    """What is no UTF-8 is refused with the prompt, as an argument's is."""
+    return sys.stdin.buffer.read().decode(errors="surrogateescape")
 
 
 def _prompt(llm: "LLM", text: str, as_chat: bool | None) -> Any:

@@ -89,6 +89,11 @@ def test_run_reads_the_prompt_from_the_input(fake):
     assert read["token_ids"] == given["token_ids"]
 
 
+def test_an_input_that_is_no_text_is_refused_in_one_line(fake):
+    result = invoke("run", fake, "-", "--raw", input=b"\xff\xfe", exit_code=2)
+    assert "is not valid text" in result.stderr and result.stderr.count("\n") == 1
+
+
 def test_run_with_a_seed_says_the_same_again(fake):
     options = ("--raw", "--json", "--temperature", 1, "--seed", 3, "--max-tokens", 5)
     first, second = (json.loads(invoke("run", fake, "a", *options).stdout) for _ in range(2))
