@@ -20,6 +20,12 @@ class Places(NamedTuple):
     inputs: Mapping[str, int]
     slots: Mapping[int, int]  # those that are not in the arena
 
+    def has(self, buffer: Buffer) -> bool:
+        """Whether the buffer is one of these."""
+        if isinstance(buffer, SlotBuffer):
+            return buffer.slot in self.slots
+        return isinstance(buffer, InputBuffer)
+
 
 class DeviceMemory:
     """Where everything is that a tape may point at. All of it is zero at first."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...artifact import Artifact, Tape
+from ...artifact import Artifact, Buffer, Tape
 from ..layout import coefficients
 from .device import Device
 from .memory import DeviceMemory, Places
@@ -21,6 +21,8 @@ class TapeForm:
         launches = tape.launches
         self.num_launches = len(launches)
         self._buffers = [buffer for launch in launches for buffer in launch.buffers]
+        self._fixed: NDArray[np.uint64] | None = None
+        self._moving: list[tuple[int, Buffer]] = []
         scalars = [coefficients(scalar) for launch in launches for scalar in launch.scalars]
         grid = [(*coefficients(t.extent), t.divisor, t.factor) for la in launches for t in la.grid]
         self._kernel_ids = np.array([kernels[launch.kernel] for launch in launches], np.int32)
@@ -36,16 +38,26 @@ class TapeForm:
 
     def bind(self, device: Device, memory: DeviceMemory, places: Places) -> int:
         """The number of a tape of the player that finds inputs and results at `places`."""
-        addresses = [memory.address(buffer, places) for buffer in self._buffers]
         arrays: Sequence[NDArray[Any]] = (
             self._kernel_ids,
             self._buffer_begin,
-            np.array(addresses, np.uint64),
+            self._addresses(memory, places),
             self._scalar_begin,
             self._scalars,
             self._grid,
         )
         return device.call("tape_add", self.num_launches, *(a.ctypes.data for a in arrays))
+
+    def _addresses(self, memory: DeviceMemory, places: Places) -> NDArray[np.uint64]:
+        """Of all buffers; most are in the same place for every bucket, and found only once."""
+        if self._fixed is None:
+            found = [memory.address(buffer, places) for buffer in self._buffers]
+            self._fixed = np.array(found, np.uint64)
+            self._moving = [(i, b) for i, b in enumerate(self._buffers) if places.has(b)]
+        addresses = self._fixed.copy()
+        for index, buffer in self._moving:
+            addresses[index] = memory.address(buffer, places)
+        return addresses
 
 
 class Tapes:
