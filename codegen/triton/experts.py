@@ -123,7 +123,7 @@ class _Emitter:
         )
         sizes = (
             pairs * 4,
-            (pairs + 1) * 12,
+            (pairs + self.experts + 1) * 12,  # all that the grid has, with what no group fills
             pairs * (self.inner * self.dtype.itemsize),
             pairs * (self.hidden * products.itemsize),
             self.num_tokens * (-(-self.hidden // tile.columns) * 4),

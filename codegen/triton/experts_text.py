@@ -37,11 +37,14 @@ def NAME({names}):
         place += tl.sum(mine)"""
 
 _GROUP = """    group = tl.program_id(1)
-    if group >= tl.load(w_groups):
-        return
+    num_groups = tl.load(w_groups)
     expert = tl.load(w_groups + 1 + 3 * group).to(tl.int64)
-    m = tl.load(w_groups + 2 + 3 * group) + tl.arange(0, {rows})
-    there = m < tl.load(w_groups + 3 + 3 * group)
+    first = tl.load(w_groups + 2 + 3 * group)
+    end = tl.load(w_groups + 3 + 3 * group)
+    if group >= num_groups:
+        return
+    m = first + tl.arange(0, {rows})
+    there = m < end
     pair = tl.load(w_order + m, mask=there, other=0)
     n = tl.program_id(0) * {columns} + tl.arange(0, {columns})
 """
@@ -57,8 +60,8 @@ def NAME({names}):
     sums0 = tl.zeros([{rows}, {columns}], tl.float32)
 {zeros}    for start in range(0, {depth}, {step}):
         d = start + tl.arange(0, {step})
-        x = tl.load(p_x + row[:, None] + d[None, :], mask=there[:, None]{d_and}, other=0.0)
         w0 = tl.load(gate + d[:, None]{w_mask})
+        x = tl.load(p_x + row[:, None] + d[None, :], mask=there[:, None]{d_and}, other=0.0)
         sums0 = tl.dot(x, w0, sums0{precision})
 {second}{biases}    result = {activation}
     tl.store(w_active + m[:, None] * {inner} + n[None, :], result, mask=there[:, None]{n_and})"""
@@ -74,9 +77,9 @@ def NAME({names}):
     sums0 = tl.zeros([{rows}, {columns}], tl.float32)
     for start in range(0, {depth}, {step}):
         d = start + tl.arange(0, {step})
+        w0 = tl.load(weight + d[:, None]{w_mask})
         x = tl.load(w_active + m[:, None] * {depth} + d[None, :],
                     mask=there[:, None]{d_and}, other=0.0)
-        w0 = tl.load(weight + d[:, None]{w_mask})
         sums0 = tl.dot(x, w0, sums0{precision})
 {biases}    share = tl.load(p_weights + pair, mask=there, other=0.0).to(tl.float32)
     place = pair.to(tl.int64)[:, None] * {hidden} + n[None, :]
