@@ -62,9 +62,12 @@ class EngineThread:
         self._commands.put(partial(self._engine.abort, request_id))
 
     def check_alive(self) -> None:
-        """Raises EngineDeadError if a step has failed, or the thread has ended."""
+        """Raises EngineDeadError if a step has failed, or the thread has ended or was left behind
+        by a fork."""
         self._engine.check_alive()
         self._check_open()
+        if not self._thread.is_alive():
+            raise EngineDeadError("a model cannot be used in a fork of its process; load it there")
 
     def close(self) -> None:
         """Ends the thread after the steps in flight; what is not done ends in EngineDeadError."""

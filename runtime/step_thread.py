@@ -38,8 +38,13 @@ class StepThread:
         return self._num_unreported
 
     def submit(self, frame: Frame) -> None:
-        """Queues a step; what the frame holds must not change until it has reported."""
+        """Queues a step; what the frame holds must not change until it has reported.
+
+        Raises StepError in a fork of the process, which threads do not follow.
+        """
         assert not self._is_closed, "the executor is closed"
+        if not self._thread.is_alive():
+            raise StepError("a model cannot be used in a fork of its process; load it there")
         self._num_unreported += 1
         self._frames.put(frame)
 

@@ -1,3 +1,4 @@
+import os
 import signal
 import threading
 
@@ -88,3 +89,17 @@ def test_nothing_is_submitted_after_closing(steps):
         steps.submit(1)
     with pytest.raises(StepError, match="closed"):
         steps.wait()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_fork_of_the_process_is_told_that_no_step_will_run_there(steps):
+    child = os.fork()
+    if child == 0:
+        try:
+            steps.submit(0)
+        except StepError as error:
+            os._exit(0 if "fork" in str(error) else 1)
+        os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    steps.submit(0)
+    assert steps.wait().step_id == 0
