@@ -81,12 +81,12 @@ class LLM(Model):
     ) -> Iterator[RequestOutput]:
         """Completes one prompt; after every step gives what the params' `output_kind` says.
 
-        `options` are those of `generate`, `priority` being one number. Leaving the loop early ends
-        the request.
+        `options` are those of `generate`, `priority` being one number. What cannot be used is
+        refused here, before the first output is asked for. Leaving the loop early ends the request.
         """
         checked = self._intake.prompts([prompt], sampling_params)
         kind = checked[0][1].output_kind
-        yield from self._outputs_of(checked, [RequestOptions(**options)], kind)
+        return self._outputs_of(checked, [RequestOptions(**options)], kind)
 
     def _set_up(self, executor: AnyExecutor) -> Callable[[], Any]:
         self._request_ids = itertools.count()

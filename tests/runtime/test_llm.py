@@ -315,3 +315,9 @@ def test_a_chat_that_cannot_be_is_refused_by_name(llm, messages, options, messag
     with pytest.raises(InputError, match=message):
         llm.chat(messages, GREEDY, use_tqdm=False, **options)
     assert llm.engine.num_unfinished == 0
+
+
+def test_a_stream_of_what_cannot_be_is_refused_before_its_first_output(llm):
+    for prompt, params, options in (("", GREEDY, {}), ("a", 3, {}), ("a", GREEDY, {"tenant": 1})):
+        with pytest.raises(InputError):
+            llm.stream(prompt, params, **options)
