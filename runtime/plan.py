@@ -134,10 +134,11 @@ def plan_memory(
     num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes, demand)
     if limits.max_model_len is None:
         longest = min(longest, num_tokens)
-    if num_tokens < max(longest, 2):
+    least = max(longest, 2)  # a token of prompt and one of output
+    if num_tokens < least:
         raise CapacityError(
             f"a key-value cache of {budget_bytes} bytes holds {max(num_tokens, 0)} tokens, fewer "
-            f"than one sequence of max_model_len={longest}; raise kv_cache_bytes or "
+            f"than one sequence of max_model_len={least}; raise kv_cache_bytes or "
             "gpu_memory_utilization, or lower max_model_len"
         )
     return _plan(target, limits, longest, num_tokens, device_bytes is not None)

@@ -50,6 +50,11 @@ def test_the_context_shrinks_to_a_small_cache_unless_it_was_asked_for(planned):
         planned(kv_cache_bytes=6 * PAGE_BYTES, max_model_len=81)
 
 
+def test_a_budget_of_no_page_is_refused_for_a_sequence_that_could_be(planned):
+    with pytest.raises(CapacityError, match="1 bytes holds 0 tokens.*max_model_len=2;"):
+        planned(kv_cache_bytes=1)
+
+
 def test_bounds_are_those_of_a_step(planned):
     plan = planned(max_model_len=100, max_num_seqs=5, max_num_batched_tokens=50)
     assert plan.bounds == (50, 5, 50, 7)
