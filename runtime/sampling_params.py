@@ -23,7 +23,7 @@ _MAX_ALLOWED_TOKENS = 1 << 19
 _MAX_BIASES = 1024
 _MAX_BIAS = 1e9
 _MAX_TEMPERATURE = 1e6
-_MAX_PENALTY = 1e6
+_MIN_PENALTY, _MAX_PENALTY = 1e-6, 1e6  # no logit overflows by them, and none is divided by 0
 _MAX_N = 1024
 _MAX_COUNT = 2**31 - 1
 _GREEDY_BELOW = 1e-5
@@ -179,7 +179,7 @@ def _check_numbers(params: SamplingParams) -> None:
     check_number("min_p", params.min_p, 0.0, 1.0)
     check_number("presence_penalty", params.presence_penalty, -2.0, 2.0)
     check_number("frequency_penalty", params.frequency_penalty, -2.0, 2.0)
-    check_number("repetition_penalty", params.repetition_penalty, 0.0, _MAX_PENALTY, is_open=True)
+    check_number("repetition_penalty", params.repetition_penalty, _MIN_PENALTY, _MAX_PENALTY)
     if params.seed is not None:
         check_whole("seed", params.seed, -(2**63), 2**63 - 1)
 

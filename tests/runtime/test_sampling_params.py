@@ -69,6 +69,7 @@ def test_values_that_mean_off_are_accepted():
         ({"presence_penalty": 2.1}, "presence_penalty=2.1 is not allowed"),
         ({"frequency_penalty": -2.1}, "frequency_penalty=-2.1 is not allowed"),
         ({"repetition_penalty": 0}, "repetition_penalty=0 is not allowed"),
+        ({"repetition_penalty": 1e-300}, "repetition_penalty=1e-300 .* from 1e-06 to 1e.06"),
         ({"max_tokens": 0}, "max_tokens=0 is not allowed"),
         ({"max_tokens": 1.5}, "max_tokens=1.5 is not allowed"),
         ({"max_tokens": True}, "max_tokens=True is not allowed"),
