@@ -1,101 +1,217 @@
 """Emits the "sample" region: a token for each row of logits, written into the token table.
 
-Three launches. *Prepare* gives rows that want it adjusted logits and the lowest score of their set,
-found by bisection of the floats; a row that wants nothing costs it nothing. *Choose* takes a chunk
-of a row's vocabulary a block; the last one to arrive takes the best of all chunks: the largest
-logit, or at a temperature the largest sum of a score and Gumbel noise from the stream of
-`ir.ops.random`. *Logprobs* is for rows that want them.
+Three kernels, the ops of `ir.ops.sampling` in their order. *Prepare* takes a row a block and ends
+at once for rows that want no more than a temperature; else it adjusts the logits and finds the
+lowest score that may be drawn. *Choose* splits a row over blocks, each with a chunk of the
+vocabulary; the last to arrive takes the best of all chunks: the largest score, or at a temperature
+the largest sum of score and Gumbel noise from the stream of `ir.ops.random`. *Logprobs* takes a row
+a block and ends at once for rows that want none. A row's result depends on nothing but the row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...ir.graph import Function, Value
-from ...ir.ops.sampling import MAX_EDITS, MAX_PREFIX_TOKENS
+from ...ir.graph import Function
+from ...ir.ops import record_of
+from ...ir.ops.sampling import MAX_EDITS, MAX_PREFIX_TOKENS, RESULTS
 from ...ir.ops.sampling_reference import NUM_TOP
 from ...ir.types import Dim
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
-from .sample_text import CHOOSE, HELPERS, LOGPROBS, PREPARE
+from .sample_adjust import ADJUST
+from .sample_logprobs import LOGPROBS
+from .sample_sets import SETS
 
-CHUNK = 4096  # of a row, that a block chooses from
-LINE = 16384  # of a row, that a block walks along
+GROUP, SPAN, NUM_SUMS = 1024, 4, 2048
+_LARGEST_TILE = 4096
 
-_ROW = ("logits", "sample_slots", "sample_places", "targets")
-_PREPARE = (
-    *("sample_positions", "token_table", "num_prompt_tokens", "temperature", "top_k", "top_p"),
-    *("min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "num_edits"),
-    *("edit_tokens", "edit_values", "edit_ends", "edit_prefix_starts", "edit_prefixes"),
-    *("has_mask", "masks"),
-)
-_CHOOSE = ("sample_positions", "token_table", "temperature", "seeds")
-_LOGPROBS = ("num_logprobs", "num_prompt_logprobs")
-_WORKSPACES = ("adjusted", "lowest", "prepared", "best", "first", "tickets")
-_RESULTS = ("tokens", "chosen", "ranks", "top_ids", "top")
+Names = tuple[str, ...]
+
+_PREPARE = '''@triton.jit
+def NAME(ARGUMENTS):
+    """DOC"""
+    row = tl.program_id(0)
+    slot = tl.load(p_sample_slots + row)
+    place = tl.load(p_sample_places + row)
+    is_free = (tl.load(p_targets + row) < 0) & (place >= 0)
+    position = tl.load(p_sample_positions + row).to(tl.int32)
+    has_mask = tl.load(p_has_mask + slot) != 0
+    num_edits = tl.load(p_num_edits + slot)
+    repetition = tl.load(p_repetition_penalty + slot)
+    presence = tl.load(p_presence_penalty + slot)
+    frequency = tl.load(p_frequency_penalty + slot)
+    temperature = tl.load(p_temperature + slot)
+    top_k = tl.load(p_top_k + slot)
+    top_p = tl.load(p_top_p + slot)
+    min_p = tl.load(p_min_p + slot)
+    penalizes = (repetition != 1.0) | (presence != 0.0) | (frequency != 0.0)
+    adjusts = is_free & (has_mask | (num_edits > 0) | penalizes)
+    restricts = ((top_k > 0) & (top_k < V)) | (top_p < 1.0) | (min_p > 0.0)
+    restricts = is_free & (temperature > 0.0) & restricts
+    tl.store(w_adjusts + row, adjusts.to(tl.int32))
+    tl.store(w_lowest + row, float("-inf"))
+    if (adjusts | restricts) == 0:
+        return
+    p_x = p_logits + row.to(tl.int64) * V
+    p_list = w_list + row.to(tl.int64) * V
+    p_sums = w_sums + row * NUM_SUMS
+    if adjusts:
+        p_adjusted = w_adjusted + row.to(tl.int64) * V
+        p_known = p_token_table + place - position
+        _copy_allowed(p_x, has_mask, p_masks + slot * ((V + 31) // 32), p_adjusted)
+        if num_edits > 0:
+            _edit(p_adjusted, p_known, position, num_edits,
+                  p_edit_tokens + slot * MAX_EDITS, p_edit_values + slot * MAX_EDITS,
+                  p_edit_ends + slot * MAX_EDITS, p_edit_prefix_starts + slot * (MAX_EDITS + 1),
+                  p_edit_prefixes + slot * MAX_PREFIX_TOKENS, p_sums)
+        if penalizes:
+            _penalize(p_adjusted, p_known, position, tl.load(p_num_prompt_tokens + slot),
+                      repetition, presence, frequency, p_list)
+        p_x = p_adjusted
+    if restricts:
+        lowest = _lowest_score(p_x, temperature, top_k, top_p, min_p, p_list, p_sums)
+        tl.store(w_lowest + row, lowest)
+'''
+
+_CHOOSE = '''@triton.jit
+def NAME(ARGUMENTS):
+    """DOC"""
+    row = tl.program_id(0)
+    chunk = tl.program_id(1)
+    counter = chunk * (CHUNK // 4) + tl.arange(0, CHUNK // 4)
+    place = counter[:, None] * 4 + tl.arange(0, 4)[None, :]
+    inside = place < V
+    at = row.to(tl.int64) * V + place
+    x = tl.load(p_logits + at, mask=inside, other=0.0)
+    finite = tl.min((tl.abs(x) < float("inf")).to(tl.int32))
+    slot = tl.load(p_sample_slots + row)
+    lowest = tl.load(w_lowest + row)
+    if tl.load(w_adjusts + row) > 0:
+        x = tl.load(w_adjusted + at, mask=inside, other=0.0)
+    temperature = tl.load(p_temperature + slot)
+    score = x
+    if temperature > 0.0:
+        seed = tl.load(p_seeds + slot)
+        position = tl.load(p_sample_positions + row)
+        low, high = position.to(tl.int32), (position >> 32).to(tl.int32)
+        zero = tl.zeros_like(counter)
+        a, b, c, d = tl.philox(seed, counter, zero + low, zero + high, zero, 10)
+        words = tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (CHUNK // 4, 4))
+        uniform = (words.to(tl.uint32, bitcast=True).to(tl.float32) + 0.5) * UNIT
+        noise = -tl.log(-tl.log(tl.minimum(uniform, BELOW_ONE)))
+        score = tl.div_rn(x, temperature + tl.zeros_like(x))
+        score = tl.where(score >= lowest, score + noise, float("-inf"))
+    score = tl.where(inside, score, float("-inf"))
+    best = tl.max(score)
+    first = tl.min(tl.where((score == best) & inside, place, V))
+    tl.store(w_best + row * NUM_CHUNKS + chunk, best)
+    tl.store(w_first + row * NUM_CHUNKS + chunk, tl.where(finite == 0, -1, first))
+    tl.debug_barrier()
+    ticket = tl.atomic_add(w_tickets + row, 1, sem="acq_rel")
+    if ticket != NUM_CHUNKS - 1:
+        return
+    tl.store(w_tickets + row, 0)
+    i = tl.arange(0, PADDED_CHUNKS)
+    bests = tl.load(w_best + row * NUM_CHUNKS + i, mask=i < NUM_CHUNKS, other=float("-inf"),
+                    cache_modifier=".cg")
+    firsts = tl.load(w_first + row * NUM_CHUNKS + i, mask=i < NUM_CHUNKS, other=V,
+                     cache_modifier=".cg")
+    best = tl.max(bests)
+    token = tl.min(tl.where(bests == best, firsts, V))
+    token = tl.where(best > float("-inf"), token, -1)
+    target = tl.load(p_targets + row)
+    token = tl.where(target >= 0, target, token)
+    token = tl.where(tl.min(firsts) < 0, -1, token)
+    tl.store(o_tokens + row, token)
+    known = tl.where(target >= 0, target, tl.maximum(token, 0))
+    where = tl.load(p_sample_places + row)
+    tl.store(p_token_table + where, known, mask=where >= 0)
+'''
+
+_CHOSEN_FROM: Names = ("logits", "sample_slots", "temperature", "seeds", "sample_positions")
+_CHOSEN_FROM = (*_CHOSEN_FROM, "targets", "sample_places", "token_table")
+_RANKED_BY: Names = ("logits", "targets", "sample_slots", "num_logprobs", "num_prompt_logprobs")
+_FOUND, _PARTS = ("w_adjusted", "w_adjusts", "w_lowest"), ("w_best", "w_first", "w_tickets")
+
+Pointer = tuple[Operand, str]
+"""A buffer and its type in Triton."""
 
 
-def emit_sample(function: Function, steps: Steps) -> RegionKernels:
-    """The kernels of the region of all that sampling does."""
-    rows, vocabulary = function.params[0].shape
-    V, chunks = int(vocabulary), -(-int(vocabulary) // CHUNK)
-    line = min(LINE, padded(V, 1024))
-    values = {
-        **{"V": V, "blocks": CHUNK // 4, "chunks": chunks, "padded_chunks": padded(chunks)},
-        **{"scale": repr(2.0**-32), "below_one": repr(1 - 2.0**-24), "num_top": NUM_TOP},
-        **{"chunk": min(CHUNK, line), "line": line, "words": -(-V // 32)},
-        **{"max_edits": MAX_EDITS, "max_prefix": MAX_PREFIX_TOKENS},
+def emit_sample(function: Function, _: Steps) -> RegionKernels:
+    """The kernels of the sample region: the same for all steps."""
+    given, logits = _given(function), function.nodes[0].operands[0]
+    rows, vocab_size = logits.shape
+    values = _constants(int(vocab_size))
+    spaces = _workspaces(rows, values)
+    pointers = given | {
+        name: (Operand("workspace", place), kind)
+        for place, (name, (kind, _)) in enumerate(spaces.items())
     }
-    region = _Region(function)
-    warps = max(4, line // 1024)
-    prepare = region.kernel(
-        "_prepare", HELPERS + PREPARE, values, _PREPARE, (), _WORKSPACES[:3], (rows,), warps
+    head = "\n".join(f"{name} = tl.constexpr({value!r})" for name, value in values.items())
+
+    def kernel(suffix: str, text: str, names: Names, warps: int, *grid: int) -> Kernel:
+        operands, types = zip(*(pointers[name] for name in names), strict=True)
+        body = f"{head}\n\n\n{text.replace('ARGUMENTS', ', '.join(names))}"
+        return Kernel(suffix, body, operands, types, (), grid_of((rows, 1, 1), *grid), warps)
+
+    read = [name for op in ("adjust_logits", "restrict_logits") for name in record_of(op).operands]
+    read = [f"p_{name}" for name in dict.fromkeys((*read, "targets")) if f"p_{name}" in given]
+    chosen = (*(f"p_{name}" for name in _CHOSEN_FROM), *_FOUND, *_PARTS, "o_tokens")
+    ranked = (*(f"p_{name}" for name in _RANKED_BY), "o_tokens", "w_bests")
+    ranked += tuple(f"o_{name}" for name in RESULTS["token_logprobs"])
+    prepare = "\n\n".join((ADJUST, SETS, _PREPARE))
+    warps = 32 if values["TILE"] == _LARGEST_TILE else 16  # fewer, and registers are spilled
+    kernels = (
+        kernel("_prepare", prepare, (*read, *_FOUND, "w_list", "w_sums"), warps),
+        kernel("", _CHOOSE, chosen, 16, int(values["NUM_CHUNKS"])),
+        kernel("_logprobs", LOGPROBS, ranked, 16),
     )
-    choose = region.kernel(
-        "", CHOOSE, values, _CHOOSE, _RESULTS[:1], _WORKSPACES, (rows, chunks), 8
-    )
-    logprobs = region.kernel("_logprobs", LOGPROBS, values, _LOGPROBS, _RESULTS, (), (rows,), warps)
-    of_row, of_chunk = rows * 4, rows * (chunks * 4)
-    sizes: tuple[Dim, ...] = (rows * (V * 4), of_row, of_row, of_chunk, of_chunk, of_row)
-    return RegionKernels((prepare, choose, logprobs), sizes, frozenset({5}))
+    sizes = tuple(size for _, size in spaces.values())
+    return RegionKernels(kernels, sizes, frozenset({list(spaces).index("w_tickets")}))
 
 
-class _Region:
-    """The operands of a sampling region by the names that the ops' records give them."""
+def _given(function: Function) -> dict[str, Pointer]:
+    """Parameters and results of the region by the names that the ops' records give them."""
+    found: dict[str, Pointer] = {}
+    for node in function.nodes:
+        for name, value in zip(record_of(node.op).operands, node.operands, strict=True):
+            if value in function.params:
+                operand = Operand("param", function.params.index(value))
+                found[f"p_{name}"] = (operand, pointer_type(value))
+        for name, value in zip(RESULTS[node.op], node.results, strict=True):
+            if value in function.results:
+                operand = Operand("result", function.results.index(value))
+                found[f"o_{name}"] = (operand, pointer_type(value))
+    return found
 
-    def __init__(self, function: Function):
-        self.function = function
-        by_op = {node.op: node for node in function.nodes}
-        self.params: dict[str, Value] = {}
-        for node in function.nodes:
-            self.params |= {
-                value.name: value for value in node.operands if value in function.params
-            }
-        self.results = [by_op["sample"].result, *by_op["token_logprobs"].results]
 
-    def kernel(
-        self,
-        suffix: str,
-        text: str,
-        values: Mapping[str, object],
-        read: tuple[str, ...],
-        made: tuple[str, ...],
-        workspaces: tuple[str, ...],
-        grid: tuple[Dim | int, ...],
-        num_warps: int,
-    ) -> Kernel:
-        """A kernel over a row's own operands, others it reads, results and workspaces."""
-        inputs = [self.params[name] for name in (*_ROW, *read)]
-        results = [self.results[_RESULTS.index(name)] for name in made]
-        names = [f"p_{name}" for name in (*_ROW, *read)] + [f"o_{name}" for name in made]
-        names += [f"w_{name}" for name in workspaces]
-        function = self.function
-        buffers = [Operand("param", function.params.index(value)) for value in inputs]
-        buffers += [Operand("result", function.results.index(value)) for value in results]
-        buffers += [Operand("workspace", _WORKSPACES.index(name)) for name in workspaces]
-        types = [pointer_type(value) for value in (*inputs, *results)]
-        types += ["*fp32" if w in ("adjusted", "lowest", "best") else "*i32" for w in workspaces]
-        body = text.format(names=", ".join(names), **values)
-        terms = [(term, 1, 1) if isinstance(term, Dim) else term for term in grid]
-        return Kernel(
-            suffix, body, tuple(buffers), tuple(types), (), grid_of(*terms), num_warps=num_warps
-        )
+def _constants(vocab_size: int) -> dict[str, int | float]:
+    """What the kernels' texts call by name; rows are cut in two at least."""
+    chunk = min(_LARGEST_TILE, max(256, padded(vocab_size) // 2))
+    span = GROUP * SPAN
+    num_chunks = -(-vocab_size // chunk)
+    return {
+        **{"V": vocab_size, "TILE": chunk, "CHUNK": chunk, "NUM_CHUNKS": num_chunks},
+        **{"PADDED_CHUNKS": padded(num_chunks), "GROUP": GROUP, "SPAN": SPAN},
+        **{"NUM_GROUPS": padded(-(-vocab_size // span) * SPAN), "NUM_TOP": NUM_TOP},
+        **{"MAX_EDITS": MAX_EDITS, "MAX_PREFIX_TOKENS": MAX_PREFIX_TOKENS, "SEEN": 1 << 30},
+        **{"NUM_SUMS": NUM_SUMS, "ONE": 1 << (62 - vocab_size.bit_length()), "SIGN": -(1 << 31)},
+        **{"UNIT": 2.0**-32, "BELOW_ONE": 1 - 2.0**-24},
+    }
+
+
+def _workspaces(rows: Dim, values: Mapping[str, int | float]) -> dict[str, tuple[str, Dim]]:
+    """Types and bytes, by name."""
+    of_row, of_chunk = rows * 4, rows * (4 * int(values["NUM_CHUNKS"]))
+    whole, groups = rows * (4 * int(values["V"])), rows * (4 * int(values["NUM_GROUPS"]))
+    return {
+        "w_adjusted": ("*fp32", whole),
+        "w_adjusts": ("*i32", of_row),
+        "w_lowest": ("*fp32", of_row),
+        "w_list": ("*i32", whole),
+        "w_sums": ("*i64", rows * (8 * NUM_SUMS)),
+        "w_best": ("*fp32", of_chunk),
+        "w_first": ("*i32", of_chunk),
+        "w_tickets": ("*i32", of_row),
+        "w_bests": ("*fp32", groups),
+    }

@@ -62,37 +62,51 @@ def _list(p_x, temperature, floor, largest, with_total, p_list):
 
 
 @triton.jit
+def _add_up(p_list, num, floor, largest, by_weight: tl.constexpr, key, shift: tl.constexpr,
+            count: tl.constexpr, p_sums):
+    """Weights by the next digit, of `count` values, of the scores whose key begins with `key`."""
+    digits = tl.arange(0, NUM_SUMS)
+    tl.store(p_sums + digits, tl.zeros([NUM_SUMS], tl.int64))
+    tl.debug_barrier()
+    for start in range(0, num, TILE):
+        i = start + tl.arange(0, TILE)
+        bits = tl.load(p_list + i, mask=i < num, other=0, cache_modifier=".cg")
+        z = bits.to(tl.float32, bitcast=True)
+        digit = _key(z) >> shift
+        kept = (i < num) & (z >= floor) & (digit // count == key)
+        weight = _weight(z, largest) if by_weight else tl.full([TILE], 1, tl.int64)
+        tl.atomic_add(p_sums + digit % count, weight, mask=kept)
+    tl.debug_barrier()
+    sums = tl.load(p_sums + digits, cache_modifier=".cg")
+    tl.debug_barrier()
+    return sums
+
+
+@triton.jit
+def _walk_down(sums, above, enough):
+    """The digit down to which the weight is enough, and what lies above it."""
+    digits = tl.arange(0, NUM_SUMS)
+    reached = above + tl.cumsum(sums, reverse=True)
+    last = tl.max(tl.where((reached.to(tl.float64) >= enough) & (sums > 0), digits, 0))
+    return last.to(tl.int64), above + tl.sum(tl.where(digits > last, sums, 0))
+
+
+@triton.jit
 def _lowest_of_set(p_list, num, floor, largest, by_weight: tl.constexpr, share, total, p_sums):
     """The lowest of the fewest highest scores, from `floor` up, that are `share` many, or that
     weigh this share of `total` (of all that are listed, if it is 0)."""
-    digits = tl.arange(0, 2048)
-    key = total * 0
-    above = total * 0
+    none = total * 0
     enough = share.to(tl.float64)
-    for level in tl.static_range(3):
-        shift: tl.constexpr = 21 if level == 0 else (10 if level == 1 else 0)
-        count: tl.constexpr = 1024 if level == 2 else 2048
-        tl.store(p_sums + digits, tl.zeros([2048], tl.int64))
-        tl.debug_barrier()
-        for start in range(0, num, TILE):
-            i = start + tl.arange(0, TILE)
-            bits = tl.load(p_list + i, mask=i < num, other=0, cache_modifier=".cg")
-            z = bits.to(tl.float32, bitcast=True)
-            digit = _key(z) >> shift
-            kept = (i < num) & (z >= floor) & (digit // count == key)
-            weight = _weight(z, largest) if by_weight else tl.full([TILE], 1, tl.int64)
-            tl.atomic_add(p_sums + digit % count, weight, mask=kept)
-        tl.debug_barrier()
-        sums = tl.load(p_sums + digits, cache_modifier=".cg")
-        if by_weight and level == 0:
-            whole = tl.where(total > 0, total, tl.sum(sums))
-            enough = share.to(tl.float64) * whole.to(tl.float64)
-        reached = above + tl.cumsum(sums, reverse=True)
-        last = tl.max(tl.where((reached.to(tl.float64) >= enough) & (sums > 0), digits, 0))
-        above += tl.sum(tl.where(digits > last, sums, 0))
-        key = key * count + last
-        tl.debug_barrier()
-    return _from_key(key)
+    sums = _add_up(p_list, num, floor, largest, by_weight, none, 21, 2048, p_sums)
+    if by_weight:
+        enough *= tl.where(total > 0, total, tl.sum(sums)).to(tl.float64)
+    key, above = _walk_down(sums, none, enough)
+    sums = _add_up(p_list, num, floor, largest, by_weight, key, 10, 2048, p_sums)
+    last, above = _walk_down(sums, above, enough)
+    key = key * 2048 + last
+    sums = _add_up(p_list, num, floor, largest, by_weight, key, 0, 1024, p_sums)
+    last, above = _walk_down(sums, above, enough)
+    return _from_key(key * 1024 + last)
 
 
 @triton.jit
@@ -102,19 +116,17 @@ def _lowest_score(p_x, temperature, top_k, top_p, min_p, p_list, p_sums):
     for start in range(0, V, TILE):
         most = tl.maximum(most, _scores(p_x, start + tl.arange(0, TILE), temperature))
     largest = tl.max(most)
-    lowest = largest * 0.0 + float("-inf")
+    lowest = tl.full((), float("-inf"), tl.float32)
     by_rank = (top_k > 0) & (top_k < V)
     if by_rank | (top_p < 1.0):
-        # The scores below the floor of top-p weigh less than a third of 1 - top_p.
-        floor = largest - (tl.log((1.0 * V) / (1.0 - top_p)) + 1.0)
-        if by_rank:  # of the largest of each lane, there are k in all of them
+        if by_rank:  # as many scores are from there up, in lanes of their own
             floor = tl.where(top_k <= TILE, _kth(most, top_k), float("-inf"))
+        else:  # what is below weighs less than half of 1 - top_p
+            floor = largest - tl.log((1.0 * V) / (1.0 - top_p)) - 1.0
         num, total = _list(p_x, temperature, floor, largest, not by_rank, p_list)
-        lowest = floor * 0.0
+        lowest = floor
         if by_rank:
             lowest = _lowest_of_set(p_list, num, floor, largest, False, top_k, total, p_sums)
-        else:
-            lowest = floor
         if top_p < 1.0:
             lowest = _lowest_of_set(p_list, num, lowest, largest, True, top_p, total, p_sums)
     if min_p > 0.0:
