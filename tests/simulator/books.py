@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tapeout.kvcache.hashing import page_hashes
 from tapeout.runtime.frame import Frame
-from tapeout.runtime.request import Cancel, Event
+from tapeout.runtime.request import Cancel, Event, StepsLost
 from tapeout.runtime.scheduler import Scheduler
 
 from .cases import Case, as_tokens
@@ -71,8 +71,11 @@ class Books:
         for number, step_id in self.must_end.items():
             check(self.frames.reported < step_id, f"r{number} goes on, and a better one does not")
 
-    def preempted(self) -> list[Case]:
-        """Those who lost their slots in this call, never the best of those that ran."""
+    def preempted(self, events: Sequence[Event]) -> list[Case]:
+        """Those who lost their slots in this call, never the best of those that ran.
+
+        When steps are lost all do, and who comes back at once may be anyone.
+        """
         if self.scheduler.num_preemptions == self._num_preemptions:
             return []
         self._num_preemptions = self.scheduler.num_preemptions
@@ -81,7 +84,8 @@ class Books:
             case.is_running = not self.waits(case)
         gone = [case for case in running if not case.is_running]
         best = min((case.rank for case in running if case.is_running), default=None)
-        for case in gone:
+        is_lost = any(isinstance(event, StepsLost) for event in events)
+        for case in () if is_lost else gone:
             check(best is None or best < case.rank, case.request_id, "gives way, the best of all")
         return gone
 

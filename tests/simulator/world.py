@@ -139,7 +139,7 @@ class World:
         plan = self.scheduler.step(self._now, events if result is None else [result, *events])
         self._hear(plan, result)
         self.fairness.follow(events, plan.finished)
-        preempted = self.books.preempted()
+        preempted = self.books.preempted(events)
         for case in preempted:
             self._note("preempted", case)
         self.books.check_call(events, self._now)
