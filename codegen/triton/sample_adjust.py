@@ -13,7 +13,7 @@ def _product(a, b):
 @triton.jit
 def _copy_allowed(p_logits, has_mask, p_words, p_x):
     """Bit v % 32 of word v // 32 allows v; minus infinity where it is not set."""
-    for start in range(0, V, TILE):
+    for start in tl.range(0, V, TILE, num_stages=4):
         v = start + tl.arange(0, TILE)
         x = tl.load(p_logits + v, mask=v < V, other=0.0)
         words = tl.load(p_words + v // 32, mask=(v < V) & has_mask, other=-1)
@@ -63,12 +63,12 @@ def _penalize(p_x, p_known, position, num_prompt_tokens, repetition, presence, f
     for start in range(num_prompt_tokens, position, TILE):
         i = start + tl.arange(0, TILE)
         token = tl.load(p_known + i, mask=i < position, other=0)
-        tl.atomic_add(p_counts + token, 1, mask=i < position)
+        tl.atomic_add(p_counts + token, 1, mask=i < position, sem="relaxed")
     tl.debug_barrier()
     for start in range(0, position, TILE):
         i = start + tl.arange(0, TILE)
         token = tl.load(p_known + i, mask=i < position, other=0)
-        count = tl.atomic_xchg(p_counts + token, 0, mask=i < position) - SEEN
+        count = tl.atomic_xchg(p_counts + token, 0, mask=i < position, sem="relaxed") - SEEN
         mine = (i < position) & (count >= 0)
         x = tl.load(p_x + token, mask=mine, other=0.0)
         x = tl.where(x > 0, tl.div_rn(x, repetition), _product(x, repetition))

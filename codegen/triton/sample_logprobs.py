@@ -10,7 +10,7 @@ def _survey(p_x, chosen, p_bests):
     rank = tl.full((), 1, tl.int32)
     lane = tl.arange(0, SPAN)[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
     most = tl.full([SPAN], float("-inf"), tl.float32)
-    for start in range(0, V, SPAN * GROUP):
+    for start in tl.range(0, V, SPAN * GROUP, num_stages=4):
         x = tl.load(p_x + start + lane, mask=start + lane < V, other=float("-inf"))
         rank += tl.sum((x > chosen).to(tl.int32))
         best = tl.max(x, axis=1)
@@ -18,7 +18,7 @@ def _survey(p_x, chosen, p_bests):
         most = tl.maximum(most, best)
     largest = tl.max(most)
     total = tl.zeros([SPAN, GROUP], tl.float32)
-    for start in range(0, V, SPAN * GROUP):
+    for start in tl.range(0, V, SPAN * GROUP, num_stages=4):
         x = tl.load(p_x + start + lane, mask=start + lane < V, other=float("-inf"))
         total += tl.exp(x - largest)
     tl.debug_barrier()

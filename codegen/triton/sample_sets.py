@@ -48,7 +48,7 @@ def _list(p_x, temperature, floor, largest, with_total, p_list):
     """Lists the scores from `floor` up; their number, and the weight of all if it is wanted."""
     num = 0
     total = tl.zeros([TILE], tl.int64)
-    for start in range(0, V, TILE):
+    for start in tl.range(0, V, TILE, num_stages=4):
         v = start + tl.arange(0, TILE)
         z = _scores(p_x, v, temperature)
         if with_total:
@@ -75,7 +75,7 @@ def _add_up(p_list, num, floor, largest, by_weight: tl.constexpr, key, shift: tl
         digit = _key(z) >> shift
         kept = (i < num) & (z >= floor) & (digit // count == key)
         weight = _weight(z, largest) if by_weight else tl.full([TILE], 1, tl.int64)
-        tl.atomic_add(p_sums + digit % count, weight, mask=kept)
+        tl.atomic_add(p_sums + digit % count, weight, mask=kept, sem="relaxed")
     tl.debug_barrier()
     sums = tl.load(p_sums + digits, cache_modifier=".cg")
     tl.debug_barrier()
@@ -113,7 +113,7 @@ def _lowest_of_set(p_list, num, floor, largest, by_weight: tl.constexpr, share, 
 def _lowest_score(p_x, temperature, top_k, top_p, min_p, p_list, p_sums):
     """The lowest score that is in all sets."""
     most = tl.full([TILE], float("-inf"), tl.float32)
-    for start in range(0, V, TILE):
+    for start in tl.range(0, V, TILE, num_stages=4):
         most = tl.maximum(most, _scores(p_x, start + tl.arange(0, TILE), temperature))
     largest = tl.max(most)
     lowest = tl.full((), float("-inf"), tl.float32)

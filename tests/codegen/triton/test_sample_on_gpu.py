@@ -56,20 +56,13 @@ def rows_of(vocab_size, count, seed=0):
     return logits, rows
 
 
-@pytest.mark.parametrize(("vocab_size", "count"), [(515, 300), (3001, 100), (49153, 40)])
+@pytest.mark.parametrize(("vocab_size", "count"), [(515, 300), (3001, 100), (128256, 10)])
 def test_rows_of_all_features_are_those_of_the_interpreter(vocab_size, count):
-    logits, rows = rows_of(vocab_size, count)
-    check(logits, rows)
-
-
-def test_rows_of_a_large_vocabulary_are_those_of_the_interpreter():
-    logits, rows = rows_of(128256, 20)
-    check(logits, rows)
+    check(*rows_of(vocab_size, count))
 
 
 def test_equal_scores_stay_together():
-    logits, rows = tied_row(5000)
-    check(logits, rows)
+    check(*tied_row(3001))
 
 
 def test_a_row_is_bitwise_equal_alone_and_among_others():
@@ -90,7 +83,7 @@ def test_a_row_is_bitwise_equal_alone_and_among_others():
 
 
 def test_draws_have_the_probabilities_of_the_softmax():
-    count, vocab_size = 4000, 64
+    count, vocab_size = 2000, 515
     logits = torch.randn(1, vocab_size, generator=torch.Generator().manual_seed(2)) * 2
     rows = [Row(Sampling(temperature=0.9, top_p=0.95, seed=seed)) for seed in range(count)]
     found, _ = run(logits.expand(count, -1).contiguous(), rows)
