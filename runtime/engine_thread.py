@@ -4,17 +4,21 @@ All that touches the engine happens in that thread. While there is nothing to do
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 
-from ..errors import EngineDeadError, TapeoutError
+from ..errors import EngineDeadError, TapeoutError, shown
 from .engine import Engine
 from .generation import Generation
 from .outputs import RequestOutput
 from .stream import Delivery, Mailbox, Stream
+
+log = logging.getLogger(__name__)
 
 _Command = Callable[[], None]
 
@@ -27,8 +31,8 @@ class EngineThread:
         self._commands: SimpleQueue[_Command | None] = SimpleQueue()
         self._streams: dict[str, Stream] = {}  # of requests in the engine; its thread's own
         self._mailboxes: dict[asyncio.AbstractEventLoop, tuple[Mailbox, set[Stream]]] = {}
-        self._lock = Lock()  # of the mailboxes, and of whether it is closed
-        self._is_closed = False
+        self._lock = Lock()  # of the mailboxes, and of whether it has ended
+        self._end: EngineDeadError | None = None  # why, once it has
         self._thread = Thread(target=self._main, name="tapeout-engine", daemon=True)
         self._thread.start()
 
@@ -78,15 +82,19 @@ class EngineThread:
     # ---- in the engine's thread ----
 
     def _main(self) -> None:
+        end = EngineDeadError("the model was shut down; load it anew")
         try:
             while self._obey():
                 self._advance()
-        finally:
-            with self._lock:
-                self._is_closed = True
-            while not self._commands.empty():
+        except Exception as error:  # of ours: every stream is told, none waits for ever
+            log.exception("the engine's thread failed")
+            end = EngineDeadError(f"the engine failed: {shown(repr(error))}; load the model anew")
+        with self._lock:
+            self._end = end
+        while not self._commands.empty():
+            with suppress(Exception):
                 self._obey()
-            self._end_all(EngineDeadError("the model was shut down; load it anew"))
+        self._end_all(end)
 
     def _obey(self) -> bool:
         """Runs the commands that have come; waits for one if there is nothing else to do."""
@@ -152,5 +160,5 @@ class EngineThread:
             self._put(stream.mailbox, [(stream, own)])
 
     def _check_open(self) -> None:
-        if self._is_closed:
-            raise EngineDeadError("the model was shut down; load it anew")
+        if self._end is not None:
+            raise EngineDeadError(str(self._end))

@@ -110,8 +110,10 @@ class SamplingParams(msgspec.Struct, kw_only=True):
         Keys of `logit_bias` may be texts of numbers and its values are cut to -100 to 100, as
         OpenAI's API has them. Raises InputError for what cannot be used.
         """
-        may_be_none = {name for name in fields if name not in _DEFAULTS} | {"max_tokens"}
-        given = {n: v for n, v in fields.items() if v is not None or n in may_be_none}
+        unknown = sorted(fields.keys() - _DEFAULTS.keys())
+        if unknown:
+            raise InputError(f"{shown(unknown[0])} is no sampling parameter; leave it out")
+        given = {n: v for n, v in fields.items() if v is not None or n == "max_tokens"}
         if "logit_bias" in given:
             given["logit_bias"] = _openai_bias(given["logit_bias"])
         return cls(**given)

@@ -356,6 +356,23 @@ def test_an_engine_whose_step_fails_ends_every_request_and_says_so_later(fake):
     asyncio.run(main())
 
 
+def test_a_fault_in_the_engine_thread_ends_every_stream_and_names_itself(fake):
+    async def main():
+        llm = AsyncLLM(fake, num_threads=1)
+        with slowed(llm):
+            stream = llm.generate(ids([1]), LONG)
+            await anext(stream)
+            llm._thread._commands.put(lambda: {}["a bug"])
+            with pytest.raises(EngineDeadError, match="the engine failed: .*a bug"):
+                async for _ in stream:
+                    pass
+        with pytest.raises(EngineDeadError, match="the engine failed"):
+            await outputs_of(llm, ids([1]))
+        llm.shutdown()
+
+    asyncio.run(main())
+
+
 def test_shutting_down_ends_streams_with_an_error_and_may_be_repeated(fake):
     async def main():
         llm = AsyncLLM(fake, num_threads=1)
