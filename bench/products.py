@@ -79,10 +79,11 @@ def main() -> None:
         for rows in all_rows
         for tile in tiles(rows, *shape)
     ]
-    kernels = {
-        f"case{i}": emit_linear(_function(shape), Steps("bench", rows), tile).kernels[0]
+    regions = {
+        f"case{i}": emit_linear(_function(shape), Steps("bench", rows), tile)
         for i, (rows, shape, tile) in enumerate(cases)
     }
+    kernels = {name: region.kernels[0] for name, region in regions.items()}
     compiled = compile_kernels(kernels, "cuda:sm_90", settings.CACHE.get() / "objects")
     if options.compile_only:
         return
@@ -93,12 +94,8 @@ def main() -> None:
             continue
         name = f"{shape[0]}x{shape[1]}" + "*2" * (shape[2] - 1) + f" t{rows}"
         first = not any(key == name for key in results)
-        rate = _tb_per_s(
-            Cubin(made.cubin, made.entry, made.num_warps, made.shared_bytes),
-            kernels[f"case{i}"],
-            shape,
-            rows,
-        )
+        cubin = Cubin(made.cubin, made.entry, made.num_warps, made.shared_bytes)
+        rate = _tb_per_s(cubin, regions[f"case{i}"], shape, rows)
         results.setdefault(name, []).append((rate, tile, first))
     _print(results)
 
@@ -108,7 +105,8 @@ def _function(shape: tuple[int, int, int]):
     return parse_function((ONE if weights == 1 else TWO).format(n=n, k=k))
 
 
-def _tb_per_s(cubin: Cubin, kernel, shape: tuple[int, int, int], rows: int) -> float:
+def _tb_per_s(cubin: Cubin, region, shape: tuple[int, int, int], rows: int) -> float:
+    [kernel] = region.kernels
     n, k, weights = shape
     num_bytes = n * k * 2 * weights
     copies = max(2, min(64, -(-COLD_BYTES // num_bytes)))
@@ -123,6 +121,8 @@ def _tb_per_s(cubin: Cubin, kernel, shape: tuple[int, int, int], rows: int) -> f
     a, y = (torch.randn(rows, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     rest = [a, y] if weights == 1 else [y]
     sizes = {"": 1, "T": rows}
+    num_bytes_of = [size.evaluate(sizes) for size in region.workspaces]
+    rest += [torch.zeros(size, device="cuda", dtype=torch.uint8) for size in num_bytes_of]
     grid = [max(1, -(-evaluate(t.extent, sizes) // t.divisor)) * t.factor for t in kernel.grid]
     scalars = [scalar.evaluate(sizes) for scalar in kernel.scalars]
 

@@ -15,7 +15,7 @@ from math import prod
 from ...ir.graph import Function, Node, Value
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
-from .attention_text import COMBINE, DECODE, LOAD_QUERY, LOOP, PREFILL, SETUP, SINKS
+from .attention_text import COMBINE, DECODE, FULL_LOOP, LOAD_QUERY, LOOP, PREFILL, SETUP, SINKS
 from .elements import Elements, name_of
 from .indices import Index
 from .kernel import TYPES, Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
@@ -60,6 +60,9 @@ class _Shape:
             "values": PAGE_SIZE_TOKENS * Hk * D,
             **{"offset": self.offset, "stride": self.stride, "log2e": _LOG2E},
             **{"scale": float(attrs["scale"]), "softcap": capped},
+            "scale_log2e": float(attrs["scale"]) * _LOG2E,
+            "d_only": "" if dim == D else f", mask=d[:, None] < {D}, other=0.0",
+            "e_only": "" if value_dim == Dv else f", mask=e[None, :] < {Dv}, other=0.0",
             "precision": ', input_precision="ieee"' if is_exact else "",
             "d_mask": "" if dim == D else f" & (d[None, :] < {D})",
             "d_mask_rows": "" if dim == D else f" & (d[:, None] < {D})",
@@ -103,13 +106,14 @@ def _after_write(function: Function, node: Node, write: Node, steps: Steps) -> R
 
 
 def _decode(function: Function, shape: _Shape, write: Node | None, steps: Steps) -> RegionKernels:
-    H, Hk, _, _ = shape.sizes
+    H, Hk, _, Dv = shape.sizes
     assert steps.max_rows is not None
     splits = num_splits(steps.max_rows, Hk)
     rows = padded(H // Hk, 16)
     window = shape.node.attrs.get("window")
     values = shape.values(rows) | {
         "splits": splits,
+        "together": min(splits, max(1, 8192 // (rows * padded(Dv, 16)))),
         "causal": f"(keys > position - {window})[None, :]" if window else "real[:, None]",
         "window_start": f"tl.maximum(length - {window}, 0)" if window else "0",
     }
@@ -197,6 +201,8 @@ def _prefill(function: Function, shape: _Shape) -> RegionKernels:
         "window_start": f"tl.maximum(begin - {window}, 0)" if window else "0",
     }
     values["loop"] = LOOP.format(**values)
+    is_plain = not window and not shape.node.attrs.get("softcap")
+    values["full_loop"] = FULL_LOOP.format(**values) if is_plain else ""
     names, buffers, types = _operands(function, shape, ("query_start", "context_lengths"))
     body = PREFILL.format(names="".join(f"{name}, " for name in names), **values)
     count = function.results[0].shape[0] + Dim.of("S") * tokens

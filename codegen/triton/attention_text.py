@@ -5,6 +5,24 @@ SETUP = """    i = tl.arange(0, {rows})
     e = tl.arange(0, {value_dim})
     step_keys = tl.arange(0, {block})"""
 
+FULL_LOOP = """    full_end = first + tl.maximum(begin - first, 0) // {block} * {block}
+    for start in range(first, full_end, {block}):  # keys that all queries of the tile see
+        keys = start + step_keys
+        page = tl.load(p_table + sequence * num_table_columns + keys // {page})
+        place = page.to(tl.int64) * {page_elements} + keys % {page} * {D}
+        k = tl.load(p_cache + head * {head_keys} + place[None, :] + d[:, None]{d_only})
+        scores = tl.dot(q, k{precision}) * {scale_log2e}
+        new_top = tl.maximum(top, tl.max(scores, axis=1))
+        weights = tl.exp2(scores - new_top[:, None])
+        fade = tl.exp2(top - new_top)
+        total = total * fade + tl.sum(weights, axis=1)
+        place = page.to(tl.int64) * {page_elements} + keys % {page} * {Dv}
+        v = tl.load(p_cache + {values} + head * {head_values} + place[:, None] + e[None, :]{e_only})
+        sums = sums * fade[:, None] + tl.dot(weights.to(v.dtype), v{precision})
+        top = new_top
+    first = full_end
+"""
+
 LOOP = """    for start in range(first, end, {block}):
         keys = start + step_keys
         there = keys < end
@@ -78,17 +96,19 @@ COMBINE = """    if num_splits > 1:
         top = tl.full([{rows}], float("-inf"), tl.float32)
         total = tl.zeros([{rows}], tl.float32)
         sums = tl.zeros([{rows}, {value_dim}], tl.float32)
-        for other in range(0, num_splits):
-            other_top = tl.load(w_tops + (part + other) * {rows} + i, cache_modifier=".cg")
-            other_total = tl.load(w_totals + (part + other) * {rows} + i, cache_modifier=".cg")
-            other_sums = tl.load(
-                w_sums + ((part + other) * {rows} + i[:, None]) * {value_dim} + e[None, :],
-                cache_modifier=".cg")
-            new_top = tl.maximum(top, other_top)
+        for other in range(0, num_splits, {together}):
+            which = other + tl.arange(0, {together})
+            row = (part + which)[:, None] * {rows} + i[None, :]
+            has = (which < num_splits)[:, None] & (i < {group})[None, :]
+            tops = tl.load(w_tops + row, mask=has, other=float("-inf"), cache_modifier=".cg")
+            totals = tl.load(w_totals + row, mask=has, other=0.0, cache_modifier=".cg")
+            parts = tl.load(w_sums + row[:, :, None] * {value_dim} + e[None, None, :],
+                            mask=has[:, :, None], other=0.0, cache_modifier=".cg")
+            new_top = tl.maximum(top, tl.max(tops, axis=0))
             shift = tl.where(new_top == float("-inf"), 0.0, new_top)
-            fade, other_fade = tl.exp2(top - shift), tl.exp2(other_top - shift)
-            total = total * fade + other_total * other_fade
-            sums = sums * fade[:, None] + other_sums * other_fade[:, None]
+            fade, fades = tl.exp2(top - shift), tl.exp2(tops - shift[None, :])
+            total = total * fade + tl.sum(totals * fades, axis=0)
+            sums = sums * fade[:, None] + tl.sum(parts * fades[:, :, None], axis=0)
             top = new_top
 """
 
@@ -122,6 +142,6 @@ def NAME({names}num_sequences, num_table_columns):
     top = tl.full([{rows}], float("-inf"), tl.float32)
     total = tl.zeros([{rows}], tl.float32)
     sums = tl.zeros([{rows}, {value_dim}], tl.float32)
-{loop}{sinks}    result = sums / tl.maximum(total, 1e-30)[:, None]
+{full_loop}{loop}{sinks}    result = sums / tl.maximum(total, 1e-30)[:, None]
     tl.store(o_out + ((query_start + local)[:, None] * {H} + heads[:, None]) * {Dv} + e[None, :],
              result, mask=real[:, None]{e_mask_rows})"""

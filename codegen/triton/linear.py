@@ -82,7 +82,7 @@ def _product(
         tile.num_warps,
         tile.num_stages,
     )
-    num_tiles = -(-n // tile.columns)
+    num_tiles = -(-n // tile.columns) * -(-(steps.max_rows or 1) // tile.rows)
     sums = num_tiles * tile.rows * tile.columns * tile.splits * len(linears) * 4
     sizes = (Dim(sums), Dim(num_tiles * 4))[: len(shared)]
     return RegionKernels((kernel,), sizes, frozenset({1} if shared else ()))

@@ -44,7 +44,8 @@ def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType
         splits = num_splits(-(-n // columns), k, depth)
         return Tile(padded(rows, 16), columns, depth, 4, 2 if is_wide else stages, splits)
     if rows is not None and rows <= 256:
-        return Tile(64, 64, min(padded(k, 16), 64), 4, 2 if is_wide else 4)
+        depth, num_tiles = min(padded(k, 16), 64), -(-n // 64) * 2  # of 128 rows
+        return Tile(64, 64, depth, 4, 2 if is_wide else 4, num_splits(num_tiles, k, depth))
     columns = 128 if num_weights == 1 else 64
     return Tile(128, columns, min(padded(k, 16), 64), 8, 2 if is_wide else 3)
 
@@ -136,17 +137,18 @@ def _add_up(tile: Tile, num_weights: int) -> list[str]:
     rows, columns = f"tl.arange(0, {tile.rows})", f"tl.arange(0, {tile.columns})"
     lines = [
         f"i = {rows}[:, None] * {tile.columns} + {columns}[None, :]",
-        f"parts = w_sums + tl.program_id(1) * {size * tile.splits * num_weights} + i",
+        "tile = tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)",
+        f"parts = w_sums + tile * {size * tile.splits * num_weights} + i",
     ]
     for w in range(num_weights):
         place = f"(tl.program_id(2) + {w * tile.splits}) * {size}"
         lines.append(f"tl.store(parts + {place}, sums{w})")
     lines += [
         "tl.debug_barrier()",
-        'ticket = tl.atomic_add(w_tickets + tl.program_id(1), 1, sem="acq_rel")',
+        'ticket = tl.atomic_add(w_tickets + tile, 1, sem="acq_rel")',
         f"if ticket != {tile.splits - 1}:",
         "    return",
-        "tl.store(w_tickets + tl.program_id(1), 0)",
+        "tl.store(w_tickets + tile, 0)",
     ]
     for w in range(num_weights):
         for part in range(tile.splits):

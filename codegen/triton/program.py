@@ -25,6 +25,7 @@ VARIANTS: dict[str, tuple[Steps, ...]] = {
         Steps("decode64", 64, one_token_each=True),
         Steps("decode256", 256, one_token_each=True),
         Steps("small", 64),
+        Steps("medium", 256),
         Steps("any"),
     ),
     "sample": (Steps("any"),),

@@ -77,3 +77,15 @@ def test_a_product_of_a_norm_is_that_of_the_interpreter(dtype, n, k, steps):
     [found] = region.run(arguments, {"T": tokens})
     [wanted] = region.reference(arguments, {"T": tokens})
     assert relative_error(found, wanted) <= 2 * TOLERANCE[dtype]
+
+
+def test_a_product_whose_parts_of_k_are_shared_leaves_its_tickets_at_zero():
+    torch.manual_seed(0)
+    region = TritonRegion(LINEAR.format(d="f32", n=70, k=1024), VARIANTS[3])
+    arguments = [random("f32", *s) for s in ((150, 1024), (70, 1024), (1, 70), (150, 70))]
+    arguments[2] = arguments[2][0]
+    [found] = region.run(arguments, {"T": 150})
+    [wanted] = region.reference(arguments, {"T": 150})
+    assert relative_error(found, wanted) <= TOLERANCE["f32"]
+    [tickets] = region.emitted.tickets
+    assert not region.workspaces[tickets].any()
