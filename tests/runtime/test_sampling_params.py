@@ -113,7 +113,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(fields, message):
 def test_an_unknown_field_is_refused_by_name():
     with pytest.raises(TypeError, match="best_of"):
         SamplingParams(best_of=2)
-    with pytest.raises(InputError, match="'best_of' is no sampling parameter"):
+    with pytest.raises(InputError, match="best_of is no sampling parameter"):
         SamplingParams.from_optional(best_of=None)
 
 
