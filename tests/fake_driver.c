@@ -1,7 +1,12 @@
-/* A driver whose device is the host: kernels are functions of a library, run block by block as they
- * are launched. What is asked for in FAKE_CUDA_FAIL=<call>[:<n>] fails (the n-th time, from 1). */
+/* A driver whose device is the host: kernels are functions of a library, run block by block.
+ *
+ * Streams do nothing until somebody waits, as late as they may: pinned memory that is used again too
+ * early, and what is not waited for, then show. Of each two streams the second runs as late, or at
+ * once with FAKE_CUDA_AHEAD=early: then it shows what it writes over too early.
+ * What is asked for in FAKE_CUDA_FAIL=<call>[:<n>] fails (the n-th time, from 1). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +23,75 @@ typedef void (*code_t)(word, ...);
 int fake_num_live; /* allocations, events, modules, streams, graphs and contexts not given back */
 int fake_num_launches, fake_num_early, fake_num_graph_launches, fake_num_copies_in;
 static graph_t *recording;
+
+static void run(const node_t *node) {
+    const word *w = node->words;
+    code_t code = (code_t)node->function->code;
+    unsigned *at = node->function->block;
+    if (!code) return;
+    for (at[2] = 0; at[2] < node->blocks[2]; at[2]++)
+        for (at[1] = 0; at[1] < node->blocks[1]; at[1]++)
+            for (at[0] = 0; at[0] < node->blocks[0]; at[0]++)
+                code(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11],
+                     w[12], w[13], w[14], w[15], w[16], w[17], w[18], w[19], w[20], w[21], w[22],
+                     w[23]);
+}
+/* ---- streams ---- */
+
+enum kind { ZERO, COPY, LAUNCH, GRAPH, RECORD, WAIT };
+typedef struct op op_t;
+typedef struct { op_t *first, *last; int is_ahead; } stream_t;
+typedef struct { int num_recorded, num_reached; stream_t *stream; } event_t;
+struct op {
+    enum kind kind;
+    void *to, *kept;
+    const void *from;
+    size_t bytes;
+    node_t node;
+    const graph_t *graph;
+    event_t *event;
+    int turn; /* of the event's records */
+    op_t *next;
+};
+enum { MAX_PINNED = 256 };
+typedef struct { char *start; size_t bytes; } range_t;
+static range_t pinned[MAX_PINNED];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+#define LOCKED(...) pthread_mutex_lock(&mutex); __VA_ARGS__; pthread_mutex_unlock(&mutex)
+
+static int is_pinned(const void *p) {
+    const char *at = p;
+    for (int i = 0; i < MAX_PINNED; i++)
+        if (pinned[i].start && at >= pinned[i].start && at < pinned[i].start + pinned[i].bytes)
+            return 1;
+    return 0;
+}
+static void forget(op_t *op) { free(op->kept), free(op); }
+static void run_first(stream_t *stream);
+static void reach(event_t *event, int turn) {
+    while (event->num_reached < turn) run_first(event->stream);
+}
+static void run_first(stream_t *stream) {
+    op_t *op = stream->first;
+    if (op->kind == WAIT) reach(op->event, op->turn);
+    if (op->kind == ZERO) memset(op->to, 0, op->bytes);
+    if (op->kind == COPY) memcpy(op->to, op->from, op->bytes);
+    if (op->kind == LAUNCH) run(&op->node);
+    for (int i = 0; op->kind == GRAPH && i < op->graph->num_nodes; i++) run(&op->graph->nodes[i]);
+    if (op->kind == RECORD) op->event->num_reached = op->turn;
+    stream->first = op->next;
+    forget(op);
+}
+/* Nothing but launches may be queued while a stream records. */
+static int push(stream_t *stream, op_t op) {
+    if (recording) return free(op.kept), INVALID;
+    op_t *made = memcpy(malloc(sizeof op), &op, sizeof op);
+    const char *ahead = getenv("FAKE_CUDA_AHEAD");
+    LOCKED(stream->first ? (stream->last->next = made) : (stream->first = made);
+           stream->last = made;
+           while (stream->is_ahead && ahead && *ahead == 'e' && stream->first) run_first(stream));
+    return 0;
+}
 
 static int fails(const char *call) {
     static int count;
@@ -62,21 +136,51 @@ int cuMemFree_v2(word a) { free((void *)a); SHUT(); return 0; }
 int cuMemHostAlloc(void **a, size_t n, unsigned f) {
     OPEN(cuMemHostAlloc, OUT_OF_MEMORY);
     *a = aligned_alloc(4096, (n + 4095) / 4096 * 4096);
+    for (int i = 0; i < MAX_PINNED; i++)
+        if (!pinned[i].start) return pinned[i] = (range_t){*a, n}, 0;
+    abort();
+}
+int cuMemFreeHost(void *a) {
+    for (int i = 0; i < MAX_PINNED; i++)
+        if (pinned[i].start == a) pinned[i].start = NULL;
+    free(a), SHUT();
     return 0;
 }
-int cuMemFreeHost(void *a) { free(a); SHUT(); return 0; }
-int cuMemsetD8Async(word a, unsigned char v, size_t n, void *s) { memset((void *)a, v, n); return 0; }
+int cuMemsetD8Async(word a, unsigned char v, size_t n, void *s) {
+    return push(s, (op_t){.kind = ZERO, .to = (void *)a, .bytes = n});
+}
+/* What is not pinned has been read when the call returns. */
 int cuMemcpyHtoDAsync_v2(word to, const void *from, size_t n, void *s) {
     CALL(cuMemcpyHtoDAsync_v2, ILLEGAL);
     COUNT(fake_num_copies_in, 1);
-    memcpy((void *)to, from, n);
+    op_t op = {.kind = COPY, .to = (void *)to, .from = from, .bytes = n};
+    if (!is_pinned(from)) op.from = op.kept = memcpy(malloc(n + 1), from, n);
+    return push(s, op);
+}
+int cuMemcpyDtoHAsync_v2(void *to, word from, size_t n, void *s) {
+    return push(s, (op_t){.kind = COPY, .to = to, .from = (void *)from, .bytes = n});
+}
+int cuStreamCreate(void **s, unsigned f) {
+    static int num_created;
+    OPEN(cuStreamCreate, INVALID);
+    stream_t *made = *s = calloc(1, sizeof *made);
+    made->is_ahead = num_created++ % 2;
     return 0;
 }
-int cuMemcpyDtoHAsync_v2(void *to, word from, size_t n, void *s) { memcpy(to, (void *)from, n); return 0; }
-int cuStreamCreate(void **s, unsigned f) { OPEN(cuStreamCreate, INVALID); *s = &recording; return 0; }
-int cuStreamDestroy_v2(void *s) { SHUT(); return 0; }
-int cuStreamSynchronize(void *s) { CALL(cuStreamSynchronize, ILLEGAL); return 0; }
-int cuStreamWaitEvent(void *s, void *e, unsigned f) { CALL(cuStreamWaitEvent, ILLEGAL); return 0; }
+int cuStreamDestroy_v2(void *s) { /* what nobody has waited for is dropped */
+    for (op_t *op = ((stream_t *)s)->first, *next; op; op = next) next = op->next, forget(op);
+    free(s), SHUT();
+    return 0;
+}
+int cuStreamSynchronize(void *s) {
+    CALL(cuStreamSynchronize, ILLEGAL);
+    LOCKED(while (s && ((stream_t *)s)->first) run_first(s)); /* NULL: the default stream */
+    return 0;
+}
+int cuStreamWaitEvent(void *s, void *e, unsigned f) {
+    CALL(cuStreamWaitEvent, ILLEGAL);
+    return push(s, (op_t){.kind = WAIT, .event = e, .turn = ((event_t *)e)->num_recorded});
+}
 int cuStreamBeginCapture_v2(void *s, int m) {
     CALL(cuStreamBeginCapture_v2, INVALID);
     recording = calloc(1, sizeof *recording);
@@ -88,10 +192,23 @@ int cuStreamEndCapture(void *s, void **g) {
     *g = recording, recording = NULL;
     return 0;
 }
-int cuEventCreate(void **e, unsigned f) { OPEN(cuEventCreate, INVALID); *e = malloc(8); return 0; }
+int cuEventCreate(void **e, unsigned f) {
+    OPEN(cuEventCreate, INVALID);
+    *e = calloc(1, sizeof(event_t));
+    return 0;
+}
 int cuEventDestroy_v2(void *e) { free(e); SHUT(); return 0; }
-int cuEventRecord(void *e, void *s) { CALL(cuEventRecord, ILLEGAL); return 0; }
-int cuEventSynchronize(void *e) { CALL(cuEventSynchronize, ILLEGAL); return 0; }
+int cuEventRecord(void *e, void *s) {
+    CALL(cuEventRecord, ILLEGAL);
+    event_t *event = e;
+    event->stream = s;
+    return push(s, (op_t){.kind = RECORD, .event = e, .turn = ++event->num_recorded});
+}
+int cuEventSynchronize(void *e) {
+    CALL(cuEventSynchronize, ILLEGAL);
+    LOCKED(reach(e, ((event_t *)e)->num_recorded));
+    return 0;
+}
 int cuEventElapsedTime(float *ms, void *a, void *b) { *ms = 1; return 0; }
 /* The machine code is the path of a library; kernels of real machine code do nothing. */
 int cuModuleLoadData(void **m, const void *image) {
@@ -117,18 +234,6 @@ int cuModuleGetFunction(void **f, void *m, const char *name) {
 }
 int cuFuncSetAttribute(void *f, int a, int v) { CALL(cuFuncSetAttribute, INVALID); return v > 232448 ? INVALID : 0; }
 int cuFuncSetCacheConfig(void *f, int c) { return 0; }
-static void run(const node_t *node) {
-    const word *w = node->words;
-    code_t code = (code_t)node->function->code;
-    unsigned *at = node->function->block;
-    if (!code) return;
-    for (at[2] = 0; at[2] < node->blocks[2]; at[2]++)
-        for (at[1] = 0; at[1] < node->blocks[1]; at[1]++)
-            for (at[0] = 0; at[0] < node->blocks[0]; at[0]++)
-                code(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11],
-                     w[12], w[13], w[14], w[15], w[16], w[17], w[18], w[19], w[20], w[21], w[22],
-                     w[23]);
-}
 typedef struct {
     unsigned blocks[3], threads[3], shared;
     void *stream;
@@ -146,11 +251,9 @@ int cuLaunchKernelEx(const launch_t *l, void *f, void **parameters, void **extra
     for (int i = 0; i < node.function->arity; i++) node.words[i] = *(word *)parameters[i];
     word *null = node.words + node.function->arity - 2;
     if (node.function->code && (null[0] || null[1])) return INVALID;
-    if (recording)
-        recording->nodes[recording->num_nodes++] = node;
-    else
-        fake_num_launches++, run(&node);
-    return 0;
+    if (recording) return recording->nodes[recording->num_nodes++] = node, 0;
+    fake_num_launches++;
+    return push(l->stream, (op_t){.kind = LAUNCH, .node = node});
 }
 int cuGraphInstantiateWithFlags(void **e, void *g, unsigned long long f) {
     OPEN(cuGraphInstantiateWithFlags, INVALID);
@@ -163,8 +266,7 @@ int cuGraphUpload(void *e, void *s) { return 0; }
 int cuGraphLaunch(void *e, void *s) {
     CALL(cuGraphLaunch, ILLEGAL);
     fake_num_graph_launches++;
-    for (int i = 0; i < ((graph_t *)e)->num_nodes; i++) run(&((graph_t *)e)->nodes[i]);
-    return 0;
+    return push(s, (op_t){.kind = GRAPH, .graph = e});
 }
 int cuGraphDestroy(void *g) { free(g); SHUT(); return 0; }
 int cuGraphExecDestroy(void *e) { free(e); SHUT(); return 0; }

@@ -32,10 +32,14 @@ def driver(fake_cuda, monkeypatch):
     assert counted(fake_cuda[1], "live") == 0
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
-def model(request):
-    """The folder of an artifact that can be run here."""
+@pytest.fixture(params=["late", "early", pytest.param("real", marks=pytest.mark.gpu)])
+def model(request, monkeypatch):
+    """The folder of an artifact that can be run here, by the fake driver or a real one."""
     if request.param == "real":
-        return request.getfixturevalue("real_cuda")
-    request.getfixturevalue("driver")
-    return request.getfixturevalue("fake_cuda")[0]
+        yield request.getfixturevalue("real_cuda")
+        return
+    folder, driver = request.getfixturevalue("fake_cuda")
+    monkeypatch.setattr(device, "LIBCUDA", driver._name)
+    monkeypatch.setenv("FAKE_CUDA_AHEAD", request.param)
+    yield folder
+    assert counted(driver, "live") == 0
