@@ -42,7 +42,7 @@ def tiles_of(node, max_rows: int | None) -> list[tuple[ExpertTile, ExpertTile]]:
         found += [(replace(up, columns=a, depth=b, num_stages=c), down) for a, b, c in ups]
         found += [(up, replace(down, columns=a, depth=b, num_stages=c)) for a, b, c in downs]
     elif max_rows is None:
-        for rows, columns, warps, stages in ((64, 64, 4, 4), (128, 128, 8, 4), (64, 128, 4, 3)):
+        for rows, columns, warps, stages in ((128, 64, 8, 3), (128, 128, 8, 4), (64, 128, 4, 3)):
             wide = min(256, 2 * columns)
             found.append(
                 (

@@ -38,7 +38,11 @@ Tiles = tuple[ExpertTile, ExpertTile]
 
 
 def choose_tiles(node: Node, max_rows: int | None) -> Tiles:
-    """The tiles for steps of up to ``max_rows`` tokens: rows are what an expert may expect then."""
+    """The tiles for steps of up to ``max_rows`` tokens.
+
+    Few tokens wait for weights: small groups waste little, and a second group of an expert finds
+    its weights in the cache. Many are bound by the products: large tiles move less.
+    """
     num_experts, hidden, inner = (int(dim) for dim in node.operands[4].shape)
     if max_rows == 1:
         up, down = _even_depth(hidden, 1024), _even_depth(inner, 512)
@@ -46,9 +50,9 @@ def choose_tiles(node: Node, max_rows: int | None) -> Tiles:
     k, wide = int(node.operands[1].shape[1]), node.operands[0].dtype.itemsize // 2
     expected = (max_rows or EXPECTED_ROWS) * k // num_experts
     if expected >= 64:
-        rows, depth = 128 // wide, 64 // wide
-        return ExpertTile(rows, 64, depth, 8, 3), ExpertTile(rows, 128 // wide, depth, 8, 3)
-    rows, depth = padded(3 * expected // 2, 16), 128 // wide
+        depth = 64 // wide
+        return ExpertTile(64, 64, depth, 4, 4), ExpertTile(64, 128 // wide, depth, 4, 3)
+    rows, depth = padded(expected // 2, 16), 128 // wide
     return (
         ExpertTile(rows, 32, min(depth, padded(hidden, 16)), 4, 4),
         ExpertTile(rows, 64, min(depth, padded(inner, 16)), 4, 4),
