@@ -56,6 +56,8 @@ def make_checkpoint(shape: str, folder: Path) -> Path:
     with torch.device("cuda"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
+    del model
+    torch.cuda.empty_cache()  # torch would keep the memory from the model that is measured
     return folder
 
 
