@@ -6,6 +6,7 @@ Weights are random, of a standard deviation of 0.02. Right means: logits of a pa
 decode steps and of a mixed step, no further from transformers' fp32 than 1.5 times its bf16 is.
 """
 
+import gc
 import json
 import shutil
 import subprocess
@@ -176,6 +177,8 @@ def main(shape: str, rows: str, record: Path | None, folder: Path | None) -> Non
         if not artifact.exists():
             start = time.perf_counter()
             make_checkpoint(shape, checkpoint)
+            gc.collect()  # the model is in cycles; its memory is wanted back
+            torch.cuda.empty_cache()
             compiled = time.perf_counter()
             compile_model(checkpoint, artifact, target=TARGET)
             found += [Row("checkpoint", compiled - start, "s")]

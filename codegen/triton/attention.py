@@ -106,14 +106,13 @@ def _after_write(function: Function, node: Node, write: Node, steps: Steps) -> R
 
 
 def _decode(function: Function, shape: _Shape, write: Node | None, steps: Steps) -> RegionKernels:
-    H, Hk, _, Dv = shape.sizes
+    H, Hk, _, _ = shape.sizes
     assert steps.max_rows is not None
     splits = num_splits(steps.max_rows, Hk)
     rows = padded(H // Hk, 16)
     window = shape.node.attrs.get("window")
     values = shape.values(rows) | {
         "splits": splits,
-        "together": min(splits, max(1, 8192 // (rows * padded(Dv, 16)))),
         "causal": f"(keys > position - {window})[None, :]" if window else "real[:, None]",
         "window_start": f"tl.maximum(length - {window}, 0)" if window else "0",
     }

@@ -96,19 +96,17 @@ COMBINE = """    if num_splits > 1:
         top = tl.full([{rows}], float("-inf"), tl.float32)
         total = tl.zeros([{rows}], tl.float32)
         sums = tl.zeros([{rows}, {value_dim}], tl.float32)
-        for other in range(0, num_splits, {together}):
-            which = other + tl.arange(0, {together})
-            row = (part + which)[:, None] * {rows} + i[None, :]
-            has = (which < num_splits)[:, None] & (i < {group})[None, :]
-            tops = tl.load(w_tops + row, mask=has, other=float("-inf"), cache_modifier=".cg")
-            totals = tl.load(w_totals + row, mask=has, other=0.0, cache_modifier=".cg")
-            parts = tl.load(w_sums + row[:, :, None] * {value_dim} + e[None, None, :],
-                            mask=has[:, :, None], other=0.0, cache_modifier=".cg")
-            new_top = tl.maximum(top, tl.max(tops, axis=0))
+        for other in range(0, num_splits):
+            other_top = tl.load(w_tops + (part + other) * {rows} + i, cache_modifier=".cg")
+            other_total = tl.load(w_totals + (part + other) * {rows} + i, cache_modifier=".cg")
+            other_sums = tl.load(
+                w_sums + ((part + other) * {rows} + i[:, None]) * {value_dim} + e[None, :],
+                cache_modifier=".cg")
+            new_top = tl.maximum(top, other_top)
             shift = tl.where(new_top == float("-inf"), 0.0, new_top)
-            fade, fades = tl.exp2(top - shift), tl.exp2(tops - shift[None, :])
-            total = total * fade + tl.sum(totals * fades, axis=0)
-            sums = sums * fade[:, None] + tl.sum(parts * fades[:, :, None], axis=0)
+            fade, other_fade = tl.exp2(top - shift), tl.exp2(other_top - shift)
+            total = total * fade + other_total * other_fade
+            sums = sums * fade[:, None] + other_sums * other_fade[:, None]
             top = new_top
 """
 
