@@ -10,6 +10,14 @@ from tapeout.runtime.generation import Generation
 from tapeout.runtime.interrupts import uninterrupted
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_arrive():
+    """A shell starts what runs in the background with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
