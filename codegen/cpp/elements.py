@@ -13,8 +13,9 @@ from ...ir.graph import Function, Node, Value
 from ...ir.ops import Kind, record_of
 from ...ir.ops.elementwise import operand_names
 from ...ir.types import DType
+from ..reshape import number
 from .expressions import cpp_expression, cpp_number
-from .indices import ZERO, Index, NotVector, linear_index, number, reshape_indices
+from .indices import ZERO, Index, NotVector, linear_index, reshape_indices
 
 CPP_TYPES = {DType.F32: "float", DType.BF16: "bf16", DType.I32: "i32", DType.I64: "i64"}
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
+from ..reshape import number
 from .elements import CPP_TYPES, Elements, Given, Indices, Writer, cpp_name
-from .indices import Index, number
+from .indices import Index
 from .kernel import KernelLaunch, RegionKernel, buffer_line, params
 from .kernel import Operand as Buffer
 

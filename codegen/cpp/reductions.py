@@ -10,9 +10,10 @@ from math import prod
 
 from ...ir.graph import Node, Value
 from ...ir.types import Dim
+from ..reshape import number
 from .elements import Elements, Indices
 from .expressions import cpp_number
-from .indices import Index, linear_index, number
+from .indices import Index, linear_index
 from .loops import element_loops
 
 ROW = Index("t")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim, DType
+from ..reshape import number
 from .elements import CPP_TYPES, Elements, Indices, Writer, cpp_name
-from .indices import Index, number
+from .indices import Index
 from .kernel import KernelLaunch, Operand, RegionKernel, buffer_line, row_dim
 from .loops import element_loops
 from .reductions import REDUCERS

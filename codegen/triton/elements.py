@@ -13,8 +13,9 @@ from ...ir.graph import Function, Node, Value
 from ...ir.ops import Kind, record_of
 from ...ir.ops.elementwise import operand_names
 from ...ir.types import DType
+from ..reshape import number
 from .expressions import triton_expression, triton_number
-from .indices import ZERO, Index, linear_index, masks_of, number, reshape_indices
+from .indices import ZERO, Index, linear_index, masks_of, reshape_indices
 from .kernel import padded
 
 Indices = tuple[Index, ...]

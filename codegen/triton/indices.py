@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...ir.types import SYMBOLS, Dim
-
-_SYMBOLS = dict.fromkeys(SYMBOLS, 1_000_003)
+from ...ir.types import Dim
+from ..reshape import map_reshape
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,6 @@ class Index:
 ZERO = Index("0", 0, 1)
 
 
-def number(dim: Dim) -> int:
-    """A dimension with large numbers for its symbols: enough to compare and to multiply."""
-    return dim.evaluate(_SYMBOLS)
-
-
 def masks_of(indices: Iterable[Index]) -> tuple[str, ...]:
     """The masks of all of ``indices``, each once."""
     return tuple(dict.fromkeys(mask for index in indices for mask in index.masks))
@@ -85,38 +79,7 @@ def reshape_indices(
     indices: Sequence[Index], result: Sequence[Dim], operand: Sequence[Dim]
 ) -> tuple[Index, ...]:
     """Indices into a tensor of shape ``operand`` of the element at ``indices`` of its reshape."""
-    result_sizes, operand_sizes = [number(d) for d in result], [number(d) for d in operand]
-    found: list[Index] = []
-    r = o = 0
-    while o < len(operand_sizes):
-        r_end, o_end = _group(result_sizes, operand_sizes, r, o)
-        found += _regroup(indices[r:r_end], result_sizes[r:r_end], operand_sizes[o:o_end])
-        r, o = r_end, o_end
-    return tuple(found)
-
-
-def _group(result: Sequence[int], operand: Sequence[int], r: int, o: int) -> tuple[int, int]:
-    """Ends of the shortest runs of axes, from r and o on, with equal numbers of elements."""
-    if r == len(result):
-        return r, len(operand)
-    left, right, r, o = result[r], operand[o], r + 1, o + 1
-    while left != right:
-        if left < right:
-            left, r = left * result[r], r + 1
-        else:
-            right, o = right * operand[o], o + 1
-    return r, o
-
-
-def _regroup(indices: Sequence[Index], sizes: Sequence[int], targets: Sequence[int]) -> list[Index]:
-    if list(sizes) == list(targets):
-        return list(indices)
-    place = linear_index(indices, sizes)
-    found: list[Index] = []
-    for size in reversed(targets[1:]):
-        place, rest = _divide(place, size)
-        found.append(rest)
-    return [place, *reversed(found)] if targets else []
+    return map_reshape(indices, result, operand, linear_index, _divide)
 
 
 def _divide(place: Index, size: int) -> tuple[Index, Index]:

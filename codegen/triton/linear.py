@@ -12,9 +12,10 @@ from dataclasses import replace
 from ...artifact.schema import GridTerm
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
+from ..reshape import number
 from .elements import Elements, Given, Indices, name_of
 from .fold_norms import norm_of
-from .indices import ZERO, Index, linear_index, masks_of, number
+from .indices import ZERO, Index, linear_index, masks_of
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type
 from .parts import as_part, homes_of
 from .products import Tile, choose_tile, matrix_loop, vector_loop

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from ...ir.graph import Function, Node, Value
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
+from ..reshape import number
 from .elements import Elements, Indices, name_of
-from .indices import Index, linear_index, masks_of, number
+from .indices import Index, linear_index, masks_of
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type, row_dim
 from .reductions import bind_topk
 
