@@ -93,3 +93,11 @@ class StepPlan(msgspec.Struct, frozen=True):
     frame: Frame | None
     progress: tuple[Progress, ...]  # of the step that was reported with this call
     finished: tuple[Finished, ...]  # since the last plan
+
+
+class StepReport(msgspec.Struct, frozen=True):
+    """What a step that has reported gave, for those who watch, and who has ended since."""
+
+    progress: tuple[Progress, ...]
+    finished: tuple[Finished, ...]
+    result: StepResult | None  # of which the rows of `progress` are; None if no step reported

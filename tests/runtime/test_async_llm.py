@@ -38,12 +38,12 @@ class Slowed:
 
 @contextmanager
 def slowed(llm):
-    runner = llm.engine._runner
-    llm.engine._runner = Slowed(runner)
+    runner = llm.engine.core.runner
+    llm.engine.core.runner = Slowed(runner)
     try:
-        yield llm.engine._runner
+        yield llm.engine.core.runner
     finally:
-        llm.engine._runner = runner
+        llm.engine.core.runner = runner
 
 
 def prompt_of(length, salt=0):
@@ -107,7 +107,7 @@ def test_cancelling_at_any_moment_leaves_every_page_free_or_cached(served):
             outputs, *_ = await asyncio.gather(kept, *(one(i, chance) for i in range(60)))
             assert outputs[-1].outputs[0].token_ids == reference([3, 3], 40)
             await settled(served)
-        assert served.engine._children == served.engine._generations == {}
+        assert served.engine.num_unfinished == 0
 
     asyncio.run(main())
 

@@ -41,18 +41,18 @@ class Watched:
 def watched(fake):
     """A model of its own whose runner is watched."""
     llm = LLM(fake, max_num_seqs=4, max_num_batched_tokens=24, num_threads=1)
-    llm.engine._runner = Watched(llm.engine._runner)
+    llm.engine.core.runner = Watched(llm.engine.core.runner)
     return llm
 
 
 def test_two_steps_are_in_flight_while_there_is_work(watched):
     watched.generate(ids([1]), greedy(6), use_tqdm=False)
-    calls = watched.engine._runner.calls
+    calls = watched.engine.core.runner.calls
     assert calls == ["submit", "submit"] + ["wait", "submit"] * 4 + ["wait"] * 2
 
 
 def test_outputs_come_while_the_next_step_is_computed(watched):
-    stream, runner = watched.stream(ids([1]), greedy(6)), watched.engine._runner
+    stream, runner = watched.stream(ids([1]), greedy(6)), watched.engine.core.runner
     next(stream)
     assert runner.calls == ["submit", "submit", "wait", "submit"]
     stream.close()
@@ -63,12 +63,12 @@ def test_when_all_is_done_no_step_is_left_in_flight(watched):
     params = greedy(30, stop_token_ids=[said[4]])
     watched.generate(ids([1]), params, use_tqdm=False)
     assert watched.engine.is_idle and watched.engine.scheduler.num_in_flight == 0
-    calls = watched.engine._runner.calls
+    calls = watched.engine.core.runner.calls
     assert calls.count("submit") == calls.count("wait")
 
 
 def test_a_failing_step_ends_everything_and_later_calls_say_so(watched):
-    watched.engine._runner.raises.extend([None, RuntimeError("the device is gone")])
+    watched.engine.core.runner.raises.extend([None, RuntimeError("the device is gone")])
     open_stream = watched.stream(ids([1]), greedy(30))
     next(open_stream)
     with pytest.raises(EngineDeadError, match="the device is gone"):
@@ -85,7 +85,7 @@ def test_an_interrupt_that_cuts_a_step_in_two_is_final(watched, where):
         raise KeyboardInterrupt
 
     if where == "wait":
-        watched.engine._runner.raises.extend([None, None, KeyboardInterrupt()])
+        watched.engine.core.runner.raises.extend([None, None, KeyboardInterrupt()])
     else:
         watched.engine.scheduler.step = interrupted
     with pytest.raises(KeyboardInterrupt):

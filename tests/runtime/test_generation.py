@@ -126,8 +126,8 @@ def test_n_completions_compute_their_prompt_once(fake):
     prompt = prompt_of(100)
     params = SamplingParams(n=5, temperature=1.0, seed=1, max_tokens=4, ignore_eos=True)
     computed = []
-    submit = llm.engine._runner.submit
-    llm.engine._runner.submit = lambda frame: (computed.append(frame.dims[0]), submit(frame))
+    submit = llm.engine.core.runner.submit
+    llm.engine.core.runner.submit = lambda frame: (computed.append(frame.dims[0]), submit(frame))
     [out] = llm.generate(ids(prompt), params, use_tqdm=False)
     assert out.outputs[0].token_ids == reference(prompt, 4, seed=1)
     assert len({tuple(c.token_ids) for c in out.outputs}) == 5
