@@ -16,6 +16,7 @@ from .artifact import Model, Target
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.packing import PACKERS
 from .codegen.triton.build import build_gpu_artifact, describe_gpu_target
+from .codegen.triton.targets import TARGETS as GPU_TARGETS
 from .debug import topic_log
 from .errors import InputError
 from .frontend.checkpoint import TensorSource
@@ -32,7 +33,7 @@ from .passes.pipeline import STAGES
 from .passes.run import dump, run_stages
 from .settings import CHECK_PASSES
 
-TARGETS = ("cpu", "cuda:sm_90")
+TARGETS = ("cpu", *GPU_TARGETS)
 
 _MAX_JSON_BYTES = 1 << 20
 _UNBOUNDED_POSITIONS = 1 << 20  # for models whose config names no longest context

@@ -66,16 +66,19 @@ def compile_command(
     """Compile a CHECKPOINT folder into an artifact."""
     started_s = time.monotonic()
     with _build_progress() as progress:
+        from .runtime.choose_target import describe_devices
         from .runtime.compiler import load_compiler
 
         options |= {"cpu_levels": list(cpu_levels) or None, "progress": progress}
         path = load_compiler().compile_model(checkpoint, **options)
     took_s = time.monotonic() - started_s
     num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    devices = describe_devices(options["target"])
     if as_json:
-        _print_json({"artifact": str(path), "bytes": num_bytes, "seconds": took_s})
+        summary = {"artifact": str(path), "bytes": num_bytes, "seconds": took_s}
+        _print_json(summary | {"runs_on": devices})
     else:
-        click.echo(f"{path}: {_readable(num_bytes)}, built in {took_s:.1f} s")
+        click.echo(f"{path}: {_readable(num_bytes)}, built in {took_s:.1f} s; runs on {devices}")
 
 
 @main.command("run")

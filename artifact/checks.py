@@ -79,7 +79,8 @@ def _wrong_of_target(
     target: Target, manifest: Manifest, at: str
 ) -> Iterator[tuple[str, object, object]]:
     cubins = [kernel.cubin.file for kernel in target.kernels if kernel.cubin]
-    for path in (*target.levels.values(), target.player, *target.tapes.values(), *cubins):
+    player = [target.player] if target.player else []
+    for path in (*target.levels.values(), *player, *target.tapes.values(), *cubins):
         if path not in manifest.files:
             yield at, path, "a file that is listed"
     for name, slot in target.outputs.items():

@@ -77,11 +77,11 @@ class Weights(Strict, frozen=True, kw_only=True):
 
 
 class Cubin(Strict, frozen=True, kw_only=True):
-    """Machine code of one GPU kernel, and what launching it takes."""
+    """Machine code of one GPU kernel (AMD's is a hsaco), and what launching it takes."""
 
     file: str
     entry: str  # the function in it: pointers, then 32-bit scalars, then two null pointers
-    num_warps: Count  # a block has 32 threads for each
+    num_warps: Count  # a block has 32 threads for each, 64 on AMD
     shared_bytes: Count  # dynamic shared memory of a block
     registers: Count  # of a thread
     begins_early: bool = False  # it waits for the launch before it by itself
@@ -104,7 +104,7 @@ class Target(Strict, frozen=True, kw_only=True):
     """All that one target needs to run."""
 
     levels: dict[str, str]  # a CPU's instruction-set level to shared object, best first
-    player: str
+    player: str | None  # None: nothing plays it yet
     inputs: list[Input]
     slots: list[Slot]
     outputs: dict[str, Count]  # name to slot

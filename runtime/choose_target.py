@@ -8,6 +8,7 @@ from .cuda.device import CudaError, Device
 from .executor import TARGET as CPU
 
 _CUDA = "cuda:sm_"
+_OWN_FEATURES = 90  # code for this version and later ones uses what no other version has
 _log = logging.getLogger(__name__)
 
 
@@ -18,8 +19,10 @@ def choose_target(artifact: Artifact) -> tuple[str, Device | None]:
     """
     targets = artifact.manifest.targets
     reasons = []
-    for name in targets:
-        if name.startswith(_CUDA):
+    for name, target in targets.items():
+        if target.player is None:
+            reasons.append(f"{name} (there is no player for it yet)")
+        elif name.startswith(_CUDA):
             found = _find(artifact, name)
             if isinstance(found, Device):
                 return name, found
@@ -35,21 +38,40 @@ def choose_target(artifact: Artifact) -> tuple[str, Device | None]:
     return CPU, None
 
 
+def describe_devices(target_name: str) -> str:
+    """What runs an artifact's target, in words."""
+    if target_name == CPU:
+        return "x86-64 CPUs with AVX2"
+    if not target_name.startswith(_CUDA):
+        return "nothing yet: its kernels are compiled, but there is no player for it"
+    version = int(target_name.removeprefix(_CUDA))
+    last = str(version) if version >= _OWN_FEATURES else f"{version // 10}x, from {version} on"
+    return f"NVIDIA GPUs of version sm_{last}"
+
+
 def _find(artifact: Artifact, name: str) -> Device | str:
     """The device that runs a target, or why there is none."""
+    target = artifact.manifest.targets[name]
+    assert target.player is not None
     try:
-        device = Device(artifact.file_path(artifact.manifest.targets[name].player))
+        device = Device(artifact.file_path(target.player))
     except CudaError as error:
         return str(error)
-    if _runs(name.removeprefix(_CUDA), device.facts.capability):
+    facts = device.facts
+    wanted = max(
+        (kernel.cubin.shared_bytes for kernel in target.kernels if kernel.cubin), default=0
+    )
+    if _runs(int(name.removeprefix(_CUDA)), facts.capability) and wanted <= facts.shared_bytes:
         return device
     device.close()
-    return f"the GPU is sm_{device.facts.capability}, {device.facts.name}"
+    shared = f", whose blocks have {facts.shared_bytes} bytes of shared memory, not {wanted}"
+    shared = shared if wanted > facts.shared_bytes else ""
+    return f"the GPU is sm_{facts.capability}, {facts.name}{shared}"
 
 
-def _runs(built_for: str, capability: int) -> bool:
-    """Machine code runs on its own generation, from its own version on; `90a` on 90 alone."""
-    wanted = int(built_for.removesuffix("a"))
-    if built_for.endswith("a"):
-        return capability == wanted
-    return capability // 10 == wanted // 10 and capability >= wanted
+def _runs(built_for: int, capability: int) -> bool:
+    """Machine code runs on its own generation, from its own version on; if it uses the features of
+    its version, on that alone."""
+    if built_for >= _OWN_FEATURES:
+        return capability == built_for
+    return capability // 10 == built_for // 10 and capability >= built_for

@@ -51,6 +51,7 @@ class Executor:
         self.vocab_size = artifact.manifest.model.vocab_size
         self.plan, self._bounds = plan, plan.bounds
         self.num_threads = choose_num_threads(num_threads)
+        assert self._target.player is not None, "a CPU has a player"
         library = PlayerLibrary(artifact.file_path(self._target.player))
         self.level = choose_level(self._target, library)
         weights = LoadedWeights(artifact, TARGET, self.num_threads)

@@ -38,8 +38,8 @@ _ONE = GridTerm({"": 1}, 1, 1)
 _GRIDS = {"T": [GridTerm({"T": 1}, 3, 3), _ONE, _ONE], "R": [GridTerm({"R": 1}, 1, 1), _ONE, _ONE]}
 
 
-def build_fake_cuda(path: Path, code: bytes, target_name: str = TARGET) -> Path:
-    """Writes the artifact; `code` is what the driver loads."""
+def build_fake_cuda(path: Path, code: bytes, target_name: str = TARGET, **changes) -> Path:
+    """Writes the artifact; `code` is what the driver loads, `changes` are to the target."""
     with ArtifactWriter(path) as writer:
         writer.add_bytes("kernels/cuda-sm_90/all.cubin", code)
         writer.add_bytes("player/player_cuda.so", _library(path.parent, PLAYER, "gcc").read_bytes())
@@ -51,7 +51,8 @@ def build_fake_cuda(path: Path, code: bytes, target_name: str = TARGET) -> Path:
         writer.add_bytes("chat_template.jinja", CHAT.encode())
         weights = writer.weights("cuda-sm_90", [TensorSpec("salt", "I64", (1,))])
         weights.add("salt", np.array([SALT], np.int64).tobytes())
-        targets = {target_name: _target(weights.finish())}
+        target = msgspec.structs.replace(_target(weights.finish()), **changes)
+        targets = {target_name: target}
         model = Model(
             architecture="FakeForCausalLM",
             dtype="f32",

@@ -111,7 +111,11 @@ int cuDriverGetVersion(int *v) { *v = 13000; return 0; }
 int cuDeviceGetCount(int *n) { *n = 1; return 0; }
 int cuDeviceGet(int *d, int i) { *d = i; return 0; }
 int cuDeviceGetName(char *s, int n, int d) { snprintf(s, n, "fake device"); return 0; }
-int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 9 : a == 76 ? 0 : 132; return 0; }
+int cuDeviceGetAttribute(int *v, int a, int d) {
+    const char *shared = getenv("FAKE_CUDA_SHARED_BYTES");
+    *v = a == 75 ? 9 : a == 76 ? 0 : a == 97 ? (shared ? atoi(shared) : 227 << 10) : 132;
+    return 0;
+}
 int cuDeviceTotalMem_v2(size_t *n, int d) {
     const char *bytes = getenv("FAKE_CUDA_BYTES");
     *n = bytes ? strtoull(bytes, NULL, 10) : 1ull << 30;

@@ -18,7 +18,7 @@ enum { MAX_KERNELS = 1024, MAX_TAPES = 1024, MAX_GRAPHS = 256, STATIC_SHARED_BYT
 enum { NON_BLOCKING_STREAM = 1, CAPTURE_THREAD_LOCAL = 1, EVENT_WITHOUT_TIME = 2 };
 enum { MAX_DYNAMIC_SHARED_BYTES = 8, PREFER_SHARED = 1, PORTABLE_AND_MAPPED = 3 };
 enum { PROGRAMMATIC_SERIALIZATION = 6 };
-enum { MULTIPROCESSOR_COUNT = 16, CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76 };
+enum { MULTIPROCESSOR_COUNT = 16, CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76, SHARED_BYTES = 97 };
 
 typedef uint64_t address_t;
 typedef void *handle_t; /* of the driver: a context, stream, event, module, function or graph */
@@ -212,18 +212,21 @@ EXPORT void *tapeout_cuda_open(const char *libcuda, int device) {
     return player;
 }
 
-/* Of the device: capability (10 * major + minor), multiprocessors, bytes of memory, driver. */
-EXPORT int tapeout_cuda_describe(void *handle, int64_t facts[4], char *name, int name_bytes) {
+/* Of the device: capability (10 * major + minor), multiprocessors, bytes of memory, bytes of shared
+   memory that a block can have, driver. */
+EXPORT int tapeout_cuda_describe(void *handle, int64_t facts[5], char *name, int name_bytes) {
     player_t *player = handle;
-    int major, minor, count, version;
+    int major, minor, count, shared, version;
     size_t bytes;
     TRY(player, cuDeviceGetName, name, name_bytes, player->device);
     TRY(player, cuDeviceGetAttribute, &major, CAPABILITY_MAJOR, player->device);
     TRY(player, cuDeviceGetAttribute, &minor, CAPABILITY_MINOR, player->device);
     TRY(player, cuDeviceGetAttribute, &count, MULTIPROCESSOR_COUNT, player->device);
+    TRY(player, cuDeviceGetAttribute, &shared, SHARED_BYTES, player->device);
     TRY(player, cuDeviceTotalMem_v2, &bytes, player->device);
     TRY(player, cuDriverGetVersion, &version);
-    facts[0] = 10 * major + minor, facts[1] = count, facts[2] = (int64_t)bytes, facts[3] = version;
+    facts[0] = 10 * major + minor, facts[1] = count, facts[2] = (int64_t)bytes;
+    facts[3] = shared, facts[4] = version;
     return 0;
 }
 

@@ -27,6 +27,7 @@ from ..tables import cache_groups, inputs_of
 from .compile import Compiled, compile_kernels, triton_version
 from .player import build_cuda_player
 from .program import GpuProgram, compile_gpu_program
+from .targets import TARGETS
 
 PLAYER = "player/player_cuda.so"
 
@@ -61,8 +62,9 @@ def build_gpu_artifact(
             _write_kernels(writer, program, built.result(), target)
             report("kernels", 1, 1)
         _write_tapes(writer, program, target)
-        build_cuda_player(objects, Path(folder) / "player_cuda.so")
-        writer.add_bytes(PLAYER, (Path(folder) / "player_cuda.so").read_bytes())
+        if _player_of(target):
+            build_cuda_player(objects, Path(folder) / "player_cuda.so")
+            writer.add_bytes(PLAYER, (Path(folder) / "player_cuda.so").read_bytes())
         record = _target(module, program, weights, target, built.result())
         tool = {**tool, "triton": triton_version()}
         return writer.commit(Manifest(tool=tool, model=model, targets={target: record}))
@@ -80,12 +82,17 @@ def folder_of(target: str) -> str:
     return target.replace(":", "-")
 
 
+def _player_of(target: str) -> str | None:
+    """The file of the player; there is none for AMD's driver yet."""
+    return PLAYER if TARGETS[target].backend == "cuda" else None
+
+
 def _write_kernels(
     writer: ArtifactWriter, program: GpuProgram, built: Mapping[str, Compiled], target: str
 ) -> None:
     for name, (kernel, _) in program.kernels.items():
         writer.add_bytes(_source_of(target, name), kernel.source_as(name).encode())
-        writer.add_bytes(_cubin_of(target, name), built[name].cubin.read_bytes())
+        writer.add_bytes(_binary_of(target, name), built[name].cubin.read_bytes())
 
 
 def _write_tapes(writer: ArtifactWriter, program: GpuProgram, target: str) -> None:
@@ -98,8 +105,8 @@ def _source_of(target: str, kernel: str) -> str:
     return f"kernels/{folder_of(target)}/source/{kernel}.py"
 
 
-def _cubin_of(target: str, kernel: str) -> str:
-    return f"kernels/{folder_of(target)}/{kernel}.cubin"
+def _binary_of(target: str, kernel: str) -> str:
+    return f"kernels/{folder_of(target)}/{kernel}.{TARGETS[target].binary}"
 
 
 def _tape_of(target: str, tape: str) -> str:
@@ -115,7 +122,7 @@ def _target(
 ) -> Target:
     return Target(
         levels={},
-        player=PLAYER,
+        player=_player_of(target),
         inputs=inputs_of(module, program.input_names),
         slots=program.slots,
         outputs=program.outputs,
@@ -136,7 +143,7 @@ def _kernels(program: GpuProgram, target: str, built: Mapping[str, Compiled]) ->
             source=_source_of(target, name),
             flops=region.flops.to_json(),
             bytes=region.bytes.to_json(),
-            cubin=_cubin(built[name], _cubin_of(target, name)) if built else None,
+            cubin=_cubin(built[name], _binary_of(target, name)) if built else None,
         )
         for name, (_, region) in program.kernels.items()
     ]

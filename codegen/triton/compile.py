@@ -8,26 +8,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...errors import BuildError
 from .kernel import Kernel
-
-TARGETS: Mapping[str, tuple[str, int]] = {"cuda:sm_90": ("cuda", 90)}
-"""Triton's back end and architecture of each target."""
+from .targets import TARGETS
 
 
 @dataclass(frozen=True)
 class Compiled:
     """Machine code of a kernel, and what launching it takes."""
 
-    cubin: Path
+    cubin: Path  # a hsaco for AMD
     entry: str
     num_warps: int
+    num_stages: int  # fewer than were asked for, where those need too much shared memory
     shared_bytes: int
     registers: int
     local_bytes: int  # of a thread: spilled registers, or arrays of a slow path
@@ -50,14 +50,15 @@ def compile_kernels(
     jobs = {name: _job(name, kernel, target, objects) for name, kernel in kernels.items()}
     wanted = [job for job in jobs.values() if not (objects / f"{job['key']}.json").exists()]
     _run_workers(list({job["key"]: job for job in wanted}.values()))
-    return {name: _read(objects, job["key"]) for name, job in jobs.items()}
+    suffix = TARGETS[target].binary
+    return {name: _read(objects, job["key"], suffix) for name, job in jobs.items()}
 
 
 def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any]:
     job: dict[str, Any] = {
         "name": name,
         "types": [*kernel.types, *("i32" for _ in kernel.scalars)],
-        "target": TARGETS[target],
+        "target": asdict(TARGETS[target]),
         "num_warps": kernel.num_warps,
         "num_stages": kernel.num_stages,
     }
@@ -72,17 +73,19 @@ def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any
 def _run_workers(jobs: Sequence[dict[str, Any]]) -> None:
     count = min(os.cpu_count() or 1, len(jobs))
     shares = [jobs[place::count] for place in range(count)]
-    workers = [_start(share) for share in shares]
-    said = [
-        worker.communicate("\n".join(map(json.dumps, share)) + "\n")[1]
-        for worker, share in zip(workers, shares, strict=True)
-    ]
+    with TemporaryDirectory() as folder:  # Triton's own cache, of no use afterwards
+        workers = [_start(folder) for _ in shares]
+        said = [
+            worker.communicate("\n".join(map(json.dumps, share)) + "\n")[1]
+            for worker, share in zip(workers, shares, strict=True)
+        ]
     if any(worker.returncode for worker in workers):
         raise BuildError("Triton could not compile a kernel: " + "".join(said).strip()[-2000:])
 
 
-def _start(share: Sequence[dict[str, Any]]) -> subprocess.Popen[str]:
-    environment = os.environ | {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_INTERPRET": "0"}
+def _start(cache: str) -> subprocess.Popen[str]:
+    environment = {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_INTERPRET": "0"}
+    environment = os.environ | environment | {"TRITON_CACHE_DIR": cache}
     return subprocess.Popen(
         [sys.executable, "-m", "tapeout.codegen.triton.worker"],
         stdin=subprocess.PIPE,
@@ -92,6 +95,6 @@ def _start(share: Sequence[dict[str, Any]]) -> subprocess.Popen[str]:
     )
 
 
-def _read(objects: Path, key: str) -> Compiled:
+def _read(objects: Path, key: str, suffix: str) -> Compiled:
     facts = json.loads((objects / f"{key}.json").read_text())
-    return Compiled(objects / f"{key}.cubin", **facts)
+    return Compiled(objects / f"{key}.{suffix}", **facts)

@@ -3,21 +3,62 @@
     python -m tapeout.codegen.triton.worker < jobs.json
 
 Each line of the input is a job: the path of a source file, the name of its function, its signature
-and options, and the folder to put `<key>.cubin` and `<key>.json` in.
+and options, and the folder to put the machine code and `<key>.json` in.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
 def compile_job(job: dict[str, Any]) -> None:
-    """Writes the cubin of a job, and what launching it takes."""
+    """Writes the machine code of a job, and what launching it takes."""
+    made = _fitting(job)
+    facts = _write(job, made)
+    if facts["local_bytes"] and job["target"]["backend"] == "cuda":
+        most = min(255, 65536 // (32 * facts["num_warps"]))
+        freed = _write(job, _compile(job, facts["num_stages"], maxnreg=most))
+        if (
+            freed["local_bytes"] < facts["local_bytes"]
+        ):  # it spilled so that more blocks run at once
+            facts = freed
+        else:
+            _write(job, made)
+    (Path(job["folder"]) / f"{job['key']}.json").write_text(json.dumps(facts))
+
+
+def _write(job: dict[str, Any], made: Any) -> dict[str, Any]:
+    """Writes machine code; gives what is to be known of it."""
+    meta, target = made.metadata, job["target"]
+    scratch = getattr(meta, "global_scratch_size", 0)  # AMD knows none
+    assert scratch == 0, f"{job['name']} needs global scratch memory"
+    binary = Path(job["folder"]) / f"{job['key']}.{target['binary']}"
+    binary.write_bytes(made.asm[target["binary"]])
+    facts = {"entry": meta.name, "num_warps": meta.num_warps, "num_stages": meta.num_stages}
+    used = _used_by_cubin(binary) if target["backend"] == "cuda" else _used_by_amdgcn(made.asm)
+    return facts | {"shared_bytes": meta.shared} | used
+
+
+def _fitting(job: dict[str, Any]) -> Any:
+    """Compiled with as many stages as asked for, or as many as the target's shared memory holds."""
+    for num_stages in range(job["num_stages"], 0, -1):
+        made = _compile(job, num_stages)
+        if made.metadata.shared <= job["target"]["shared_bytes"]:
+            return made
+    raise MemoryError(
+        f"a block takes {made.metadata.shared} bytes of shared memory, of which the target has "
+        f"{job['target']['shared_bytes']}; the kernel needs smaller tiles"
+    )
+
+
+def _compile(job: dict[str, Any], num_stages: int, **more: int) -> Any:
     import triton
     from triton.backends.compiler import GPUTarget
 
@@ -30,16 +71,10 @@ def compile_job(job: dict[str, Any]) -> None:
         if kind.startswith("*")
     }
     source = triton.compiler.ASTSource(function, signature, {}, aligned)
-    backend, arch = job["target"]
-    options = {"num_warps": job["num_warps"], "num_stages": job["num_stages"]}
-    made = triton.compile(source, target=GPUTarget(backend, arch, 32), options=options)
-    meta = made.metadata
-    assert meta.global_scratch_size == 0, f"{job['name']} needs global scratch memory"
-    folder, key = Path(job["folder"]), job["key"]
-    cubin = folder / f"{key}.cubin"
-    cubin.write_bytes(made.asm["cubin"])
-    facts = {"entry": meta.name, "num_warps": meta.num_warps, "shared_bytes": meta.shared}
-    (folder / f"{key}.json").write_text(json.dumps(facts | _resources(cubin)))
+    wanted = job["target"]
+    target = GPUTarget(wanted["backend"], wanted["arch"], wanted["warp_size"])
+    options = {"num_warps": job["num_warps"], "num_stages": num_stages} | more
+    return triton.compile(source, target=target, options=options)
 
 
 def _load(path: Path, name: str) -> Any:
@@ -50,7 +85,7 @@ def _load(path: Path, name: str) -> Any:
     return getattr(module, name)
 
 
-def _resources(cubin: Path) -> dict[str, int]:
+def _used_by_cubin(cubin: Path) -> dict[str, int]:
     """Registers of a thread, and bytes of its local memory: what is spilled is there."""
     import triton.backends.nvidia as nvidia
 
@@ -60,6 +95,13 @@ def _resources(cubin: Path) -> dict[str, int]:
     ).stdout
     used = dict(word.split(":")[:2] for word in said.split() if word.count(":") == 1)
     return {"registers": int(used["REG"]), "local_bytes": int(used["STACK"]) + int(used["LOCAL"])}
+
+
+def _used_by_amdgcn(asm: Mapping[str, Any]) -> dict[str, int]:
+    """The same, as the assembly says it."""
+    found = re.findall(r"\.(vgpr_count|private_segment_fixed_size): +(\d+)", asm["amdgcn"])
+    used = {name: int(count) for name, count in found}
+    return {"registers": used["vgpr_count"], "local_bytes": used["private_segment_fixed_size"]}
 
 
 def main() -> None:

@@ -62,6 +62,7 @@ class Facts(NamedTuple):
     capability: int  # 90 for sm_90
     num_multiprocessors: int
     memory_bytes: int
+    shared_bytes: int  # that a block can have
     driver: int  # 13000 for CUDA 13.0
 
 
@@ -79,7 +80,7 @@ class Device:
         self._handle: int | None = self._c.tapeout_cuda_open(LIBCUDA.encode(), number)
         if not self._handle:
             raise CudaError(self._said())
-        name, facts = ctypes.create_string_buffer(_NAME_BYTES), (ctypes.c_int64 * 4)()
+        name, facts = ctypes.create_string_buffer(_NAME_BYTES), (ctypes.c_int64 * 5)()
         self.call("describe", facts, name, _NAME_BYTES)
         self.facts = Facts(name.value.decode(errors="replace"), *facts)
 

@@ -2,9 +2,12 @@ import json
 import subprocess
 import sys
 
+import pytest
 from cpu import native_levels
 
-from tapeout import compile_model
+from tapeout import LLM, compile_model
+from tapeout.artifact import Artifact
+from tapeout.errors import InputError
 
 GENERATE = """
 import sys
@@ -49,3 +52,14 @@ def test_each_distinct_layer_is_compiled_once(artifact_of):
     launched = [launch["kernel"] for launch in tape["launches"]]
     assert len(kernels) == len(set(kernels))
     assert len(launched) > len(set(launched))
+
+
+@pytest.mark.slow
+def test_a_target_that_nothing_plays_is_compiled_and_says_so(checkpoint_of, tmp_path):
+    pytest.importorskip("triton")
+    path = compile_model(checkpoint_of("llama"), tmp_path / "amd.tapeout", target="hip:gfx942")
+    target = Artifact.open(path).manifest.targets["hip:gfx942"]
+    assert target.player is None
+    assert all(kernel.cubin.file.endswith(".hsaco") for kernel in target.kernels)
+    with pytest.raises(InputError, match=r"hip:gfx942 \(there is no player for it yet\)"):
+        LLM(path)

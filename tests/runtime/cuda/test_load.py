@@ -8,6 +8,7 @@ from fake_model import reference
 
 from tapeout import LLM, SamplingParams
 from tapeout.errors import CapacityError, InputError
+from tapeout.runtime import choose_target
 from tapeout.runtime.cuda import device
 from tapeout.runtime.cuda.executor import CudaExecutor
 from tapeout.runtime.executor import Executor
@@ -67,15 +68,31 @@ def test_machine_code_for_another_gpu_is_refused(driver, tmp_path, target_name):
         LLM(path)
 
 
-@pytest.mark.parametrize("target_name", ["cuda:sm_90", "cuda:sm_90a"])
-def test_code_for_one_version_with_its_own_features_runs_there(
-    driver, fake_cuda, tmp_path, target_name
+@pytest.mark.parametrize(
+    ("built_for", "capability", "runs"),
+    [(80, 80, 1), (80, 89, 1), (89, 80, 0), (80, 90, 0), (90, 90, 1), (100, 103, 0), (90, 120, 0)],
+)
+def test_code_runs_on_later_versions_of_its_generation_unless_it_uses_its_own_features(
+    built_for, capability, runs
 ):
-    code = fake_cuda[0] / "kernels/cuda-sm_90/all.cubin"
-    path = build_fake_cuda(tmp_path / "own.tapeout", code.read_bytes(), target_name)
-    llm = LLM(path, max_num_seqs=2, max_num_batched_tokens=16)
-    assert said(llm)[0] == reference(PROMPTS[0], 12)
-    llm._close()
+    assert choose_target._runs(built_for, capability) == runs
+
+
+def test_a_gpu_whose_blocks_have_too_little_shared_memory_is_refused(
+    driver, fake_cuda, monkeypatch
+):
+    monkeypatch.setenv("FAKE_CUDA_SHARED_BYTES", "99999")
+    with pytest.raises(InputError, match="have 99999 bytes of shared memory, not 100000"):
+        LLM(fake_cuda[0])
+
+
+def test_a_target_without_a_player_is_compiled_and_refused_at_load(fake_cuda, tmp_path):
+    path = build_fake_cuda(tmp_path / "amd.tapeout", b"", "hip:gfx942", player=None)
+    with pytest.raises(InputError, match=r"hip:gfx942 \(there is no player for it yet\)"):
+        LLM(path)
+    assert choose_target.describe_devices("hip:gfx942").startswith("nothing yet")
+    assert choose_target.describe_devices("cuda:sm_90") == "NVIDIA GPUs of version sm_90"
+    assert choose_target.describe_devices("cuda:sm_80").endswith("sm_8x, from 80 on")
 
 
 def test_with_both_targets_a_gpu_is_taken_where_there_is_one(
