@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli_bench import bench
+from .cli_serve import serve_command
 from .errors import TapeoutError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(serve_command)
 
 
 @main.command("compile")

@@ -139,6 +139,10 @@ class PagedCache:
 
     # ---- how it stands ----
 
+    def num_pages(self) -> tuple[int, ...]:
+        """The pages of each group that sequences can hold."""
+        return tuple(group.pool.num_pages - 1 for group in self.groups)  # less the null page
+
     def num_free_pages(self) -> tuple[int, ...]:
         """The pages of each group that nobody holds, cached ones among them."""
         return tuple(group.pool.num_unused for group in self.groups)

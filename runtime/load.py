@@ -54,6 +54,16 @@ class LoadedModel(NamedTuple):
         max_waiting_tokens: int | None = None,
     ) -> Engine:
         """A new engine over all of the executor's pages; its queue is bounded where that is set."""
+        scheduler = self.scheduler(enable_prefix_caching, max_num_waiting, max_waiting_tokens)
+        return Engine(self.executor, scheduler, seed)
+
+    def scheduler(
+        self,
+        enable_prefix_caching: bool = True,
+        max_num_waiting: int | None = None,
+        max_waiting_tokens: int | None = None,
+    ) -> Scheduler:
+        """A new scheduler over all of the executor's pages."""
         plan = self.plan
         cache = PagedCache(
             self._target.cache_groups,
@@ -63,7 +73,7 @@ class LoadedModel(NamedTuple):
             enable_prefix_caching,
             max_tokens_in_flight=plan.max_tokens_in_flight,
         )
-        scheduler = Scheduler(
+        return Scheduler(
             cache,
             plan.max_num_seqs,
             plan.max_model_len,
@@ -72,7 +82,6 @@ class LoadedModel(NamedTuple):
             max_num_waiting,
             max_waiting_tokens,
         )
-        return Engine(self.executor, scheduler, seed)
 
 
 def open_model(
@@ -91,8 +100,7 @@ def open_model(
     CapacityError before the memory is taken.
     """
     wanted = _dtype_name(dtype)
-    options = {"quantization": quantization, "tensor_parallel_size": tensor_parallel_size}
-    folder = _artifact_path(model, load_format, dtype=wanted, **options)
+    folder = artifact_path(model, load_format, wanted, quantization, tensor_parallel_size)
     artifact = Artifact.open(folder, verify_weights=False)  # whoever reads them does it
     _check_properties(artifact, wanted, quantization, tensor_parallel_size)
     target_name, device = choose_target(artifact)
@@ -128,7 +136,14 @@ def check_is_model(path: Path) -> None:
         )
 
 
-def _artifact_path(model: Path, load_format: str, **options: object) -> Path:
+def artifact_path(
+    model: Path,
+    load_format: str = "auto",
+    dtype: object = "auto",
+    quantization: str | None = None,
+    tensor_parallel_size: int = 1,
+) -> Path:
+    """The artifact itself, or that of a checkpoint, compiled first if it has to be."""
     check_is_model(model)
     if load_format not in ("auto", "dummy"):
         raise InputError(f"load_format={shown(load_format)} is not allowed; give auto or dummy")
@@ -138,7 +153,13 @@ def _artifact_path(model: Path, load_format: str, **options: object) -> Path:
         return model
     from .compiled_cache import compiled_artifact
 
-    return compiled_artifact(model, load_format=load_format, **options)
+    return compiled_artifact(
+        model,
+        load_format=load_format,
+        dtype=_dtype_name(dtype),
+        quantization=quantization,
+        tensor_parallel_size=tensor_parallel_size,
+    )
 
 
 def _dtype_name(dtype: object) -> str:

@@ -64,7 +64,7 @@ class Times(msgspec.Struct, frozen=True):
     finished_s: float
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, array_like=True):
     """The end of a request; every request has exactly one."""
 
     request_id: str
@@ -75,7 +75,7 @@ class Finished(msgspec.Struct, frozen=True):
     num_cached_tokens: int  # of the prompt, whose keys and values were in the cache
 
 
-class Progress(msgspec.Struct, frozen=True):
+class Progress(msgspec.Struct, frozen=True, array_like=True):
     """Rows of the reported step's results that belong to a watched request that goes on or ends.
 
     Rows of the prompt (`is_prompt`) give the logprobs of known tokens; the other is a new token.

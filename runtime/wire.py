@@ -1,9 +1,10 @@
-"""Frames and results as bytes, for an executor in another process: msgpack, arrays as they lie.
+"""Records as bytes, for another process: msgpack, arrays as they lie.
 
 An array is `[dtype, shape, data]` in numpy's words. What is decoded is checked against the types of
 the record and shares the memory of the message, so it cannot be written to.
 """
 
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
@@ -11,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TapeoutError
-from .frame import Arrival, Edits, Frame, Logprobs, Sampling, StepResult
 
-Record = TypeVar("Record", Frame, StepResult, Arrival, Sampling, Edits, Logprobs)
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class WireError(TapeoutError):
@@ -26,18 +26,23 @@ class _Array(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     data: bytes
 
 
-def encode(record: Frame | StepResult | Arrival | Sampling | Edits | Logprobs) -> bytes:
+def encode(record: msgspec.Struct) -> bytes:
     """The record as bytes."""
     return _ENCODER.encode(record)
 
 
-def decode(data: bytes, kind: type[Record]) -> Record:
+def decode(data: bytes | memoryview, kind: type[Record]) -> Record:
     """The record that `encode` was given. Raises WireError for anything else."""
     try:
-        record: Record = _DECODERS[kind].decode(data)
+        record: Record = _decoder(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise WireError(f"{len(data)} bytes are no {kind.__name__}: {error}") from None
     return record
+
+
+@cache
+def _decoder(kind: type[Record]) -> msgspec.msgpack.Decoder[Record]:
+    return msgspec.msgpack.Decoder(kind, dec_hook=_from_wire)
 
 
 def _to_wire(value: object) -> object:
@@ -58,7 +63,3 @@ def _from_wire(kind: Any, value: Any) -> NDArray[Any]:
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_to_wire)
-_DECODERS: dict[Any, msgspec.msgpack.Decoder[Any]] = {
-    kind: msgspec.msgpack.Decoder(kind, dec_hook=_from_wire)
-    for kind in (Frame, StepResult, Arrival, Sampling, Edits, Logprobs)
-}

@@ -6,8 +6,14 @@ os.environ.setdefault("TAPEOUT_CHECK_PASSES", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from pathlib import Path
+
 import pytest
+from cpu import native_levels
 from hypothesis import settings as hypothesis_settings
+from locked import locked
+
+NANO = Path(__file__).parents[1] / "examples" / "nano" / "checkpoint"
 
 hypothesis_settings.register_profile("tapeout", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("tapeout")
@@ -24,3 +30,15 @@ def shared_folder(tmp_path_factory, worker_id):
 def _own_cache(shared_folder, monkeypatch):
     """What builds leave behind goes to this run's folder, not to the user's."""
     monkeypatch.setenv("TAPEOUT_CACHE", str(shared_folder / "cache"))
+
+
+@pytest.fixture(scope="session")
+def nano(shared_folder):
+    """The artifact of tapeout-nano."""
+    from tapeout import compile_model  # few tests need the compiler
+
+    output = shared_folder / "nano.tapeout"
+    with locked(output):
+        if not output.exists():
+            compile_model(NANO, output, cpu_levels=native_levels()[:1])
+    return output

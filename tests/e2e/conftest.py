@@ -1,24 +1,11 @@
 """Checkpoints and artifacts of the tiny models, built once and shared by all workers."""
 
-import fcntl
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
 from cpu import native_levels
+from locked import locked
 from models import save_tiny
 
 from tapeout import compile_model
-
-NANO = Path(__file__).parents[2] / "examples" / "nano" / "checkpoint"
-
-
-@contextmanager
-def locked(path):
-    """Holds a lock that all workers of the run see."""
-    with path.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +33,3 @@ def artifact_of(shared_folder, checkpoint_of):
         return output
 
     return artifact_of
-
-
-@pytest.fixture(scope="session")
-def nano(shared_folder):
-    """The artifact of tapeout-nano."""
-    output = shared_folder / "nano.tapeout"
-    with locked(output):
-        if not output.exists():
-            compile_model(NANO, output, cpu_levels=native_levels()[:1])
-    return output

@@ -5,6 +5,7 @@ from source_tree import ROOT
 from support_table import render_table
 
 from tapeout import settings
+from tapeout.serve.options import render_table as render_options
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
 
@@ -21,3 +22,7 @@ def test_the_support_page_is_made_from_the_models_that_are_tested():
 def test_every_path_that_a_page_names_is_there(page):
     paths = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|c|h|cpp|md))`", page.read_text())
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_serving_page_has_the_table_of_options():
+    assert render_options() in (ROOT / "docs" / "serving.md").read_text()

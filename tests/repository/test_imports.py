@@ -29,11 +29,12 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "serve": ({"runtime", "kvcache"}, False),
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
     # These reach it from inside functions alone.
-    "cli": ({"runtime", "kvcache", "cli_bench"}, False),
+    "cli": ({"runtime", "kvcache", "cli_bench", "cli_serve"}, False),
     "cli_bench": ({"runtime"}, False),
+    "cli_serve": ({"serve"}, False),
     "__init__": ({"runtime"}, False),
 }
-LAZY = {"cli", "cli_bench", "__init__"}
+LAZY = {"cli", "cli_bench", "cli_serve", "__init__"}
 
 
 def part_of(path: Path) -> str:

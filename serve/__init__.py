@@ -1,0 +1,1 @@
+"""Takes an engine, gives HTTP. Never knows kernels."""

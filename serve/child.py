@@ -1,0 +1,42 @@
+"""What every child process of the supervisor does first."""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import TypeVar
+
+import msgspec
+
+from .logs import set_up_logs
+from .options import ServeOptions
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ChildSpec(msgspec.Struct, kw_only=True):
+    """What a child is told, through its input: secrets are in no command line."""
+
+    options: ServeOptions
+    model: str  # the artifact
+    supervisor_pid: int
+    engine_address: str  # where the engine takes fronts: the path of a socket
+    started_s: float  # when it was started, by time.monotonic
+
+
+Spec = TypeVar("Spec", bound=ChildSpec)
+
+
+def begin(kind: type[Spec]) -> Spec:
+    """Reads the spec; from then on the process ends with its supervisor."""
+    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=kind)
+    _die_with_parent(spec.supervisor_pid)
+    set_up_logs(spec.options.log_level)
+    return spec
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    """Linux kills this process when the one that started it ends, however that ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it had ended before
+        os._exit(1)

@@ -1,0 +1,71 @@
+"""A front's process: takes connections from the socket that the supervisor holds."""
+
+import asyncio
+import socket
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from .app import build_app
+from .child import ChildSpec, begin
+from .front import Front
+
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75
+
+
+class FrontSpec(ChildSpec, kw_only=True):
+    """Which socket the front takes connections from."""
+
+    socket_fd: int
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but a signal begins to drain; a second one ends what runs."""
+
+    def __init__(self, config: uvicorn.Config, front: Front) -> None:
+        super().__init__(config)
+        self._front = front
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called for each signal."""
+        self._front.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        self._front.check_drain()
+        if self._front.is_draining and not self.server_state.tasks:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def main() -> None:
+    """Ends by SIGTERM, when what it was doing is done."""
+    spec = begin(FrontSpec)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(spec))
+
+
+async def _serve(spec: FrontSpec) -> None:
+    front = Front(spec.options, spec.engine_address)
+    config = uvicorn.Config(
+        build_app(front),
+        http="httptools",
+        interface="asgi3",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=1,
+    )
+    link = asyncio.ensure_future(front.engine.run())
+    await _Server(config, front).serve(sockets=[socket.socket(fileno=spec.socket_fd)])
+    link.cancel()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What every request passes: its key, the bounds of its body, a look whether it is still there.
+
+A client that leaves ends what it asked for, at any stage.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import ExitStack
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from .api_errors import ApiError, error_response
+from .api_keys import ApiKeys
+from .options import ServeOptions, read_api_keys
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN_TO_ALL = "/live"
+_QUIET = {"/live", "/ready", "/health", "/metrics"}
+
+_log = logging.getLogger(__name__)
+
+
+class _Left(Exception):
+    """The client has left before its request was whole."""
+
+
+class Gate:
+    """Wraps the app; `scope["state"]` has `request_id`, `tenant`, `exits` and `notes` then.
+
+    `exits` is closed when the request is over, however it ends; `notes` go into its log line.
+    """
+
+    def __init__(self, app: App, options: ServeOptions) -> None:
+        self._app, self._options = app, options
+        self._keys = ApiKeys(read_api_keys(options))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s, status = monotonic(), 499  # what nginx logs for a client that left
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        state = scope.setdefault("state", {})
+        state |= {"request_id": uuid4().hex, "exits": ExitStack(), "notes": {}}
+        try:
+            await self._pass(scope, receive, noting)
+        except _Left:
+            pass
+        except ApiError as error:
+            await error_response(error)(scope, receive, noting)
+        finally:
+            state["exits"].close()
+            self._note(scope, status, monotonic() - started_s)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tenant = self._keys.tenant(scope["headers"])
+        if tenant is None and scope["path"] != OPEN_TO_ALL:
+            raise ApiError(
+                401,
+                "the API key is missing or wrong",
+                kind="authentication_error",
+                code="invalid_api_key",
+            )
+        scope["state"]["tenant"] = tenant or ""
+        body = await self._read(scope, receive)
+        await _while_there(self._app, scope, body, receive, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body. Raises ApiError if it is too long or too slow."""
+        most, timeout_s = self._options.max_body_bytes, self._options.read_timeout_s
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        if told.isdigit() and int(told[:20]) > most:
+            raise _too_long(most)
+        chunks, num_bytes, has_more = [], 0, True
+        try:
+            async with asyncio.timeout(timeout_s):
+                while has_more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Left
+                    chunks.append(message.get("body", b""))
+                    has_more = message.get("more_body", False)
+                    num_bytes += len(chunks[-1])
+                    if num_bytes > most:
+                        raise _too_long(most)
+        except TimeoutError:
+            raise ApiError(
+                408, f"the body did not come within {timeout_s:g} s", code="body_timeout"
+            ) from None
+        return b"".join(chunks)
+
+    def _note(self, scope: Scope, status: int, took_s: float) -> None:
+        state, path = scope["state"], scope["path"]
+        _log.log(
+            logging.DEBUG if path in _QUIET and status < 400 else logging.INFO,
+            "request",
+            extra={
+                "request_id": state["request_id"],
+                "method": scope["method"],
+                "path": path[:100],
+                "status": status,
+                "took_s": round(took_s, 6),
+                **state["notes"],
+            },
+        )
+
+
+async def _while_there(app: App, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    """Runs the app, and ends it when the client leaves."""
+    task, has_left = asyncio.current_task(), False
+    assert task is not None, "an app runs in a task"
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replay() -> Message:
+        for message in messages:
+            return message
+        return await asyncio.Future()
+
+    async def watch() -> None:
+        nonlocal has_left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        has_left = True
+        task.cancel()
+
+    watcher = asyncio.ensure_future(watch())
+    try:
+        await app(scope, replay, send)
+    except asyncio.CancelledError:
+        if not has_left:
+            raise
+        task.uncancel()
+    finally:
+        watcher.cancel()
+
+
+def _too_long(most: int) -> ApiError:
+    return ApiError(
+        413, f"the body has more than max_body_bytes={most}; send less", code="body_too_long"
+    )

@@ -1,0 +1,39 @@
+"""The sockets that clients connect to. The supervisor holds them, so they never go away."""
+
+import socket
+
+from ..errors import InputError, shown
+
+_BACKLOG = 2048
+
+
+def listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """`count` sockets of one port, among which the kernel spreads the connections.
+
+    Raises InputError if the address cannot be had.
+    """
+    first = _bound(host, port, shares=False)
+    if count == 1:
+        return [first]
+    # Only sockets that agree on it may share a port; that it was free the first one has shown.
+    port = first.getsockname()[1]
+    first.close()
+    return [_bound(host, port, shares=True) for _ in range(count)]
+
+
+def _bound(host: str, port: int, shares: bool) -> socket.socket:
+    try:
+        [(family, _, _, _, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(address)
+        bound.listen(_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"host={shown(host)} port={port} cannot be listened on: {error}; give others"
+        ) from None
+    return bound

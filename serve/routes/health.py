@@ -1,0 +1,26 @@
+"""Whether the process lives, and whether it would answer a request."""
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from ..front import Front
+from ..gate import OPEN_TO_ALL
+
+
+def build_router(front: Front) -> APIRouter:
+    """The routes, over a front."""
+    router = APIRouter()
+
+    @router.get(OPEN_TO_ALL)
+    async def live() -> Response:
+        """Answers as long as this process does: of no use to a client."""
+        return JSONResponse({"status": "live"})
+
+    @router.get("/ready")
+    @router.get("/health")
+    async def ready() -> Response:
+        """200 if a request would be answered now, else 503."""
+        status = "draining" if front.is_draining else "ready" if front.is_ready else "loading"
+        return JSONResponse({"status": status}, 200 if front.is_ready else 503)
+
+    return router

@@ -1,0 +1,51 @@
+"""`tapeout serve`: what is checked before anything is started, then the supervisor."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from ..runtime.load import check_is_model, is_artifact
+from ..runtime.tokenizer import tokenizer_file
+from .child import ChildSpec
+from .listening import listen
+from .logs import set_up_logs
+from .options import ServeOptions, read_api_keys
+from .supervisor import Supervisor
+
+
+def serve(model: Path, options: ServeOptions) -> int:
+    """Serves an artifact, or a checkpoint that is compiled first; gives the exit code.
+
+    Raises InputError before anything is started.
+    """
+    check_is_model(model)
+    tokenizer_file(model)
+    read_api_keys(options)
+    sockets = listen(options.host, options.port, options.num_fronts)
+    set_up_logs(options.log_level)
+    if not is_artifact(model):
+        model = _built(model, options)
+    host, port, *_ = sockets[0].getsockname()
+    sys.stderr.write(f"tapeout: {model} is served at http://{host}:{port}\n")
+    return asyncio.run(Supervisor(str(model), options, sockets).run())
+
+
+def _built(checkpoint: Path, options: ServeOptions) -> Path:
+    """Compiles in a process of its own, so that none that serves has the compiler in its memory."""
+    spec = ChildSpec(
+        options=options,
+        model=str(checkpoint),
+        supervisor_pid=os.getpid(),
+        engine_address="",
+        started_s=monotonic(),
+    )
+    command = [sys.executable, "-m", f"{__package__}.build_process"]
+    done = subprocess.run(command, input=msgspec.json.encode(spec), stdout=subprocess.PIPE)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return Path(os.fsdecode(done.stdout))

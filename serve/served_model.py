@@ -1,0 +1,101 @@
+"""The model as requests see it: its names, its tokenizer and what it takes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import InputError, shown
+from ..runtime.inputs import TokenizedPrompt, list_prompts
+from ..runtime.intake import Intake, RequestOptions
+from ..runtime.sampling_params import RequestOutputKind, SamplingParams
+from ..runtime.tokenizer import Tokenizer
+from .api_errors import ApiError
+from .engine_client import MakeGeneration
+from .frames import Hello
+
+_LONG = 4096  # characters or ids: tokenizing more would hold up the event loop
+
+T = TypeVar("T")
+
+
+class ServedModel:
+    """Made of what the engine has loaded; of no use for computing."""
+
+    def __init__(self, hello: Hello, names: Sequence[str], max_output_tokens: int | None) -> None:
+        folder = Path(hello.artifact)
+        self.names = list(names) or [folder.stem]
+        self.created_s = int(time.time())
+        self.tokenizer, self.bounds = Tokenizer(folder), hello.bounds
+        self._intake = Intake(self.tokenizer, hello.bounds, hello.enable_prefix_caching)
+        self._max_output_tokens = max_output_tokens
+
+    def name(self, asked: str | None) -> str:
+        """The name to answer with. Raises ApiError for one that is not served."""
+        if asked is None or asked in self.names:
+            return asked or self.names[0]
+        raise ApiError(
+            404,
+            f"model={shown(asked)} is not served here; ask for {', '.join(self.names)}",
+            param="model",
+            code="model_not_found",
+        )
+
+    def checked(self, params: SamplingParams) -> SamplingParams:
+        """Params that can be used here. Raises InputError, naming what cannot."""
+        most = self._max_output_tokens
+        if most is not None:
+            if params.max_tokens is not None and params.max_tokens > most:
+                raise InputError(f"max_tokens={params.max_tokens} is more than {most}; lower it")
+            params = params.clone()
+            params.max_tokens = params.max_tokens or most
+        return self._intake.checked(params)
+
+    async def prompts(self, given: Any, params: SamplingParams) -> list[TokenizedPrompt]:
+        """Checked prompts of what a request gives: a text, token ids, or a list of either."""
+
+        def tokenized() -> list[TokenizedPrompt]:
+            return [self._intake.tokenized(prompt, params) for prompt in list_prompts(given)]
+
+        return await _off_the_loop(_size(given), tokenized)
+
+    async def chat_prompt(
+        self, messages: Sequence[Mapping[str, Any]], params: SamplingParams, **options: Any
+    ) -> TokenizedPrompt:
+        """The prompt that a chat becomes; special tokens are those of the template alone."""
+
+        def tokenized() -> TokenizedPrompt:
+            text = self.tokenizer.render_chat(messages, **options)
+            return self._intake.tokenized(list_prompts(text)[0], params, add_special_tokens=False)
+
+        return await _off_the_loop(_size(list(messages)), tokenized)
+
+    def generation(
+        self,
+        prompt: TokenizedPrompt,
+        params: SamplingParams,
+        options: RequestOptions,
+        kind: RequestOutputKind,
+    ) -> MakeGeneration:
+        """What makes the generation, under any request id."""
+        return partial(
+            self._intake.generation, prompt=prompt, params=params, options=options, kind=kind
+        )
+
+
+async def _off_the_loop(size: int, work: Callable[[], T]) -> T:
+    """Runs what takes long in a thread, so that others are served meanwhile."""
+    return await asyncio.to_thread(work) if size > _LONG else work()
+
+
+def _size(value: Any) -> int:
+    """Characters, ids and entries in it, all in all."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_size, value.values()))
+    if isinstance(value, (list, tuple)):
+        return len(value) + sum(_size(entry) for entry in value if not isinstance(entry, int))
+    return 1
