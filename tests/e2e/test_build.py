@@ -62,4 +62,4 @@ def test_a_target_that_nothing_plays_is_compiled_and_says_so(checkpoint_of, tmp_
     assert target.player is None
     assert all(kernel.cubin.file.endswith(".hsaco") for kernel in target.kernels)
     with pytest.raises(InputError, match=r"hip:gfx942 \(there is no player for it yet\)"):
-        LLM(path)
+        LLM(path, skip_tokenizer_init=True)
