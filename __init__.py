@@ -13,6 +13,7 @@ _PUBLIC = {
     "RequestOutput": "runtime.outputs",
     "RequestOutputKind": "runtime.sampling_params",
     "SamplingParams": "runtime.sampling_params",
+    "StructuredOutputsParams": "runtime.grammars.params",
     "compile_model": "api",
 }
 

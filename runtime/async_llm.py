@@ -100,13 +100,15 @@ class AsyncLLM(Model):
         params: SamplingParams | None,
         options: RequestOptions,
     ) -> Generation:
-        """The generation of a prompt; a long one is tokenized while the event loop goes on."""
+        """The generation of a prompt; the event loop goes on while a long one is tokenized, or a
+        grammar compiled."""
 
         def check() -> Generation:
             [(tokenized, own)] = self._intake.prompts([prompt], params)
             return self._intake.generation(request_id, tokenized, own, options)
 
-        return await asyncio.to_thread(check) if _is_long(prompt) else check()
+        is_long = _is_long(prompt) or (params is not None and params.structured_outputs is not None)
+        return await asyncio.to_thread(check) if is_long else check()
 
 
 def _is_long(prompt: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .engine_core import EngineCore, StepRunner
 from .generation import Generation
+from .grammars.compiler import GrammarCompiler
 from .output_processor import OutputProcessor
 from .outputs import RequestOutput
 from .scheduler import Scheduler
@@ -20,10 +21,11 @@ class Engine:
         self,
         runner: StepRunner,
         scheduler: Scheduler,
+        grammars: GrammarCompiler,
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.core = EngineCore(runner, scheduler, clock)
+        self.core = EngineCore(runner, scheduler, grammars, clock)
         self.scheduler = scheduler
         self._processor = OutputProcessor(seed)
 

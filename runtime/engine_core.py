@@ -12,9 +12,13 @@ from typing import Protocol
 from ..debug import topic_log
 from ..errors import EngineDeadError, QueueFullError, shown
 from .frame import Frame, StepResult
+from .grammars.compiler import GrammarCompiler
+from .grammars.masks import MaskMaker
 from .plan import MAX_STEPS_IN_FLIGHT
 from .request import Arrive, Event, Request, StepPlan, StepReport
 from .scheduler import Scheduler
+
+_GRAMMAR_WAIT_S = 0.02
 
 
 class StepRunner(Protocol):
@@ -34,9 +38,11 @@ class EngineCore:
         self,
         runner: StepRunner,
         scheduler: Scheduler,
+        grammars: GrammarCompiler,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.runner, self.scheduler, self.clock = runner, scheduler, clock
+        self._masks = MaskMaker(grammars)
         self._events: list[Event] = []
         self._num_new = self._num_new_tokens = 0  # of requests among the events
         self._result: StepResult | None = None  # which the scheduler has not seen
@@ -78,6 +84,7 @@ class EngineCore:
         self._num_new += len(requests)
         self._num_new_tokens += _num_tokens(requests)
         self._events += map(Arrive, requests)
+        self._masks.begin(requests)
 
     def put(self, events: Sequence[Event]) -> None:
         """Takes what else the scheduler is to know; what is of no request that lives is dropped."""
@@ -90,10 +97,14 @@ class EngineCore:
         """
         self.check_alive()
         has_to_wait = self._num_in_flight >= MAX_STEPS_IN_FLIGHT or not self._has_planned
-        if self._result is None and self._num_in_flight and has_to_wait:
+        if self._result is not None or not has_to_wait:
+            return
+        if self._num_in_flight:
             with self.dying_by_errors():
                 self._result = self.runner.wait()
             self._num_in_flight -= 1
+        elif not self._events:  # there may be those that wait for their grammar
+            self._events += self._masks.begun(_GRAMMAR_WAIT_S)
 
     def step(self) -> StepReport:
         """Plans and queues a step; gives what the reported one was for whoever watches."""
@@ -102,7 +113,11 @@ class EngineCore:
             result, self._result = self._result, None
             events, self._events = self._events, []
             self._num_new = self._num_new_tokens = 0
-            plan = self.scheduler.step(self.clock(), [result, *events] if result else events)
+            events += self._masks.begun()
+            if result is not None:
+                events = [result, *events, *self._masks_after(result)]
+            plan = self.scheduler.step(self.clock(), events)
+            self._masks.forget(finished.request_id for finished in plan.finished)
             self._has_planned = plan.frame is not None
             if plan.frame is not None:
                 self.runner.submit(plan.frame)
@@ -110,6 +125,15 @@ class EngineCore:
             if self._log_schedule:
                 self._log_schedule("%s", self._described(plan))
             return StepReport(plan.progress, plan.finished, result)
+
+    def _masks_after(self, result: StepResult) -> Iterator[Event]:
+        """What may follow the tokens that masked requests have waited for, while the next step,
+        without these requests, is computed."""
+        rows = self.scheduler.masked_rows() if self._masks.is_used else ()
+        for request_id, row in rows:
+            token_id = int(result.token_ids[row])
+            if token_id >= 0:  # else the row is broken, which ends the request
+                yield self._masks.follow(request_id, token_id)
 
     @contextmanager
     def dying_by_errors(self) -> Iterator[None]:

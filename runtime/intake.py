@@ -13,6 +13,9 @@ from ..errors import InputError, shown
 from .checks import check_number, check_whole, is_text
 from .edits import ModelBounds, make_sampling, stop_token_ids
 from .generation import Generation
+from .grammars.compiler import GrammarCompiler
+from .grammars.constraint import check_beginning
+from .grammars.sources import source_of
 from .inputs import Prompt, PromptChecker, TokenizedPrompt, list_prompts
 from .request import Request
 from .sampling_params import RequestOutputKind, SamplingParams
@@ -44,10 +47,15 @@ class Intake:
     """Makes checked generations of prompts and params; the tokenizer may be missing."""
 
     def __init__(
-        self, tokenizer: Tokenizer | None, model: ModelBounds, enable_prefix_caching: bool
+        self,
+        tokenizer: Tokenizer | None,
+        model: ModelBounds,
+        enable_prefix_caching: bool,
+        grammars: GrammarCompiler,
     ) -> None:
         self._tokenizer, self._model = tokenizer, model
         self._shares_pages = enable_prefix_caching
+        self._grammars = grammars
         self._prompts = PromptChecker(tokenizer, model.vocab_size, model.max_model_len)
 
     def prompts(
@@ -93,7 +101,7 @@ class Intake:
         if kind is not None:
             params = params.clone()
             params.output_kind = kind
-        first = self._request(f"{request_id}/0", prompt, params, options)
+        first = self._constrained(self._request(f"{request_id}/0", prompt, params, options), params)
         sibling = msgspec.structs.replace(
             first,
             sampling=msgspec.structs.replace(first.sampling, num_prompt_logprobs=None),
@@ -105,6 +113,23 @@ class Intake:
         ]
         requests = [first, *siblings]
         return Generation(request_id, prompt, params, requests, self._tokenizer, options.timeout_s)
+
+    def _constrained(self, request: Request, params: SamplingParams) -> Request:
+        """The request with the grammar that its output has to match, if any; one that is right."""
+        if params.structured_outputs is None:
+            return request
+        source, replace = source_of(params.structured_outputs), msgspec.structs.replace
+        sampling = replace(request.sampling, mask=None)  # or it would be taken for the first
+        request = replace(
+            request,
+            masked=True,
+            grammar=source,
+            allowed=request.sampling.mask,
+            sampling=sampling,
+        )
+        grammar = self._grammars.compile(source)
+        check_beginning(grammar, request, self._model.eos_token_ids)
+        return request
 
     def checked(self, params: SamplingParams) -> SamplingParams:
         """A copy of params that can be used here. Raises InputError, naming what cannot."""

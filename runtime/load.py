@@ -12,6 +12,7 @@ from .cuda.executor import CAPTURE_S, CudaExecutor
 from .edits import ModelBounds
 from .engine import Engine
 from .executor import Executor
+from .grammars.compiler import GrammarCompiler
 from .plan import Limits, MemoryPlan, plan_memory
 from .scheduler import Scheduler
 
@@ -46,8 +47,14 @@ class LoadedModel(NamedTuple):
             max_prefix_tokens=room.get("edit_prefixes", 0),
         )
 
+    def grammars(self, tokenizer_folder: Path | None) -> GrammarCompiler:
+        """What compiles grammars for this model; with no tokenizer it refuses all."""
+        model = self.manifest.model
+        return GrammarCompiler(tokenizer_folder, model.vocab_size, model.eos_token_ids)
+
     def engine(
         self,
+        grammars: GrammarCompiler,
         seed: int = 0,
         enable_prefix_caching: bool = True,
         max_num_waiting: int | None = None,
@@ -55,7 +62,7 @@ class LoadedModel(NamedTuple):
     ) -> Engine:
         """A new engine over all of the executor's pages; its queue is bounded where that is set."""
         scheduler = self.scheduler(enable_prefix_caching, max_num_waiting, max_waiting_tokens)
-        return Engine(self.executor, scheduler, seed)
+        return Engine(self.executor, scheduler, grammars, seed)
 
     def scheduler(
         self,

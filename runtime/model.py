@@ -89,11 +89,12 @@ class Model:
         self.artifact_path = loaded.folder
         self.memory_plan = loaded.plan
         self.executor = loaded.executor
-        self.engine = loaded.engine(seed, enable_prefix_caching, **queue)
-        self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
         folder = Path(tokenizer) if tokenizer is not None else loaded.folder
+        grammars = loaded.grammars(None if skip_tokenizer_init else folder)
+        self.engine = loaded.engine(grammars, seed, enable_prefix_caching, **queue)
+        self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
         self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
-        self._intake = Intake(self._tokenizer, loaded.bounds(), enable_prefix_caching)
+        self._intake = Intake(self._tokenizer, loaded.bounds(), enable_prefix_caching, grammars)
 
     def get_tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises InputError if there is none."""

@@ -6,7 +6,9 @@ import msgspec
 
 from .frame import I32, Frame, Sampling, StepResult
 
-FinishReason = Literal["stop", "length", "abort", "timeout", "numeric_error", "text_error"]
+FinishReason = Literal[
+    "stop", "length", "abort", "timeout", "numeric_error", "text_error", "grammar_error"
+]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +21,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     stop_token_ids: tuple[int, ...] = ()  # any of these ends it, end-of-sequence ids among them
     min_tokens: int = 0  # of output before a stop token counts
     watched: bool = False  # its owner wants to see each token as it comes
-    masked: bool = False  # each token waits for a mask of its own (a grammar)
+    masked: bool = False  # each token waits for a mask of its own
+    grammar: str | None = None  # whose masks they are, in one of llguidance's notations
+    allowed: I32 | None = None  # what its masks must lie in; one itself
     priority: int = 0  # lower goes first
     tenant: str = ""  # who shares fairly with the others of its priority
     cache_salt: bytes = b""  # sequences share cached pages only under one salt

@@ -12,6 +12,7 @@ import msgspec
 
 from ..errors import InputError, shown
 from .checks import check_flag, check_number, check_texts, check_token_ids, check_whole
+from .grammars.params import StructuredOutputsParams
 
 MAX_LOGPROBS = 20
 MAX_STOP_STRINGS = 256
@@ -34,7 +35,6 @@ NOT_HONOURED = (
     "prompt_logprob_start",
     "logprob_token_ids",
     "flat_logprobs",
-    "structured_outputs",
     "logits_processors",
     "extra_args",
     "thinking_token_budget",
@@ -87,12 +87,12 @@ class SamplingParams(msgspec.Struct, kw_only=True):
     bad_words: list[str] | None = None  # the token that would complete one is not chosen
     truncate_prompt_tokens: int | None = None  # keeps so many at its end; -1: as many as fit
     skip_reading_prefix_cache: bool | None = None  # None: if the prompt's logprobs are wanted
+    structured_outputs: StructuredOutputsParams | None = None  # what the output must match
     watermarking: Any = None
     prompt_logprob_token_ids: list[int] | None = None
     prompt_logprob_start: int | None = None
     logprob_token_ids: list[int] | None = None
     flat_logprobs: bool = False
-    structured_outputs: Any = None
     logits_processors: list[Any] | None = None
     extra_args: dict[str, Any] | None = None
     thinking_token_budget: int | None = None
@@ -159,6 +159,11 @@ class SamplingParams(msgspec.Struct, kw_only=True):
             raise InputError(
                 f"output_kind={shown(self.output_kind)} is not a RequestOutputKind; give "
                 "CUMULATIVE, DELTA or FINAL_ONLY of it"
+            )
+        structured = self.structured_outputs
+        if not (structured is None or isinstance(structured, StructuredOutputsParams)):
+            raise InputError(
+                f"structured_outputs={shown(structured)} is not a StructuredOutputsParams"
             )
         if self.n > 1 and self.is_greedy:
             raise InputError(f"n={self.n} with temperature=0 gives the same text n times; set n=1")

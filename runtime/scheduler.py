@@ -110,6 +110,15 @@ class Scheduler:
             self._cancel(request_id, "timeout", now, finished)
         return StepPlan(self._plan(), progress, tuple(finished))
 
+    def masked_rows(self) -> list[tuple[str, int]]:
+        """Rows of the oldest step in flight whose tokens are waited for, with the request of each.
+
+        A masked request is computed again only with the mask for what follows its token.
+        """
+        rows, table = self._flights[0].rows, self.sequences.table
+        waits = rows.chooses & table.is_masked[rows.slots] & table.is_alive[rows.slots]
+        return [(table.request_id(int(rows.slots[i])), i) for i in np.flatnonzero(waits).tolist()]
+
     # ---- what has happened ----
 
     def _land(

@@ -52,7 +52,7 @@ class EngineClient:
         self._open: dict[str, _Open] = {}
         self._request_ids = count()
         self._mailbox = Mailbox(asyncio.get_running_loop())
-        self._orders = Orders([], [], [])
+        self._orders = Orders([], [])
         self._lost = asyncio.Event()
 
     @property
@@ -124,7 +124,7 @@ class EngineClient:
         """The engine is lost."""
         _log.warning("engine lost", extra={"num_open": len(self._open)})
         self._hello, self._transport = None, None
-        self._orders = Orders([], [], [])
+        self._orders = Orders([], [])
         self._processor.clear()
         for request_id, entry in list(self._open.items()):
             if entry.has_output or entry.is_second:
@@ -163,7 +163,7 @@ class EngineClient:
         self._orders.cancels.extend(cancels)
 
     def _flush(self) -> None:
-        orders, self._orders = self._orders, Orders([], [], [])
+        orders, self._orders = self._orders, Orders([], [])
         if self._transport is not None and (orders.requests or orders.cancels):
             self._transport.write(framed(encode(orders)))
 

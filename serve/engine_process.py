@@ -43,7 +43,11 @@ def main() -> None:
     phases_s["load"] = time.monotonic() - spec.started_s - phases_s["import"]
     server = EngineServer(
         # The fronts refuse what is too much before it is sent: the queue has no bound of its own.
-        EngineCore(loaded.executor, loaded.scheduler(spec.options.enable_prefix_caching)),
+        EngineCore(
+            loaded.executor,
+            loaded.scheduler(spec.options.enable_prefix_caching),
+            loaded.grammars(loaded.folder),
+        ),
         socket.socket(fileno=spec.listener_fd),
         lambda front_id: _hello(loaded, spec.options, front_id, phases_s),
         pulse,

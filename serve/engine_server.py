@@ -89,7 +89,7 @@ class EngineServer:
         for request in orders.requests:
             self._owners[request.request_id] = link.front_id
         self._core.add(orders.requests)
-        self._core.put([*orders.cancels, *orders.masks])
+        self._core.put(orders.cancels)
 
     def _lose(self, link: FrontLink, error: Exception) -> None:
         _log.warning("front lost", extra={"front_id": link.front_id, "error": str(error)})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ..runtime.edits import ModelBounds
-from ..runtime.request import Cancel, Mask, Request, StepReport
+from ..runtime.request import Cancel, Request, StepReport
 
 MAX_MESSAGE_BYTES = 1 << 30
 _LENGTH_BYTES = 4
@@ -30,7 +30,6 @@ class Orders(msgspec.Struct, frozen=True):
 
     requests: list[Request] = []
     cancels: list[Cancel] = []
-    masks: list[Mask] = []
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import InputError, shown
+from ..runtime.grammars.compiler import GrammarCompiler
 from ..runtime.inputs import TokenizedPrompt, list_prompts
 from ..runtime.intake import Intake, RequestOptions
 from ..runtime.sampling_params import RequestOutputKind, SamplingParams
@@ -29,7 +30,8 @@ class ServedModel:
         self.names = list(names) or [folder.stem]
         self.created_s = int(time.time())
         self.tokenizer, self.bounds = Tokenizer(folder), hello.bounds
-        self._intake = Intake(self.tokenizer, hello.bounds, hello.enable_prefix_caching)
+        grammars = GrammarCompiler(folder, hello.bounds.vocab_size, hello.bounds.eos_token_ids)
+        self._intake = Intake(self.tokenizer, hello.bounds, hello.enable_prefix_caching, grammars)
         self._max_output_tokens = max_output_tokens
 
     def name(self, asked: str | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from covering import pairwise
 
-from tapeout import LLM, AsyncLLM, RequestOutputKind, SamplingParams
+from tapeout import LLM, AsyncLLM, RequestOutputKind, SamplingParams, StructuredOutputsParams
 
 PROMPTS = Path(__file__).parents[2] / "examples" / "nano" / "prompts.json"
 FEATURES = {
@@ -33,6 +33,11 @@ FEATURES = {
     "logit_bias": (None, {7: 3.0, 300: -100.0, 301: 2.5}),
     "allowed_token_ids": (None, list(range(0, 2048, 3))),
     "bad_words": (None, ["the", "to be", "a"]),
+    "structured_outputs": (
+        None,
+        StructuredOutputsParams(regex="[a-z ,.]+[0-9]?"),
+        StructuredOutputsParams(grammar='start: sentence+\nsentence: /[a-z ]{1,20}/ ("!" | "?")'),
+    ),
     "truncate_prompt_tokens": (None, 5, -1),
 }
 ONE_BY_ONE = {"max_num_seqs": 1, "enable_prefix_caching": False}

@@ -1,11 +1,15 @@
 import random
+import threading
 from collections import deque
 
 import pytest
 from fake_model import NAN_TOKEN, reference
 
-from tapeout import LLM, RequestOutputKind, SamplingParams
+from tapeout import LLM, RequestOutputKind, SamplingParams, StructuredOutputsParams
 from tapeout.errors import EngineDeadError, InputError, QueueFullError
+from tapeout.runtime.grammars.compiler import GrammarCompiler
+from tapeout.runtime.grammars.masks import MaskMaker
+from tapeout.runtime.intake import RequestOptions
 
 
 def ids(prompt):
@@ -229,3 +233,88 @@ def test_every_mix_of_features_in_a_crowd_gives_what_it_gives_alone(fake, seed):
         assert out.outputs == wanted.outputs
         assert out.prompt_logprobs == wanted.prompt_logprobs
     crowded.engine.scheduler.cache.check_integrity()
+
+
+def test_a_constrained_request_takes_every_second_step_and_others_every_one(watched):
+    frames, submit = [], watched.engine.core.runner.submit
+    watched.engine.core.runner.submit = lambda frame: (frames.append(frame), submit(frame))
+    held = StructuredOutputsParams(regex="[a-z]{60}")
+    params = [greedy(8, structured_outputs=held), greedy(150)]
+    outs = watched.generate([ids([1]), ids([2])], params, use_tqdm=False)
+    assert token_ids(outs)[1] == [reference([2], 150)]
+    assert outs[0].outputs[0].text.isalpha() and len(outs[0].outputs[0].token_ids) == 8
+    rows = [len(frame.logit_rows) for frame in frames]
+    first = rows.index(2)
+    assert rows[first : first + 15] == [2, 1] * 7 + [2]
+    assert set(rows[:first] + rows[first + 15 :]) == {1}
+
+
+def test_masks_are_made_while_a_step_is_computed(watched, monkeypatch):
+    core, in_flight, follow = watched.engine.core, [], MaskMaker.follow
+
+    def noted(masks, request_id, token_id):
+        in_flight.append(core._num_in_flight)
+        return follow(masks, request_id, token_id)
+
+    monkeypatch.setattr(MaskMaker, "follow", noted)
+    held = greedy(6, structured_outputs=StructuredOutputsParams(regex="[a-z]{60}"))
+    watched.generate([ids([1]), ids([2])], [held, greedy(150)], use_tqdm=False)
+    assert in_flight == [1] * 6
+    watched.generate(ids([1]), held, use_tqdm=False)
+    assert in_flight[6:] == [0] * 6
+
+
+def test_a_request_is_ended_by_a_grammar_that_cannot_be_compiled_any_more(watched, monkeypatch):
+    def failing(compiler, source):
+        if threading.current_thread() is not threading.main_thread():
+            raise InputError("no memory")
+        return compile_grammar(compiler, source)
+
+    compile_grammar = GrammarCompiler.compile
+    monkeypatch.setattr(GrammarCompiler, "compile", failing)
+    held = greedy(6, structured_outputs=StructuredOutputsParams(regex="[a-z]{60}"))
+    outs = watched.generate([ids([1]), ids([2])], [held, greedy(9)], use_tqdm=False)
+    assert [o.outputs[0].finish_reason for o in outs] == ["grammar_error", "length"]
+    assert token_ids(outs) == [[[]], [reference([2], 9)]] and watched.engine.is_idle
+
+
+@pytest.fixture
+def held_back(watched, monkeypatch):
+    """A constrained request in the engine whose grammar is compiled only when the event is set."""
+    may_go_on, compile_grammar = threading.Event(), GrammarCompiler.compile
+
+    def slow(compiler, source):
+        if threading.current_thread() is not threading.main_thread():
+            may_go_on.wait()
+        return compile_grammar(compiler, source)
+
+    monkeypatch.setattr(GrammarCompiler, "compile", slow)
+    params = greedy(6, structured_outputs=StructuredOutputsParams(regex="[a-z]{60}"))
+    [(prompt, params)] = watched._intake.prompts([ids([1])], params)
+    generation = watched._intake.generation("held", prompt, params, RequestOptions())
+    watched.engine.add([generation])
+    watched._boxes["held"] = deque()  # somebody waits for it
+    yield generation, may_go_on
+    may_go_on.set()
+
+
+def test_a_slow_grammar_holds_up_its_own_request_alone(watched, held_back):
+    generation, may_go_on = held_back
+    [free] = watched.generate(ids([2]), greedy(50), use_tqdm=False)
+    assert free.outputs[0].token_ids == reference([2], 50)
+    assert watched.engine.num_unfinished == 1
+    may_go_on.set()
+    while not watched.engine.is_idle:
+        watched.engine.step()
+    assert generation.completions[0].output.text.isalpha()
+
+
+def test_a_request_that_leaves_before_its_grammar_is_ready_leaves_nothing(watched, held_back):
+    masks = watched.engine.core._masks
+    watched.engine.step()
+    watched.engine.abort("held")
+    watched.engine.step()
+    assert watched.engine.is_idle and not masks._beginning
+    held_back[1].set()
+    masks._pool.shutdown()
+    assert masks.begun() == [] and not masks.is_used

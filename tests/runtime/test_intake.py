@@ -5,6 +5,7 @@ from fake_model import CONTEXT, VOCAB, make_tokenizer
 from tapeout import RequestOutputKind, SamplingParams
 from tapeout.errors import InputError
 from tapeout.runtime.edits import ModelBounds
+from tapeout.runtime.grammars.compiler import GrammarCompiler
 from tapeout.runtime.inputs import TokenizedPrompt
 from tapeout.runtime.intake import Intake, RequestOptions
 from tapeout.runtime.tokenizer import Tokenizer
@@ -16,6 +17,7 @@ MODEL = ModelBounds(
     max_edits=64,
     max_prefix_tokens=64,
 )
+GRAMMARS = GrammarCompiler(None, VOCAB, (0,))
 PROMPT = TokenizedPrompt("the cat", np.arange(1, 9, dtype=np.int32))
 
 
@@ -27,7 +29,7 @@ def tokenizer(tmp_path_factory):
 
 
 def requests(tokenizer=None, shares=True, options=None, kind=None, **fields):
-    intake = Intake(tokenizer, MODEL, enable_prefix_caching=shares)
+    intake = Intake(tokenizer, MODEL, shares, GRAMMARS)
     options = RequestOptions(**options or {})
     params = intake.checked(SamplingParams(**fields))
     return intake.generation("r", PROMPT, params, options, kind).requests
@@ -46,7 +48,7 @@ def test_what_was_asked_for_is_in_the_record():
 
 
 def test_deadlines_and_seeds_are_set_when_it_is_queued():
-    intake = Intake(None, MODEL, enable_prefix_caching=True)
+    intake = Intake(None, MODEL, True, GRAMMARS)
     options = RequestOptions(timeout_s=5)
     generation = intake.generation("r", PROMPT, SamplingParams(n=2), options)
     started = generation.start([11, 12], now_s=100.0)
@@ -77,7 +79,7 @@ def test_without_a_prefix_cache_the_n_of_one_request_still_share():
 
 def test_the_callers_params_are_not_touched_and_may_change_later():
     params = SamplingParams(temperature=0)
-    intake = Intake(None, MODEL, enable_prefix_caching=True)
+    intake = Intake(None, MODEL, True, GRAMMARS)
     [(prompt, own)] = intake.prompts(PROMPT, params)
     kind = RequestOutputKind.FINAL_ONLY
     generation = intake.generation("r", prompt, own, RequestOptions(), kind)
@@ -98,13 +100,13 @@ def test_the_callers_params_are_not_touched_and_may_change_later():
 )
 def test_a_prompt_is_cut_at_its_start(params, kept):
     prompt = list(range(1, 201))
-    intake = Intake(None, MODEL, enable_prefix_caching=True)
+    intake = Intake(None, MODEL, True, GRAMMARS)
     [(cut, _)] = intake.prompts({"prompt_token_ids": prompt}, SamplingParams(**params))
     assert cut.token_ids.tolist() == prompt[-kept:]
 
 
 def test_params_come_one_for_all_or_one_for_each():
-    intake = Intake(None, MODEL, enable_prefix_caching=True)
+    intake = Intake(None, MODEL, True, GRAMMARS)
     params = [SamplingParams(seed=1), SamplingParams(seed=2)]
     assert intake.params_for(2, params) == params
     assert intake.params_for(2, params[0]) == params[:1] * 2
@@ -144,10 +146,10 @@ def test_params_are_checked_before_any_prompt_is_tokenized(tokenizer, monkeypatc
     wrong = SamplingParams()
     wrong.top_p = 2
     with pytest.raises(InputError, match="top_p=2"):
-        Intake(tokenizer, MODEL, True).prompts(["a", "b"], [SamplingParams(), wrong])
+        Intake(tokenizer, MODEL, True, GRAMMARS).prompts(["a", "b"], [SamplingParams(), wrong])
 
 
 def test_a_text_too_long_for_any_prompt_is_refused_before_it_is_tokenized(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "encode", None)
     with pytest.raises(InputError, match=f"has 1000000 characters.*max_model_len={CONTEXT}"):
-        Intake(tokenizer, MODEL, True).prompts("a" * 10**6, None)
+        Intake(tokenizer, MODEL, True, GRAMMARS).prompts("a" * 10**6, None)

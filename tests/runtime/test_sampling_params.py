@@ -13,7 +13,6 @@ SET = {
     "prompt_logprob_start": 0,
     "logprob_token_ids": [1],
     "flat_logprobs": True,
-    "structured_outputs": {"json": {}},
     "logits_processors": [print],
     "extra_args": {"a": 1},
     "thinking_token_budget": 0,

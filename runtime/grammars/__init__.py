@@ -1,0 +1,1 @@
+"""Holds outputs to a JSON schema, a regular expression, a list of choices or a grammar."""

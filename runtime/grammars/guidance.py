@@ -1,0 +1,113 @@
+"""Grammars by llguidance: an Earley parser over a lexer, followed token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InputError, shown
+from ..frame import I32
+from .base import GrammarError
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+
+
+def library() -> ModuleType:
+    """llguidance. Raises InputError if it is not installed."""
+    try:
+        import llguidance
+    except ImportError:
+        raise InputError(
+            "structured_outputs needs llguidance; install tapeout[structured]"
+        ) from None
+    return llguidance
+
+
+class Guidance:
+    """Compiles grammars for one tokenizer, given as the text of its tokenizer.json.
+
+    Raises InputError if llguidance is not installed or cannot read the tokenizer, or if no token
+    ends a sequence.
+    """
+
+    def __init__(self, tokenizer_json: str, vocab_size: int, eos_token_ids: Sequence[int]) -> None:
+        llguidance = library()
+        self._library, self._vocab_size = llguidance, vocab_size
+        self._eos_token_ids = frozenset(eos_token_ids)
+        if not eos_token_ids:
+            raise InputError(
+                "structured_outputs needs a token that ends the sequence, and this model has none"
+            )
+        try:
+            self._tokenizer = llguidance.LLTokenizer(
+                tokenizer_json, vocab_size, list(eos_token_ids)
+            )
+        except ValueError as error:
+            raise InputError(
+                f"structured_outputs cannot be used with this tokenizer: {error}"
+            ) from None
+        # What compiling and a single mask may cost: 0.1 s and some milliseconds at the most.
+        self._limits = llguidance.LLParserLimits(
+            initial_lexer_fuel=1_000_000,
+            step_lexer_fuel=200_000,
+            step_max_items=50_000,
+            max_items_in_row=2_000,
+            max_lexer_states=50_000,
+            max_grammar_size=200_000,
+            verbose_errors=False,
+        )
+
+    def compile(self, source: str) -> GuidanceGrammar:
+        """The grammar of a text in one of llguidance's notations. Raises InputError."""
+        matcher = self._library.LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
+        if matcher.is_error():
+            reason = " ".join(matcher.get_error().split())
+            raise InputError(f"structured_outputs cannot be compiled: {shown(reason)}")
+        return GuidanceGrammar(matcher, self._vocab_size, self._eos_token_ids)
+
+
+class GuidanceGrammar:
+    """A compiled grammar, never advanced itself."""
+
+    def __init__(self, matcher: LLMatcher, vocab_size: int, eos_token_ids: frozenset[int]) -> None:
+        self._matcher, self._vocab_size = matcher, vocab_size
+        self._eos_token_ids = eos_token_ids
+
+    def start(self) -> GuidanceState:
+        """The state of an output that has no token yet."""
+        return GuidanceState(self._matcher.deep_copy(), self._vocab_size, self._eos_token_ids)
+
+
+class GuidanceState:
+    """One output's matcher."""
+
+    def __init__(self, matcher: LLMatcher, vocab_size: int, eos_token_ids: frozenset[int]) -> None:
+        self._matcher, self._num_words = matcher, -(-vocab_size // 32)
+        self._eos_token_ids, self._has_ended = eos_token_ids, False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the output may end here."""
+        return self._has_ended or self._matcher.is_accepting()
+
+    def allowed(self) -> I32:
+        """The tokens that may come next, `[ceil(V / 32)]`. Raises GrammarError."""
+        if self._has_ended:
+            return np.zeros(self._num_words, np.int32)
+        mask = np.frombuffer(self._matcher.compute_bitmask(), np.int32)[: self._num_words]
+        self._check()
+        return mask.copy()
+
+    def advance(self, token_id: int) -> None:
+        """Takes the token that came. Raises GrammarError if it is not allowed."""
+        self._has_ended = token_id in self._eos_token_ids
+        self._matcher.consume_token(token_id)
+        self._check()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise GrammarError(self._matcher.get_error())

@@ -1,0 +1,65 @@
+"""Writes what a request asks for in the notations that llguidance reads."""
+
+import json
+from typing import Any
+
+from ...errors import InputError, shown
+from .guidance import library
+from .params import MAX_CHARACTERS, StructuredOutputsParams
+
+# A space, or an end of line with an indentation: a model that would go on for ever cannot.
+_WHITESPACE = r"[ \t]|\r?\n[ \t]{0,40}"
+
+
+def source_of(params: StructuredOutputsParams) -> str:
+    """A grammar in one of llguidance's notations. Raises InputError for what is none."""
+    if params.kind == "choice":
+        return f"start: {' | '.join(map(lark_text, params.choice or ()))}"
+    if params.kind == "regex":
+        return str(library().LLMatcher.grammar_from_regex(params.regex))
+    if params.kind == "grammar":
+        return _context_free(params.grammar or "")
+    schema = {"type": "object"} if params.json_object else read_schema(params.json)
+    compiled = library().LLMatcher.grammar_from_json_schema(
+        json.dumps(schema), overrides=_spacing(params)
+    )
+    return str(compiled)
+
+
+def lark_text(text: str) -> str:
+    """A text as a literal of Lark's notation."""
+    return json.dumps(text).replace("\x7f", r"\u007f")
+
+
+def read_schema(schema: Any) -> Any:
+    """A JSON schema as plain data. Raises InputError for what is no JSON, or too long."""
+    try:
+        text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
+        if len(text) > MAX_CHARACTERS:
+            raise InputError(
+                f"structured_outputs.json has {len(text)} characters; give at most {MAX_CHARACTERS}"
+            )
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"structured_outputs.json={shown(schema)} is no JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _spacing(params: StructuredOutputsParams) -> dict[str, Any]:
+    """What may stand between the parts of JSON; it goes before whatever the schema says."""
+    strict = {"lenient": False, "coerce_one_of": False}
+    if params.disable_any_whitespace:
+        return {**strict, "whitespace_flexible": False}
+    return {**strict, "whitespace_pattern": params.whitespace_pattern or _WHITESPACE}
+
+
+def _context_free(grammar: str) -> str:
+    if "%json" in grammar:
+        raise InputError("structured_outputs.grammar holds %json; give the schema as json instead")
+    try:
+        return str(library().grammar_from("grammar", grammar))
+    except ValueError as error:
+        raise InputError(f"structured_outputs.grammar cannot be read: {error}") from None
