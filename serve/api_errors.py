@@ -10,6 +10,8 @@ from ..errors import EngineDeadError, InputError, QueueFullError, TapeoutError
 
 _FIELD = re.compile(r"^([a-z_]+)(?:\[[^\]=]*\])?=")
 
+_NAMES: dict[str | None, str] = {"prompt_token_ids": "prompt"}  # which requests have otherwise
+
 
 class ApiError(TapeoutError):
     """Ends a request with a status and a reason that the client can read."""
@@ -50,8 +52,9 @@ def as_api_error(error: Exception) -> ApiError:
         case ApiError():
             return error
         case InputError():
-            field = _FIELD.match(str(error))
-            return ApiError(400, str(error), param=field[1] if field else None)
+            found = _FIELD.match(str(error))
+            field = found[1] if found else None
+            return ApiError(400, str(error), param=_NAMES.get(field, field))
         case QueueFullError():
             return ApiError(503, str(error), kind="overloaded_error", code="queue_full")
         case EngineDeadError():

@@ -14,9 +14,9 @@ from ..errors import TapeoutError
 from .api_errors import ApiError, as_api_error, error_response
 from .front import Front
 from .gate import App, Gate
-from .routes import chat, completions, describing, health, models
+from .routes import chat, completions, describing, health, models, tokens
 
-_ROUTERS = (completions, chat, models, health)
+_ROUTERS = (completions, chat, models, tokens, health)
 
 _log = logging.getLogger(__name__)
 

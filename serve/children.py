@@ -1,8 +1,9 @@
 """Starts the supervisor's child processes, and ends them."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from signal import SIGKILL, SIGTERM
 
@@ -21,7 +22,9 @@ class Child:
         self.pid = process.pid
 
     @classmethod
-    async def start(cls, module: str, spec: ChildSpec, fds: Sequence[int] = ()) -> "Child":
+    async def start(
+        cls, module: str, spec: ChildSpec, fds: Sequence[int], variables: Mapping[str, str] = {}
+    ) -> "Child":
         """Runs `module` of this package in a process group of its own.
 
         So a terminal's interrupt reaches the supervisor alone.
@@ -33,6 +36,7 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             pass_fds=fds,
             process_group=0,
+            env={**os.environ, **variables},
         )
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(spec))

@@ -7,7 +7,7 @@ has been told nothing yet; else it ends in EngineDeadError.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from copy import copy
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic
@@ -47,18 +47,18 @@ class EngineClient:
         self.load: Load | None = None
         self.num_restarts = -1  # how often an engine came after the first
         self._processor = OutputProcessor(seed)
-        self._hello: Hello | None = None  # of the engine that is there
+        self.hello: Hello | None = None  # of the engine that is there
         self._transport: asyncio.WriteTransport | None = None
         self._open: dict[str, _Open] = {}
         self._request_ids = count()
         self._mailbox = Mailbox(asyncio.get_running_loop())
         self._orders = Orders([], [])
-        self._lost = asyncio.Event()
+        self._has_hello, self._lost = asyncio.Event(), asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         """Whether an engine is there."""
-        return self._hello is not None
+        return self.hello is not None
 
     @property
     def num_open(self) -> int:
@@ -80,9 +80,14 @@ class EngineClient:
             await self._lost.wait()
             self._lost.clear()
 
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Waits for an engine, for a while."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._has_hello.wait(), timeout_s)
+
     def open(self, make: MakeGeneration) -> Stream:
         """Sends a request. Raises EngineDeadError while no engine is there."""
-        if self._hello is None:
+        if self.hello is None:
             raise EngineDeadError("the engine is being started; try again soon")
         stream = Stream(self._start(make), self._mailbox)
         self._open[stream.generation.request_id] = _Open(stream, make)
@@ -94,17 +99,18 @@ class EngineClient:
         if self._open.pop(request_id, None) is not None:
             self._send(cancels=self._processor.abort(request_id))
 
-    def end_all(self, error: TapeoutError) -> None:
-        """Ends every request with this error."""
+    def end_all(self, make_error: Callable[[], TapeoutError]) -> None:
+        """Ends every request with an error of its own: raising one changes it."""
         for entry in list(self._open.values()):
             self.leave(entry.stream)
-            self._mailbox.put([(entry.stream, copy(error))])  # raising one changes it
+            self._mailbox.put([(entry.stream, make_error())])
 
     # ---- what the connection tells ----
 
     def connected(self, hello: Hello) -> None:
         """An engine is there: what waited for it is sent."""
-        self._hello = hello
+        self.hello = hello
+        self._has_hello.set()
         self.num_restarts += 1
         self._on_hello(hello)
         waiting, self._open = list(self._open.values()), {}
@@ -123,7 +129,8 @@ class EngineClient:
     def disconnected(self) -> None:
         """The engine is lost."""
         _log.warning("engine lost", extra={"num_open": len(self._open)})
-        self._hello, self._transport = None, None
+        self.hello, self._transport = None, None
+        self._has_hello.clear()
         self._orders = Orders([], [])
         self._processor.clear()
         for request_id, entry in list(self._open.items()):
@@ -135,8 +142,8 @@ class EngineClient:
         self._lost.set()
 
     def _start(self, make: MakeGeneration) -> Generation:
-        assert self._hello is not None, "an engine is there"
-        generation = make(f"{self._hello.front_id}.{next(self._request_ids)}")
+        assert self.hello is not None, "an engine is there"
+        generation = make(f"{self.hello.front_id}.{next(self._request_ids)}")
         requests = self._processor.add([generation], monotonic())
         self._send(requests)
         return generation

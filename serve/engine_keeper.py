@@ -94,7 +94,8 @@ class EngineKeeper:
             limit_s = options.step_timeout_s if signs.is_ready else options.startup_timeout_s
             left_s = signs.heard_s + limit_s - monotonic()
             if left_s > 0:
-                await asyncio.wait([end], timeout=left_s)
+                # It may get ready meanwhile: then the other limit holds.
+                await asyncio.wait([end], timeout=min(left_s, options.step_timeout_s))
             else:
                 _log.error("engine hangs", extra={"limit_s": limit_s})
                 await child.end(signal.SIGABRT)  # it says where it was, if it still can

@@ -41,7 +41,7 @@ class EngineServer:
         self._links: dict[int, FrontLink] = {}
         self._owners: dict[str, int] = {}  # request id -> front id
         self._front_ids = count()
-        self._num_steps = 0
+        self.num_steps = 0
         self._has_served = False
         self._load_sent_s = 0.0
 
@@ -57,6 +57,12 @@ class EngineServer:
         if not self._core.is_idle:
             self._deliver(self._core.step())
             self._core.take_result()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        for link in self._links.values():
+            link.socket.close()
+        self._selector.close()
 
     # ---- orders in ----
 
@@ -104,7 +110,7 @@ class EngineServer:
     # ---- updates out ----
 
     def _deliver(self, report: StepReport) -> None:
-        self._num_steps += report.result is not None
+        self.num_steps += report.result is not None
         parts = split_report(report, self._owners)
         for end in report.finished:
             self._owners.pop(end.request_id, None)
@@ -147,6 +153,6 @@ class EngineServer:
             num_waiting=len(scheduler.waiting),
             num_kv_pages=sum(scheduler.cache.num_pages()),
             num_free_kv_pages=sum(scheduler.cache.num_free_pages()),
-            num_steps=self._num_steps,
+            num_steps=self.num_steps,
             num_preemptions=scheduler.num_preemptions,
         )

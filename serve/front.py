@@ -1,9 +1,10 @@
 """What the routes of a front share: the engine, the model, and who may still come in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from time import monotonic
+from typing import Any
 
 import msgspec
 
@@ -16,8 +17,10 @@ from .admission import Admission
 from .api_errors import ApiError
 from .engine_client import EngineClient
 from .frames import Hello
+from .metrics import Metrics
 from .options import ServeOptions
 from .served_model import ServedModel
+from .tally import Tally
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -34,7 +37,8 @@ class Front:
     def __init__(self, options: ServeOptions, engine_address: str) -> None:
         self.options = options
         self.engine = EngineClient(engine_address, options.seed, self._greeted)
-        self.admission = Admission(options)
+        self.metrics = Metrics(self.engine)
+        self._admission = Admission(options)
         self._drain_end_s: float | None = None  # when what still runs is ended
         self._model: ServedModel | None = None
 
@@ -65,7 +69,8 @@ class Front:
         """Raises ApiError where nothing new is begun."""
         if self.is_draining:
             raise _shutting_down()
-        self.admission.check_room(1, 0)
+        with self._counting_refusals():
+            self._admission.check_room(1, 0)
 
     def ask(self, asks: Sequence[Ask], is_stream: bool, exits: ExitStack) -> list[Stream]:
         """Sends all of these or none; who leaves `exits` takes no more of them.
@@ -73,7 +78,9 @@ class Front:
         Raises ApiError if the queue is full, and EngineDeadError.
         """
         num_tokens = sum(len(ask.prompt.token_ids) for ask in asks)
-        exits.callback(self.admission.enter(sum(a.params.n for a in asks), num_tokens).leave)
+        num_sequences = sum(ask.params.n for ask in asks)
+        with self._counting_refusals():
+            exits.callback(self._admission.enter(num_sequences, num_tokens).leave)
         kind = RequestOutputKind.DELTA if is_stream else RequestOutputKind.FINAL_ONLY
         streams = []
         for ask in asks:
@@ -81,6 +88,12 @@ class Front:
             streams.append(self.engine.open(make))
             exits.callback(self.engine.leave, streams[-1])
         return streams
+
+    def tally(self, state: dict[str, Any]) -> Tally:
+        """Counts what a request takes; its line in the log will say it."""
+        tally = Tally(self.metrics, state["started_s"])
+        state["exits"].callback(lambda: state["notes"].update(tally.facts()))
+        return tally
 
     def drain(self) -> None:
         """Begins nothing new; told a second time, ends what runs."""
@@ -91,11 +104,19 @@ class Front:
     def check_drain(self) -> None:
         """Ends what runs once its time is over."""
         if self._drain_end_s is not None and monotonic() >= self._drain_end_s:
-            self.engine.end_all(_shutting_down())
+            self.engine.end_all(_shutting_down)
+
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiError:
+            self.metrics.count("admission_rejections")
+            raise
 
     def _greeted(self, hello: Hello) -> None:
         options = self.options
-        self.admission.num_slots = hello.max_num_seqs
+        self._admission.num_slots = hello.max_num_seqs
         if self._model is None:
             names, most = options.served_model_name, options.max_output_tokens
             self._model = ServedModel(hello, names, most)

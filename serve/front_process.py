@@ -13,6 +13,7 @@ from .front import Front
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
+_ENGINE_S = 0.5  # connections wait so long for one that is there; else they are told to come again
 
 
 class FrontSpec(ChildSpec, kw_only=True):
@@ -63,6 +64,7 @@ async def _serve(spec: FrontSpec) -> None:
         timeout_graceful_shutdown=1,
     )
     link = asyncio.ensure_future(front.engine.run())
+    await front.engine.wait_ready(_ENGINE_S)
     await _Server(config, front).serve(sockets=[socket.socket(fileno=spec.socket_fd)])
     link.cancel()
 

@@ -32,7 +32,8 @@ class _Left(Exception):
 
 
 class Gate:
-    """Wraps the app; `scope["state"]` has `request_id`, `tenant`, `exits` and `notes` then.
+    """Wraps the app; `scope["state"]` then has `request_id`, `started_s`, `tenant`, `exits` and
+    `notes`.
 
     `exits` is closed when the request is over, however it ends; `notes` go into its log line.
     """
@@ -55,7 +56,8 @@ class Gate:
             await send(message)
 
         state = scope.setdefault("state", {})
-        state |= {"request_id": uuid4().hex, "exits": ExitStack(), "notes": {}}
+        state |= {"request_id": uuid4().hex, "started_s": started_s}
+        state |= {"exits": ExitStack(), "notes": {}}
         try:
             await self._pass(scope, receive, noting)
         except _Left:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import InputError, shown
+from ..runtime.checks import check_in_vocabulary
 from ..runtime.grammars.compiler import GrammarCompiler
 from ..runtime.inputs import TokenizedPrompt, list_prompts
 from ..runtime.intake import Intake, RequestOptions
@@ -58,6 +59,9 @@ class ServedModel:
     async def prompts(self, given: Any, params: SamplingParams) -> list[TokenizedPrompt]:
         """Checked prompts of what a request gives: a text, token ids, or a list of either."""
 
+        if given == []:
+            raise InputError("prompt=[] is empty; give at least one text or token id")
+
         def tokenized() -> list[TokenizedPrompt]:
             return [self._intake.tokenized(prompt, params) for prompt in list_prompts(given)]
 
@@ -73,6 +77,22 @@ class ServedModel:
             return self._intake.tokenized(list_prompts(text)[0], params, add_special_tokens=False)
 
         return await _off_the_loop(_size(list(messages)), tokenized)
+
+    async def render(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> str:
+        """The text that a chat becomes."""
+        render = partial(self.tokenizer.render_chat, messages, **options)
+        return await _off_the_loop(_size(list(messages)), render)
+
+    async def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        """The tokens of a text of any length."""
+        encode = partial(self.tokenizer.encode, text, add_special_tokens)
+        return await _off_the_loop(len(text), encode)
+
+    async def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens, special ones too. Raises InputError for what is no token."""
+        check_in_vocabulary("tokens", token_ids, self.bounds.vocab_size)
+        decode = partial(self.tokenizer.decode, token_ids, skip_special_tokens=False)
+        return await _off_the_loop(len(token_ids), decode)
 
     def generation(
         self,

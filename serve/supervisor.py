@@ -16,6 +16,7 @@ from time import monotonic
 from .children import Child
 from .engine_keeper import EngineKeeper
 from .front_process import FrontSpec
+from .metrics import FOLDER_VARIABLE as METRICS_VARIABLE
 from .options import ServeOptions
 
 FORCED = 128 + signal.SIGTERM  # the exit code where what ran was not waited for
@@ -31,6 +32,7 @@ class Supervisor:
 
     def __init__(self, model: str, options: ServeOptions, sockets: Sequence[socket.socket]) -> None:
         self._model, self._options, self._sockets = model, options, sockets
+        self._variables: dict[str, str] = {}  # of a front's environment
         self._num_signals = 0
         self._is_stopping = asyncio.Event()
         self._fronts: dict[int, Child] = {}  # those that live
@@ -42,6 +44,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._note_signal)
         with tempfile.TemporaryDirectory(prefix="tapeout-") as folder:
             address = str(Path(folder) / "engine")
+            self._variables = {METRICS_VARIABLE: folder}
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
                 listener.bind(address)
                 listener.listen()
@@ -105,7 +108,9 @@ class Supervisor:
             started_s=monotonic(),
             socket_fd=fd,
         )
-        self._fronts[index] = child = await Child.start("front_process", spec, [fd])
+        self._fronts[index] = child = await Child.start(
+            "front_process", spec, [fd], self._variables
+        )
         if self._is_stopping.is_set():  # since it was begun to start
             child.signal(signal.SIGTERM)
         try:

@@ -1,9 +1,12 @@
-"""Counts what a request has taken, as its outputs come."""
+"""Counts what a request takes, as its outputs come: for its usage, the metrics and the log."""
 
+from collections import Counter
+from time import monotonic
 from typing import Any
 
 from ..runtime.outputs import RequestOutput
 from .api_errors import ApiError
+from .metrics import Metrics
 from .schemas.openai import PromptTokensDetails, Usage
 
 _FAILED = {
@@ -17,33 +20,43 @@ _FAILED = {
 class Tally:
     """The tokens of a request's prompts and completions."""
 
-    def __init__(self) -> None:
-        self.num_prompt_tokens = self.num_output_tokens = self.num_cached_tokens = 0
+    def __init__(self, metrics: Metrics, started_s: float) -> None:
+        self._metrics, self._started_s = metrics, started_s
+        self._last_s: float | None = None  # of the last piece
+        self._num_tokens: Counter[str] = Counter()  # of the completions of each prompt
+        self.num_prompt_tokens = self.num_cached_tokens = 0
         self.finish_reasons: list[str] = []
-        self._seen: set[str] = set()
 
     def add(self, output: RequestOutput) -> None:
         """Takes the next output of one of the prompts. Raises ApiError where that has failed."""
-        if output.request_id not in self._seen:
-            self._seen.add(output.request_id)
+        name = output.request_id
+        if name not in self._num_tokens:
             self.num_prompt_tokens += len(output.prompt_token_ids)
+        self._num_tokens[name] += sum(len(c.token_ids) for c in output.outputs)
+        self._note_time(output)
         for completion in output.outputs:
-            self.num_output_tokens += len(completion.token_ids)
-            reason = completion.finish_reason
-            if reason in _FAILED:
-                status, message = _FAILED[reason]
-                raise ApiError(status, message, kind="server_error", code=reason)
-            if reason is not None:
-                self.finish_reasons.append(reason)
+            if completion.finish_reason is not None:
+                self.finish_reasons.append(completion.finish_reason)
+                self._metrics.completed(completion.finish_reason)
         if output.finished:
             self.num_cached_tokens += output.num_cached_tokens or 0
+            self._metrics.finished(output, self._started_s, self._num_tokens[name])
+        for reason in _FAILED.keys() & self.finish_reasons:
+            status, message = _FAILED[reason]
+            raise ApiError(status, message, kind="server_error", code=reason)
+
+    @property
+    def num_output_tokens(self) -> int:
+        """Of all completions so far."""
+        return self._num_tokens.total()
 
     def usage(self) -> Usage:
         """In OpenAI's words."""
+        num_output_tokens = self.num_output_tokens
         return Usage(
             self.num_prompt_tokens,
-            self.num_output_tokens,
-            self.num_prompt_tokens + self.num_output_tokens,
+            num_output_tokens,
+            self.num_prompt_tokens + num_output_tokens,
             PromptTokensDetails(self.num_cached_tokens),
         )
 
@@ -55,3 +68,9 @@ class Tally:
             "num_cached_tokens": self.num_cached_tokens,
             "finish_reasons": self.finish_reasons,
         }
+
+    def _note_time(self, output: RequestOutput) -> None:
+        now_s = monotonic()
+        if self._last_s is not None:
+            self._metrics.observe("inter_token_latency_seconds", now_s - self._last_s)
+        self._last_s = now_s

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cpu import native_levels
+from fake_model import build_fake
 from hypothesis import settings as hypothesis_settings
 from locked import locked
 
@@ -42,3 +43,9 @@ def nano(shared_folder):
         if not output.exists():
             compile_model(NANO, output, cpu_levels=native_levels()[:1])
     return output
+
+
+@pytest.fixture(scope="session")
+def fake(tmp_path_factory):
+    """The folder of the fake model's artifact."""
+    return build_fake(tmp_path_factory.mktemp("fake") / "fake.tapeout")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import psutil
@@ -51,9 +51,13 @@ class Server:
         raise AssertionError("".join(self.log))
 
     def children(self, module):
-        """The processes of a module of the server's."""
-        supervisor = psutil.Process(self.process.pid)
-        return [child for child in supervisor.children() if module in " ".join(child.cmdline())]
+        """The processes of a module of the server's that live."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):  # it may end while it is looked at
+                if module in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def engine(self):
         """The engine's process."""

@@ -28,7 +28,7 @@ from ..schemas.openai import (
 from ..served_model import ServedModel
 from ..tally import Tally
 from .describing import described
-from .reading import json_response, note_tally, read, request_options
+from .reading import json_response, read, request_options
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -41,16 +41,16 @@ def build_router(front: Front) -> APIRouter:
     async def create_chat_completion(request: Request) -> Response:
         """Answers a chat."""
         front.check_open()
+        state = request.scope["state"]
         asked = await read(request, ChatRequest)
         asked.check()
-        answer = _Answer(front.model, asked, request.scope["state"]["request_id"])
+        answer = _Answer(front.model, asked, front.tally(state), state["request_id"])
         params = front.model.checked(_params(asked))
         prompt = await front.model.chat_prompt(
             plain_messages(asked.messages), params, **_template_values(asked)
         )
         asks = [Ask(prompt, params, request_options(front, request, asked))]
-        streams = front.ask(asks, bool(asked.stream), request.scope["state"]["exits"])
-        note_tally(request, answer.tally)
+        streams = front.ask(asks, bool(asked.stream), state["exits"])
         if asked.stream:
             return EventStream(answer.events(streams), _DONE, front.options.write_timeout_s)
         [output] = await final_outputs(streams)
@@ -84,8 +84,10 @@ def _template_values(asked: ChatRequest) -> dict[str, Any]:
 class _Answer:
     """Writes the outputs of a request in the shape of its answer."""
 
-    def __init__(self, model: ServedModel, asked: ChatRequest, request_id: str) -> None:
-        self.tally = Tally()
+    def __init__(
+        self, model: ServedModel, asked: ChatRequest, tally: Tally, request_id: str
+    ) -> None:
+        self._tally = tally
         self._asked = asked
         self._id, self._created_s = f"chatcmpl-{request_id}", int(time.time())
         self._name = model.name(asked.model)
@@ -93,14 +95,14 @@ class _Answer:
 
     def whole(self, output: RequestOutput) -> ChatCompletion:
         """The answer at once."""
-        self.tally.add(output)
+        self._tally.add(output)
         return ChatCompletion(
             self._id,
             "chat.completion",
             self._created_s,
             self._name,
             [self._choice(completion) for completion in output.outputs],
-            self.tally.usage(),
+            self._tally.usage(),
         )
 
     async def events(self, streams: Sequence[Stream]) -> AsyncIterator[bytes]:
@@ -108,13 +110,13 @@ class _Answer:
         options = self._asked.stream_options
         always_usage = bool(options and options.continuous_usage_stats)
         async for _, output in merged(streams):
-            self.tally.add(output)
+            self._tally.add(output)
             for completion in output.outputs:
-                usage = self.tally.usage() if always_usage else None
+                usage = self._tally.usage() if always_usage else None
                 for choice in self._chunk_choices(completion):
                     yield data_event(self._chunk([choice], usage))
         if self._asked.wants_usage:
-            yield data_event(self._chunk([], self.tally.usage()))
+            yield data_event(self._chunk([], self._tally.usage()))
 
     def _choice(self, completion: CompletionOutput) -> ChatChoice:
         return ChatChoice(

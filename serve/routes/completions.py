@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -16,7 +17,7 @@ from ..schemas.openai import Completion, CompletionChoice, CompletionRequest, Us
 from ..served_model import ServedModel
 from ..tally import Tally
 from .describing import described
-from .reading import json_response, note_tally, read, request_options
+from .reading import json_response, read, request_options
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -29,15 +30,15 @@ def build_router(front: Front) -> APIRouter:
     async def create_completion(request: Request) -> Response:
         """Completes prompts."""
         front.check_open()
+        state = request.scope["state"]
         asked = await read(request, CompletionRequest)
         asked.check()
-        answer = _Answer(front.model, asked, request.scope["state"]["request_id"])
+        answer = _Answer(front.model, asked, front.tally(state), state["request_id"])
         params = front.model.checked(_params(asked))
         prompts = await front.model.prompts(asked.prompt, params)
         options = request_options(front, request, asked)
         asks = [Ask(prompt, params, options) for prompt in prompts]
-        streams = front.ask(asks, bool(asked.stream), request.scope["state"]["exits"])
-        note_tally(request, answer.tally)
+        streams = front.ask(asks, bool(asked.stream), state["exits"])
         if asked.stream:
             return EventStream(answer.events(streams), _DONE, front.options.write_timeout_s)
         return json_response(answer.whole(await final_outputs(streams)))
@@ -57,11 +58,23 @@ def _of_prompt(asked: CompletionRequest) -> dict[str, int | None]:
     return {"prompt_logprobs": asked.logprobs if asked.echo else None}
 
 
+def _without_tokens(output: RequestOutput) -> RequestOutput:
+    """Where none was asked for, the one that was made is not told."""
+    replace = msgspec.structs.replace
+    completions = [
+        replace(c, text="", token_ids=[], logprobs=None if c.logprobs is None else [])
+        for c in output.outputs
+    ]
+    return replace(output, outputs=completions)
+
+
 class _Answer:
     """Writes the outputs of a request in the shape of its answer."""
 
-    def __init__(self, model: ServedModel, asked: CompletionRequest, request_id: str) -> None:
-        self.tally = Tally()
+    def __init__(
+        self, model: ServedModel, asked: CompletionRequest, tally: Tally, request_id: str
+    ) -> None:
+        self._tally = tally
         self._model, self._asked = model, asked
         self._id, self._created_s = f"cmpl-{request_id}", int(time.time())
         self._name = model.name(asked.model)
@@ -71,24 +84,25 @@ class _Answer:
         """The answer at once."""
         choices = []
         for index, output in enumerate(outputs):
-            self.tally.add(output)
             choices += self._choices(index, output)
-        return self._completion(choices, self.tally.usage())
+        return self._completion(choices, self._tally.usage())
 
     async def events(self, streams: Sequence[Stream]) -> AsyncIterator[bytes]:
         """The answer piece by piece."""
         options = self._asked.stream_options
         always_usage = bool(options and options.continuous_usage_stats)
         async for index, output in merged(streams):
-            self.tally.add(output)
             choices = self._choices(index, output)
             if choices:
-                usage = self.tally.usage() if always_usage else None
+                usage = self._tally.usage() if always_usage else None
                 yield data_event(self._completion(choices, usage))
         if self._asked.wants_usage:
-            yield data_event(self._completion([], self.tally.usage()))
+            yield data_event(self._completion([], self._tally.usage()))
 
     def _choices(self, stream_index: int, output: RequestOutput) -> list[CompletionChoice]:
+        if self._asked.max_tokens == 0:
+            output = _without_tokens(output)
+        self._tally.add(output)
         first = stream_index * (self._asked.n or 1)
         return [
             self._choice(first + completion.index, output, completion)
@@ -99,8 +113,6 @@ class _Answer:
         self, index: int, output: RequestOutput, completion: CompletionOutput
     ) -> CompletionChoice:
         text, logprobs = completion.text, completion.logprobs
-        if self._asked.max_tokens == 0:
-            text, logprobs = "", logprobs and []
         before, entries = "", list(logprobs or ())
         if self._asked.echo and index not in self._num_written:
             before = self._prompt_text(output)

@@ -10,7 +10,6 @@ from ...runtime.intake import RequestOptions
 from ..api_errors import ApiError
 from ..front import Front
 from ..schemas.sampling import SamplingRequest
-from ..tally import Tally
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -36,12 +35,6 @@ def request_options(front: Front, request: Request, asked: SamplingRequest) -> R
         cache_salt=asked.cache_salt,
         timeout_s=front.options.request_timeout_s,
     )
-
-
-def note_tally(request: Request, tally: Tally) -> None:
-    """What the request will have taken goes into its line in the log."""
-    notes = request.scope["state"]["notes"]
-    request.scope["state"]["exits"].callback(lambda: notes.update(tally.facts()))
 
 
 def json_response(answer: msgspec.Struct) -> Response:

@@ -1,11 +1,4 @@
 import pytest
-from fake_model import build_fake
-
-
-@pytest.fixture(scope="session")
-def fake(tmp_path_factory):
-    """The folder of the fake model's artifact."""
-    return build_fake(tmp_path_factory.mktemp("fake") / "fake.tapeout")
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,169 @@
 import openai
 import pytest
 
+from tapeout import SamplingParams
+
 QUESTION = [{"role": "user", "content": "What is 3 + 4?"}]
+SEEDED = {"temperature": 1.3, "seed": 5}
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0) as client:
-        yield client
+def ask(client, **fields):
+    return client.chat.completions.create(**{"model": "nano", "messages": QUESTION} | fields)
+
+
+def texts(answer):
+    return [choice.message.content for choice in answer.choices]
+
+
+def offline_texts(offline, messages=QUESTION, **fields):
+    params = SamplingParams(**{"max_tokens": None} | fields)
+    [output] = offline.chat(messages, params, use_tqdm=False)
+    return [completion.text for completion in output.outputs]
 
 
 def test_a_chat_is_answered(client):
-    answer = client.chat.completions.create(model="nano", messages=QUESTION, temperature=0)
-    assert answer.choices[0].message.content == "3 + 4 = 7"
-    assert answer.choices[0].finish_reason == "stop"
+    answer = ask(client, temperature=0)
+    assert texts(answer) == ["3 + 4 = 7"]
+    assert (
+        answer.choices[0].finish_reason == "stop" and answer.choices[0].message.role == "assistant"
+    )
+    assert answer.object == "chat.completion" and answer.model == "nano"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
 def test_a_stream_is_the_answer_in_pieces(client):
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    chunks = list(
-        client.chat.completions.create(model="nano", messages=QUESTION, temperature=0, **options)
-    )
+    chunks = list(ask(client, temperature=0, stream=True, stream_options={"include_usage": True}))
     assert chunks[0].choices[0].delta.role == "assistant"
     pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
     assert "".join(pieces) == "3 + 4 = 7"
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
     assert chunks[-1].usage.completion_tokens == 10 and chunks[-1].choices == []
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        SEEDED,
+        SEEDED | {"n": 3},
+        SEEDED | {"top_p": 0.7, "presence_penalty": 0.5, "frequency_penalty": -0.5},
+        SEEDED | {"stop": ["4", "="]},
+        SEEDED | {"logit_bias": {"40": 20, "41": -100}},
+        SEEDED | {"max_tokens": 3},
+    ],
+    ids=lambda fields: ",".join(sorted(fields)),
+)
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+def test_the_answer_is_the_offline_one(client, offline, fields, is_stream):
+    bias = {int(key): value for key, value in fields.get("logit_bias", {}).items()} or None
+    wanted = offline_texts(offline, **fields | {"logit_bias": bias})
+    if not is_stream:
+        assert texts(ask(client, **fields)) == wanted
+        return
+    said = [""] * fields.get("n", 1)
+    for chunk in ask(client, stream=True, **fields):
+        said[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+    assert said == wanted
+
+
+def test_vllms_further_fields_are_honoured(client, offline):
+    own = {
+        "top_k": 3,
+        "min_p": 0.01,
+        "repetition_penalty": 1.2,
+        "min_tokens": 12,
+        "ignore_eos": True,
+    }
+    own |= {"bad_words": ["the"], "stop_token_ids": [500], "skip_special_tokens": False}
+    answer = ask(client, max_completion_tokens=20, extra_body=own, **SEEDED)
+    assert texts(answer) == offline_texts(offline, max_tokens=20, **own, **SEEDED)
+    answer = ask(client, extra_body={"priority": -3, "cache_salt": "mine"}, temperature=0)
+    assert texts(answer) == ["3 + 4 = 7"]
+
+
+def test_a_cached_prompt_is_told_in_the_usage(client):
+    messages = [{"role": "user", "content": "Repeat after me: " + "dog cat fish bird " * 8}]
+    for _ in range(2):
+        answer = ask(client, messages=messages, max_tokens=2, temperature=0)
+    details = answer.usage.prompt_tokens_details
+    assert 0 < details.cached_tokens < answer.usage.prompt_tokens
+    salted = {"cache_salt": "another"}
+    answer = ask(client, messages=messages, max_tokens=2, temperature=0, extra_body=salted)
+    assert answer.usage.prompt_tokens_details.cached_tokens == 0
+
+
+def test_logprobs_are_those_of_the_offline_answer(client, offline):
+    params = SamplingParams(max_tokens=6, temperature=0, logprobs=2)
+    [output] = offline.chat(QUESTION, params, use_tqdm=False)
+    told = (
+        ask(client, max_tokens=6, temperature=0, logprobs=True, top_logprobs=2).choices[0].logprobs
+    )
+    wanted = [next(iter(entry.values())) for entry in output.outputs[0].logprobs]
+    assert [(t.token, t.logprob) for t in told.content] == [
+        (logprob.decoded_token, logprob.logprob) for logprob in wanted
+    ]
+    assert all(
+        len(t.top_logprobs) == 2 and t.top_logprobs[0].token == t.token for t in told.content
+    )
+    assert all(bytes(t.bytes).decode() == t.token for t in told.content)
+
+
+def test_content_may_come_in_parts(client):
+    parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": " 3 + 4?"}]
+    answer = ask(client, messages=[{"role": "user", "content": parts}], temperature=0)
+    assert texts(answer) == ["3 + 4 = 7"]
+
+
+def test_a_developer_is_the_system(client, offline):
+    chat = [{"role": "developer", "content": "Be brief."}, *QUESTION]
+    as_system = [{"role": "system", "content": "Be brief."}, *QUESTION]
+    answer = ask(client, messages=chat, **SEEDED, max_tokens=9)
+    assert texts(answer) == offline_texts(offline, as_system, **SEEDED, max_tokens=9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "reason"),
+    [
+        ({"temperature": -1}, "temperature", "from 0"),
+        ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "<= 20"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "for streams"),
+        ({"store": True}, "store", "nothing is stored"),
+        ({"metadata": {"a": "b"}}, "metadata", "nothing is stored"),
+        ({"modalities": ["audio"]}, "modalities", "text alone"),
+        ({"service_tier": "flex"}, "service_tier", "one tier"),
+        ({"messages": []}, "messages", "length >= 1"),
+        ({"messages": [{"role": "king", "content": "a"}]}, "messages", "king"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages", "no content"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
+            "messages",
+            "only text",
+        ),
+        ({"extra_body": {"nonsense": 1}}, None, "nonsense"),
+        ({"extra_body": {"chat_template_kwargs": {"tools": []}}}, "chat_template_kwargs", "move"),
+        ({"n": 2, "temperature": 0}, "n", "the same text"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_name(client, fields, param, reason):
+    with pytest.raises(openai.BadRequestError, match=reason) as caught:
+        ask(client, **fields)
+    assert caught.value.param == param and caught.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"store": False, "modalities": ["text"], "service_tier": "auto", "verbosity": "medium"},
+        {"prompt_cache_key": "k", "safety_identifier": "s", "user": "u", "metadata": {}},
+        {"tools": [], "tool_choice": "none", "response_format": {"type": "text"}},
+    ],
+)
+def test_what_asks_for_nothing_else_is_let_through(client, fields):
+    assert texts(ask(client, temperature=0, **fields)) == ["3 + 4 = 7"]
+
+
+def test_an_unknown_model_is_not_found(client):
+    with pytest.raises(openai.NotFoundError, match="served here") as caught:
+        ask(client, model="gpt-7")
+    assert caught.value.code == "model_not_found"
