@@ -10,6 +10,7 @@ import uvloop
 from .app import build_app
 from .child import ChildSpec, begin
 from .front import Front
+from .http_protocol import bounded_protocol
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -52,7 +53,7 @@ async def _serve(spec: FrontSpec) -> None:
     front = Front(spec.options, spec.engine_address)
     config = uvicorn.Config(
         build_app(front),
-        http="httptools",
+        http=bounded_protocol(spec.options.max_header_bytes, spec.options.read_timeout_s),
         interface="asgi3",
         ws="none",
         lifespan="off",

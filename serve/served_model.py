@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..errors import InputError, shown
 from ..runtime.checks import check_in_vocabulary
 from ..runtime.grammars.compiler import GrammarCompiler
+from ..runtime.grammars.sources import source_of
 from ..runtime.inputs import TokenizedPrompt, list_prompts
 from ..runtime.intake import Intake, RequestOptions
 from ..runtime.sampling_params import RequestOutputKind, SamplingParams
@@ -31,8 +32,9 @@ class ServedModel:
         self.names = list(names) or [folder.stem]
         self.created_s = int(time.time())
         self.tokenizer, self.bounds = Tokenizer(folder), hello.bounds
-        grammars = GrammarCompiler(folder, hello.bounds.vocab_size, hello.bounds.eos_token_ids)
-        self._intake = Intake(self.tokenizer, hello.bounds, hello.enable_prefix_caching, grammars)
+        bounds = hello.bounds
+        self._grammars = GrammarCompiler(folder, bounds.vocab_size, bounds.eos_token_ids)
+        self._intake = Intake(self.tokenizer, bounds, hello.enable_prefix_caching, self._grammars)
         self._max_output_tokens = max_output_tokens
 
     def name(self, asked: str | None) -> str:
@@ -46,7 +48,7 @@ class ServedModel:
             code="model_not_found",
         )
 
-    def checked(self, params: SamplingParams) -> SamplingParams:
+    async def checked(self, params: SamplingParams) -> SamplingParams:
         """Params that can be used here. Raises InputError, naming what cannot."""
         most = self._max_output_tokens
         if most is not None:
@@ -54,7 +56,11 @@ class ServedModel:
                 raise InputError(f"max_tokens={params.max_tokens} is more than {most}; lower it")
             params = params.clone()
             params.max_tokens = params.max_tokens or most
-        return self._intake.checked(params)
+        checked = self._intake.checked(params)
+        if checked.structured_outputs is not None:  # so that it is known when it is asked for
+            source = source_of(checked.structured_outputs)
+            await asyncio.to_thread(self._grammars.compile, source)
+        return checked
 
     async def prompts(self, given: Any, params: SamplingParams) -> list[TokenizedPrompt]:
         """Checked prompts of what a request gives: a text, token ids, or a list of either."""

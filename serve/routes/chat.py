@@ -45,7 +45,7 @@ def build_router(front: Front) -> APIRouter:
         asked = await read(request, ChatRequest)
         asked.check()
         answer = _Answer(front.model, asked, front.tally(state), state["request_id"])
-        params = front.model.checked(_params(asked))
+        params = await front.model.checked(_params(asked))
         prompt = await front.model.chat_prompt(
             plain_messages(asked.messages), params, **_template_values(asked)
         )
@@ -66,7 +66,7 @@ def _params(asked: ChatRequest) -> SamplingParams:
         )
     logprobs = (asked.top_logprobs or 0) if asked.logprobs else None
     max_tokens = asked.max_completion_tokens or asked.max_tokens
-    return asked.params(logprobs=logprobs, max_tokens=max_tokens)
+    return asked.params(asked.response_format, logprobs=logprobs, max_tokens=max_tokens)
 
 
 def _template_values(asked: ChatRequest) -> dict[str, Any]:

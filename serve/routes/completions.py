@@ -20,6 +20,7 @@ from .describing import described
 from .reading import json_response, read, request_options
 
 _DONE = b"data: [DONE]\n\n"
+_DEFAULT_MAX_TOKENS = 16  # OpenAI's
 
 
 def build_router(front: Front) -> APIRouter:
@@ -34,7 +35,7 @@ def build_router(front: Front) -> APIRouter:
         asked = await read(request, CompletionRequest)
         asked.check()
         answer = _Answer(front.model, asked, front.tally(state), state["request_id"])
-        params = front.model.checked(_params(asked))
+        params = await front.model.checked(_params(asked))
         prompts = await front.model.prompts(asked.prompt, params)
         options = request_options(front, request, asked)
         asks = [Ask(prompt, params, options) for prompt in prompts]
@@ -48,14 +49,13 @@ def build_router(front: Front) -> APIRouter:
 
 def _params(asked: CompletionRequest) -> SamplingParams:
     """No token at all can be asked for together with the prompt: one is made and left out."""
-    if asked.max_tokens is None:
-        return asked.params(logprobs=asked.logprobs, **_of_prompt(asked), max_tokens=16)
-    max_tokens = asked.max_tokens or (1 if asked.echo else 0)
-    return asked.params(logprobs=asked.logprobs, **_of_prompt(asked), max_tokens=max_tokens)
-
-
-def _of_prompt(asked: CompletionRequest) -> dict[str, int | None]:
-    return {"prompt_logprobs": asked.logprobs if asked.echo else None}
+    max_tokens = _DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
+    if asked.echo and max_tokens == 0:
+        max_tokens = 1
+    prompt_logprobs = asked.logprobs if asked.echo else None
+    return asked.params(
+        logprobs=asked.logprobs, prompt_logprobs=prompt_logprobs, max_tokens=max_tokens
+    )
 
 
 def _without_tokens(output: RequestOutput) -> RequestOutput:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from .formats import ResponseFormat
 from .logprobs import ChatLogprobs, CompletionLogprobs
 from .sampling import SamplingRequest
 
@@ -79,7 +80,6 @@ class ChatRequest(SamplingRequest, kw_only=True, forbid_unknown_fields=True):
         "moderation": ((), "nothing is moderated"),
         "functions": ((), "it is an older name of tools"),
         "function_call": ((), "it is an older name of tool_choice"),
-        "response_format": (({"type": "text"},), "answers are not constrained"),
         "tools": ((), "tools are not offered to the model"),
         "tool_choice": (("none", "auto"), "tools are not offered to the model"),
         "reasoning_effort": ((), "how much is thought is not limited"),
@@ -108,7 +108,7 @@ class ChatRequest(SamplingRequest, kw_only=True, forbid_unknown_fields=True):
     moderation: Any = None
     functions: Any = None
     function_call: Any = None
-    response_format: Any = None
+    response_format: ResponseFormat | None = None
     tools: Any = None
     tool_choice: Any = None
     reasoning_effort: Any = None

@@ -8,6 +8,7 @@ from msgspec import Meta
 from ...errors import shown
 from ...runtime.sampling_params import SamplingParams
 from ..api_errors import ApiError
+from .formats import ResponseFormat, StructuredOutputs, constraint
 
 Names = Annotated[str, Meta(max_length=1024)]
 
@@ -49,6 +50,7 @@ class SamplingRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     skip_special_tokens: bool | None = None
     spaces_between_special_tokens: bool | None = None
     truncate_prompt_tokens: int | None = None
+    structured_outputs: StructuredOutputs | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     priority: int | None = None
@@ -78,14 +80,14 @@ class SamplingRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Whether a stream ends with the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def params(self, **own: Any) -> SamplingParams:
+    def params(self, response_format: ResponseFormat | None = None, **own: Any) -> SamplingParams:
         """The sampling params; `own` are fields that have other names here.
 
         Raises InputError for a value out of bounds.
         """
-        return SamplingParams.from_optional(
-            **{name: getattr(self, name) for name in _PARAMS}, **own
-        )
+        fields = {name: getattr(self, name) for name in _PARAMS}
+        fields["structured_outputs"] = constraint(response_format, self.structured_outputs)
+        return SamplingParams.from_optional(**fields, **own)
 
 
 _PARAMS = [

@@ -1,4 +1,7 @@
+import re
+
 import openai
+import pydantic
 import pytest
 
 from tapeout import SamplingParams
@@ -143,6 +146,10 @@ def test_a_developer_is_the_system(client, offline):
         ({"extra_body": {"nonsense": 1}}, None, "nonsense"),
         ({"extra_body": {"chat_template_kwargs": {"tools": []}}}, "chat_template_kwargs", "move"),
         ({"n": 2, "temperature": 0}, "n", "the same text"),
+        ({"response_format": {"type": "json_schema"}}, "response_format", "no json_schema"),
+        ({"response_format": {"type": "xml"}}, "response_format", "xml"),
+        ({"extra_body": {"structured_outputs": {"regex": "(a"}}}, None, "cannot be compiled"),
+        ({"extra_body": {"structured_outputs": {}}}, None, "no constraint"),
     ],
 )
 def test_what_is_not_honoured_is_refused_by_name(client, fields, param, reason):
@@ -167,3 +174,34 @@ def test_an_unknown_model_is_not_found(client):
     with pytest.raises(openai.NotFoundError, match="served here") as caught:
         ask(client, model="gpt-7")
     assert caught.value.code == "model_not_found"
+
+
+def test_an_answer_is_held_to_a_schema_and_parsed_by_openais_own_client(client):
+    class Person(pydantic.BaseModel):
+        name: str
+        age: int
+
+    text = "Extract the name, age as JSON: Marta Wong, 62, works as an artist in Quito."
+    messages = [{"role": "user", "content": text}]
+    answer = client.chat.completions.parse(
+        model="nano", messages=messages, response_format=Person, temperature=0, max_tokens=60
+    )
+    assert answer.choices[0].message.parsed == Person(name="Marta Wong", age=62)
+
+
+@pytest.mark.parametrize(
+    ("fields", "pattern"),
+    [
+        ({"response_format": {"type": "json_object"}}, r"\{.*"),
+        ({"extra_body": {"structured_outputs": {"choice": ["red", "green"]}}}, "red|green"),
+        ({"extra_body": {"structured_outputs": {"regex": "[0-9]{3}-[a-f]{2}"}}}, r"\d{3}-[a-f]{2}"),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+def test_an_answer_matches_what_it_is_held_to(client, fields, pattern, is_stream):
+    answers = ask(client, max_tokens=30, seed=1, stream=is_stream, **fields)
+    if is_stream:
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in answers)
+    else:
+        [said] = texts(answers)
+    assert re.fullmatch(pattern, said, re.DOTALL)
