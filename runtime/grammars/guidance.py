@@ -54,8 +54,8 @@ class Guidance:
         self._limits = llguidance.LLParserLimits(
             initial_lexer_fuel=1_000_000,
             step_lexer_fuel=200_000,
-            step_max_items=50_000,
-            max_items_in_row=2_000,
+            step_max_items=8_000,
+            max_items_in_row=4_000,
             max_lexer_states=50_000,
             max_grammar_size=200_000,
             verbose_errors=False,
@@ -65,9 +65,34 @@ class Guidance:
         """The grammar of a text in one of llguidance's notations. Raises InputError."""
         matcher = self._library.LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
-            reason = " ".join(matcher.get_error().split())
-            raise InputError(f"structured_outputs cannot be compiled: {shown(reason)}")
-        return GuidanceGrammar(matcher, self._vocab_size, self._eos_token_ids)
+            raise InputError(f"structured_outputs cannot be compiled: {_reason(matcher)}")
+        grammar = GuidanceGrammar(matcher, self._vocab_size, self._eos_token_ids)
+        try:
+            grammar.start().allowed()
+        except GrammarError as error:
+            raise InputError(f"structured_outputs cannot be followed: {error}") from None
+        return grammar
+
+
+_WORDS = {  # how the library's reasons begin, and what to say before them or instead
+    "regex parse error": "pattern: {}",
+    "lookarounds not": "pattern: {}",
+    "Unable to determine if regex": "pattern: {}",
+    "Pointer ": "$ref: {}",
+    "circular references": "$ref: {}",
+    "oneOf ": "oneOf: a value could match two of its schemas; use anyOf, or make them differ by "
+    "type or by a constant of a required property",
+    "NoExtensionBias": "Unsatisfiable schema: no text matches it",
+}
+
+
+def _reason(matcher: LLMatcher) -> str:
+    """Why a matcher is of no more use, with the keyword that it is about."""
+    reason = shown(" ".join(matcher.get_error().replace("<non-verbose/>", "").split()))
+    for beginning, words in _WORDS.items():
+        if reason.startswith(beginning):
+            return words.format(reason)
+    return reason
 
 
 class GuidanceGrammar:
@@ -110,4 +135,4 @@ class GuidanceState:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise GrammarError(self._matcher.get_error())
+            raise GrammarError(_reason(self._matcher))

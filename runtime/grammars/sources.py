@@ -6,6 +6,7 @@ from typing import Any
 from ...errors import InputError, shown
 from .guidance import library
 from .params import MAX_CHARACTERS, StructuredOutputsParams
+from .schema import check_schema
 
 # A space, or an end of line with an indentation: a model that would go on for ever cannot.
 _WHITESPACE = r"[ \t]|\r?\n[ \t]{0,40}"
@@ -20,10 +21,12 @@ def source_of(params: StructuredOutputsParams) -> str:
     if params.kind == "grammar":
         return _context_free(params.grammar or "")
     schema = {"type": "object"} if params.json_object else read_schema(params.json)
-    compiled = library().LLMatcher.grammar_from_json_schema(
-        json.dumps(schema), overrides=_spacing(params)
-    )
-    return str(compiled)
+    check_schema(schema)
+    to_grammar = library().LLMatcher.grammar_from_json_schema
+    try:
+        return str(to_grammar(json.dumps(schema), overrides=_spacing(params)))
+    except ValueError as error:
+        raise InputError(f"structured_outputs.json cannot be read: {error}") from None
 
 
 def lark_text(text: str) -> str:
@@ -39,9 +42,12 @@ def read_schema(schema: Any) -> Any:
             raise InputError(
                 f"structured_outputs.json has {len(text)} characters; give at most {MAX_CHARACTERS}"
             )
-        return json.loads(text, parse_constant=_refuse_constant)
+        schema = json.loads(text, parse_constant=_refuse_constant)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"structured_outputs.json={shown(schema)} is no JSON: {error}") from None
+    if schema is not True and not isinstance(schema, dict):
+        raise InputError(f"structured_outputs.json={shown(schema)} allows nothing; give an object")
+    return {} if schema is True else schema
 
 
 def _refuse_constant(name: str) -> None:
@@ -50,7 +56,8 @@ def _refuse_constant(name: str) -> None:
 
 def _spacing(params: StructuredOutputsParams) -> dict[str, Any]:
     """What may stand between the parts of JSON; it goes before whatever the schema says."""
-    strict = {"lenient": False, "coerce_one_of": False}
+    # Each text has one spelling alone: by another a property could come that the schema names.
+    strict = {"lenient": False, "coerce_one_of": False, "json_allowed_escapes": '"\\bfnrt'}
     if params.disable_any_whitespace:
         return {**strict, "whitespace_flexible": False}
     return {**strict, "whitespace_pattern": params.whitespace_pattern or _WHITESPACE}
