@@ -77,9 +77,13 @@ VALUES = {
     ],
     "format": [
         {"type": "string", "format": name}
+        for name in ("date", "date-time", "time", "ipv4", "ipv6", "uuid")
+    ]
+    + [
+        {"type": "string", "format": name, "maxLength": 24}
         for name in (
-            *("date", "date-time", "time", "duration", "ipv4", "ipv6", "uuid", "email", "hostname"),
-            *("uri", "regex", "json-pointer", "iri", "uri-reference", "idn-email", "int32"),
+            *("duration", "email", "hostname", "uri", "regex", "json-pointer", "iri"),
+            *("uri-reference", "idn-email", "int32"),
         )
     ],
     "arrays": [
