@@ -111,6 +111,7 @@ TRANSFORMS: dict[str, Transform] = {
     "stack": _join(torch.stack),
     "add": lambda x, number: x + number,
     "multiply": lambda x, number: x * number,
+    "multiply_columns": lambda x, y, number: (x.float() * (number + y.float())).to(x.dtype),
 }
 """The steps that are the same for every target; those of `ir.weights.STEPS` that pack are not."""
 

@@ -27,6 +27,7 @@ STEPS = {
     "stack": "stack(axis, x...)",
     "add": "add(x, number)",
     "multiply": "multiply(x, number)",
+    "multiply_columns": "multiply_columns(x[.., K], y[K], number): x * (number + y), rounded once",
     "pack_rows16": "pack_rows16(x[N, K]): 16 rows interleaved, see codegen/packing.py",
     "pair_rows16": "pair_rows16(x[2N, K]): alternate 16-row blocks of both halves",
 }

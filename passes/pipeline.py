@@ -9,6 +9,7 @@ from .drop_batch_axis import drop_batch_axis
 from .drop_dead_nodes import drop_dead_nodes
 from .drop_dead_parameters import drop_dead_parameters
 from .feed_tokens import feed_tokens
+from .fold_norm_weights import fold_norm_weights
 from .fold_weights import fold_weights
 from .group_regions import group_regions
 from .insert_paged_cache import insert_paged_cache
@@ -47,6 +48,7 @@ FUSE = Stage(
     "fuse",
     (
         merge_linears,
+        fold_norm_weights,
         select_rows_early,
         add_sampling,
         drop_dead_nodes,

@@ -128,16 +128,19 @@ def _softmax(elements: Elements, node: Node, rows: Dim) -> None:
 
 
 def _rms_norm(elements: Elements, node: Node, rows: Dim) -> None:
-    value, weight = node.operands
+    value, *weight = node.operands
     row, (scale,) = _Row(value, rows), _names(elements, "scale")
     mean = f"x / {float(row.sizes[-1])!r}f + {float(node.attrs['eps'])!r}f"
     _reduce(elements, value, row, scale, "sum", lambda x, _: f"{x} * {x}", f"1.0f / sqrtf({mean})")
     offset = float(node.attrs.get("offset", 0.0))
 
     def given(indices: Indices) -> str:
-        factor = elements.at(weight, indices[-1:])
+        scaled = f"{elements.at(value, indices)} * vf({scale}[{row.place(indices)}])"
+        if not weight:
+            return scaled
+        factor = elements.at(weight[0], indices[-1:])
         factor = f"({cpp_number(offset)} + {factor})" if offset else factor
-        return f"{elements.at(value, indices)} * vf({scale}[{row.place(indices)}]) * {factor}"
+        return f"{scaled} * {factor}"
 
     elements.given[node.result] = given
 

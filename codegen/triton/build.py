@@ -25,6 +25,7 @@ from ...ir.graph import Module
 from ..build import Progress, WeightStream, weight_specs, write_weights
 from ..tables import cache_groups, inputs_of
 from .compile import Compiled, compile_kernels, triton_version
+from .kernel import Kernel
 from .player import build_cuda_player
 from .program import GpuProgram, compile_gpu_program
 from .targets import TARGETS
@@ -91,7 +92,8 @@ def _write_kernels(
     writer: ArtifactWriter, program: GpuProgram, built: Mapping[str, Compiled], target: str
 ) -> None:
     for name, (kernel, _) in program.kernels.items():
-        writer.add_bytes(_source_of(target, name), kernel.source_as(name).encode())
+        source = kernel.source_as(name, TARGETS[target].overlaps_launches)
+        writer.add_bytes(_source_of(target, name), source.encode())
         writer.add_bytes(_binary_of(target, name), built[name].cubin.read_bytes())
 
 
@@ -143,17 +145,18 @@ def _kernels(program: GpuProgram, target: str, built: Mapping[str, Compiled]) ->
             source=_source_of(target, name),
             flops=region.flops.to_json(),
             bytes=region.bytes.to_json(),
-            cubin=_cubin(built[name], _binary_of(target, name)) if built else None,
+            cubin=_cubin(built[name], _binary_of(target, name), kernel, target) if built else None,
         )
-        for name, (_, region) in program.kernels.items()
+        for name, (kernel, region) in program.kernels.items()
     ]
 
 
-def _cubin(compiled: Compiled, file: str) -> Cubin:
+def _cubin(compiled: Compiled, file: str, kernel: Kernel, target: str) -> Cubin:
     return Cubin(
         file=file,
         entry=compiled.entry,
         num_warps=compiled.num_warps,
         shared_bytes=compiled.shared_bytes,
         registers=compiled.registers,
+        begins_early=kernel.begins_early and TARGETS[target].overlaps_launches,
     )

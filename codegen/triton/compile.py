@@ -62,7 +62,7 @@ def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any
         "num_warps": kernel.num_warps,
         "num_stages": kernel.num_stages,
     }
-    source = kernel.source_as(name)
+    source = kernel.source_as(name, TARGETS[target].overlaps_launches)
     text = json.dumps([triton_version(), source, job])
     key = hashlib.sha256(text.encode()).hexdigest()[:40]
     path = objects / f"{key}.py"

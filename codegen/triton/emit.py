@@ -58,7 +58,10 @@ def emit_region(function: Function, steps: Steps) -> EmittedRegion:
         function.name,
         anchor,
         math,
-        tuple(_documented(kernel, function, math, flops, moved) for kernel in made.kernels),
+        tuple(
+            _begun(_documented(kernel, function, math, flops, moved), anchor, steps)
+            for kernel in made.kernels
+        ),
         made.workspaces,
         made.tickets,
         flops,
@@ -80,6 +83,21 @@ def _documented(kernel: Kernel, function: Function, math: str, flops: Dim, moved
     ]
     text = "\n".join(f"    {line}".rstrip() for line in doc).lstrip()
     return replace(kernel, body=kernel.body.replace('"""DOC"""', f'"""{text}\n    """'))
+
+
+def _begun(kernel: Kernel, anchor: str, steps: Steps) -> Kernel:
+    """The kernel, waiting for its inputs before all else unless it does so by itself.
+
+    Small blocks let those of the next launch come beside them. Where a few large ones fill the
+    machine, that would spread the next launch unevenly: it begins as they end.
+    """
+    if kernel.begins_early:
+        return kernel
+    is_small = steps.max_rows == 1 or anchor in ("rows", "sample")
+    begin = ["_let_next_begin()"] * is_small + ["_await_inputs()"]
+    end = kernel.body.index('\n    """\n') + len('\n    """\n')
+    lines = "".join(f"    {line}\n" for line in begin)
+    return replace(kernel, body=kernel.body[:end] + lines + kernel.body[end:])
 
 
 def _text(expression: dict[str, int]) -> str:

@@ -26,6 +26,35 @@ def _pow(x, y):
 }
 """Functions that Triton lacks on both of its back ends."""
 
+BEGINNING = '''@triton.jit
+def _await_inputs():
+    """Waits for what the launches before have written."""
+    tl.extra.cuda.gdc_wait()
+
+
+@triton.jit
+def _let_next_begin():
+    """Lets the next launch begin as soon as all blocks have come here; else it is when they end."""
+    tl.extra.cuda.gdc_launch_dependents()
+
+'''
+"""How a kernel begins while the launch before still runs: it may read weights alone until it has
+waited."""
+
+BEGINNING_IN_TURN = '''@triton.jit
+def _await_inputs():
+    """Launches run one after another: there is nothing to wait for."""
+    pass
+
+
+@triton.jit
+def _let_next_begin():
+    """Launches run one after another."""
+    pass
+
+'''
+"""The same for targets that run launches in turn, and for Triton's interpreter."""
+
 
 def triton_number(value: float) -> str:
     """A float literal."""

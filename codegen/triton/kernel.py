@@ -9,7 +9,7 @@ from ...artifact.schema import GridTerm
 from ...ir.graph import Value
 from ...ir.types import Dim, DType
 from ..cpp.kernel import Operand, params, row_dim
-from .expressions import HELPERS
+from .expressions import BEGINNING, BEGINNING_IN_TURN, HELPERS
 
 __all__ = ["Kernel", "Operand", "RegionKernels", "Steps", "grid_of", "params", "row_dim"]
 
@@ -46,9 +46,19 @@ class Kernel:
     num_warps: int = 4
     num_stages: int = 3
 
-    def source_as(self, name: str) -> str:
-        """The whole file of a kernel called ``name``, with the helpers that it calls."""
+    @property
+    def begins_early(self) -> bool:
+        """Whether it waits for the launch before by itself: it may begin while that runs."""
+        return "_await_inputs()" in self.body
+
+    def source_as(self, name: str, begins_early: bool = False) -> str:
+        """The whole file of a kernel called ``name``, with the helpers that it calls.
+
+        ``begins_early`` says that the target may start it while the launch before still runs.
+        """
         used = [text for word, text in HELPERS.items() if re.search(rf"\b{word}\(", self.body)]
+        if self.begins_early:
+            used.append(BEGINNING if begins_early else BEGINNING_IN_TURN)
         head = "import triton\nimport triton.language as tl\n"
         parts = [head, *used, self.body.replace("NAME", name)]
         return "\n\n".join(part.strip("\n") + "\n" for part in parts)

@@ -2,7 +2,8 @@
 
 The products' sums meet the epilogue in registers. A step of one row is a matrix-vector product that
 streams the weights past it; more rows go through the matrix units in tiles. A norm before the
-products is taken along by a single row; for more it is a launch of its own.
+products is taken along by few rows: each block adds up its squares beside the sums. For many rows
+it is a launch of its own.
 """
 
 from __future__ import annotations
@@ -18,19 +19,25 @@ from .fold_norms import norm_of
 from .indices import ZERO, Index, linear_index, masks_of
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type
 from .parts import as_part, homes_of
-from .products import Tile, choose_tile, matrix_loop, vector_loop
+from .products import Tile, choose_tile, matrix_loop, num_shared, vector_loop
 from .rows import emit_rows
 
-MAX_ROWS_OF_NORM = 1  # measured: more rows pay more for it in every block than a launch costs
+MAX_ROWS_OF_NORM = 32
 _HIDDEN = Operand("workspace", 0)
 
 
 def emit_linear(function: Function, steps: Steps, tile: Tile | None = None) -> RegionKernels:
     """The kernels of a linear region for steps of one size, in tiles that suit it or as said."""
     norm = norm_of(function)
-    if norm is None or (steps.max_rows is not None and steps.max_rows <= MAX_ROWS_OF_NORM):
+    if norm is None or _takes_along(norm, steps):
         return _product(function, steps, tile, norm)
     return _after_norm(function, steps, norm)
+
+
+def _takes_along(norm: Node, steps: Steps) -> bool:
+    """Whether the products do the norm: tiles leave x as it is, so there it has no weight."""
+    most = 1 if len(norm.operands) > 1 else MAX_ROWS_OF_NORM
+    return steps.max_rows is not None and steps.max_rows <= most
 
 
 def _after_norm(function: Function, steps: Steps, norm: Node) -> RegionKernels:
@@ -84,8 +91,8 @@ def _product(
         tile.num_stages,
     )
     num_tiles = -(-n // tile.columns) * -(-(steps.max_rows or 1) // tile.rows)
-    sums = num_tiles * tile.rows * tile.columns * tile.splits * len(linears) * 4
-    sizes = (Dim(sums), Dim(num_tiles * 4))[: len(shared)]
+    sums = num_tiles * num_shared(tile, len(linears), norm is not None)
+    sizes = (Dim(sums * 4), Dim(num_tiles * 4))[: len(shared)]
     return RegionKernels((kernel,), sizes, frozenset({1} if shared else ()))
 
 

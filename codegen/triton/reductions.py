@@ -73,13 +73,15 @@ def _softmax(elements: Elements, node: Node, indices: Indices) -> str:
 
 
 def _rms_norm(elements: Elements, node: Node, indices: Indices) -> str:
-    value, weight = node.operands
+    value, *weight = node.operands
     line, _ = _line(elements, value, indices, "0.0")
     mean = f"{_reduce(elements, 'sum', f'{line} * {line}')} / {value.shape[-1]}"
     eps = triton_number(float(node.attrs["eps"]))
     scale = _once(elements, node, "scale", indices, f"tl.rsqrt({mean} + {eps})")
+    if not weight:
+        return f"{elements.at(value, indices)} * {scale}"
     offset = float(node.attrs.get("offset", 0.0))
-    factor = elements.at(weight, indices[-1:])
+    factor = elements.at(weight[0], indices[-1:])
     factor = f"({triton_number(offset)} + {factor})" if offset else factor
     return f"{elements.at(value, indices)} * {scale} * {factor}"
 

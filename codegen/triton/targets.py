@@ -17,6 +17,11 @@ class GpuTarget:
     registers: int  # of a multiprocessor, 32 bits each
     binary: str  # what compiling gives, also the suffix of its file
 
+    @property
+    def overlaps_launches(self) -> bool:
+        """Whether a kernel may begin while the one before still runs."""
+        return isinstance(self.arch, int) and self.arch >= 90
+
 
 def _cuda(arch: int, shared_kib: int) -> GpuTarget:
     return GpuTarget("cuda", arch, 32, shared_kib << 10, 65536, "cubin")

@@ -59,9 +59,10 @@ def _infer_norm(types: Sequence[TensorType], _: Attrs) -> Types:
 
 
 def _rms_norm(operands: Sequence[torch.Tensor], attrs: Attrs) -> Tensors:
-    x, weight = map(compute_type, operands)
+    x, *weight = map(compute_type, operands)
     normal = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + attrs["eps"])
-    return ((normal * (attrs["offset"] + weight)).to(operands[0].dtype),)
+    factor = attrs["offset"] + weight[0] if weight else 1.0
+    return ((normal * factor).to(operands[0].dtype),)
 
 
 def _layer_norm(operands: Sequence[torch.Tensor], attrs: Attrs) -> Tensors:
@@ -142,9 +143,10 @@ _define(
 )
 _define(
     "rms_norm",
-    "x * rsqrt(mean(x^2) + eps) * (offset + weight) along the last axis [.., n], weight [n]",
+    "x * rsqrt(mean(x^2) + eps) * (offset + weight) along the last axis [.., n], weight [n]; "
+    "without a weight the last factor is 1",
     Kind.ROW,
-    "x weight",
+    "x weight?",
     _infer_norm,
     _rms_norm,
     4,

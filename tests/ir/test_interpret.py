@@ -22,6 +22,9 @@ def evaluate(weights):
         if step.op == "checkpoint":
             seed = sum(map(ord, step.arguments[0]))
             return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype) / 4
+        if step.op == "multiply_columns":
+            (x, y), (number,) = step.inputs, step.arguments
+            return run(x, shape, dtype) * (number + run(y, shape[-1:], dtype))
         rows = [16 if ".k" in s.arguments[0] or ".v" in s.arguments[0] else 32 for s in step.inputs]
         parts = [run(s, (n, *shape[1:]), dtype) for s, n in zip(step.inputs, rows, strict=True)]
         return torch.cat(parts, step.arguments[0])
