@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import click
 import numpy as np
@@ -26,6 +27,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tapeout import LLM, compile_model
 from tapeout.artifact import Artifact
+from tapeout.frontend.dummy_checkpoint import DummyCheckpoint
 
 TARGET = "cuda:sm_90"
 SHAPES = json.loads((Path(__file__).parent / "gpu_shapes.json").read_text())
@@ -60,6 +62,23 @@ def make_checkpoint(shape: str, folder: Path) -> Path:
     del model
     torch.cuda.empty_cache()  # torch would keep the memory from the model that is measured
     return folder
+
+
+def compile_random(shape: str, artifact: Path, folder: Path) -> None:
+    """Compiles weights that were never a checkpoint, drawn by the GPU as they are written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(SHAPES[shape] | {"dtype": "bfloat16"}))
+
+    def read(source: DummyCheckpoint, name: str) -> torch.Tensor:
+        dtype, shape = source.shapes[name]
+        if not dtype.is_floating_point:
+            return torch.zeros(shape, dtype=dtype)
+        mean = 1.0 if len(shape) == 1 else 0.0
+        return torch.empty(shape, dtype=dtype, device="cuda").normal_(mean, 0.02).cpu()
+
+    torch.manual_seed(0)
+    with patch.object(DummyCheckpoint, "read", read):
+        compile_model(folder, artifact, target=TARGET, load_format="dummy")
 
 
 def logit_ratios(checkpoint: Path, artifact: Path) -> list[Row]:
@@ -117,14 +136,16 @@ def mixed(steps: Steps, prompts: list[list[int]]) -> list[Any]:
     return [second[0], *map(np.concatenate, zip(first, second[1:], strict=True))]
 
 
-def speed_rows(artifact: Path, limits: dict[str, float], kinds: set[str]) -> list[Row]:
+def speed_rows(
+    artifact: Path, limits: dict[str, float], kinds: set[str], steps: list[tuple[int, int]]
+) -> list[Row]:
     """The rows that `kinds` names; each is printed as it comes."""
     options = {"max_model_len": 9216, "max_num_seqs": 256, "max_num_batched_tokens": 8192}
     llm = LLM(artifact, skip_tokenizer_init=True, enable_prefix_caching=False, **options)
     rows = [Row(f"load: {k}", v, "s") for k, v in llm.executor.startup_s.items()]
     rows.append(Row("graphs", llm.executor.num_graphs, ""))
     bench = Bench(llm, *bytes_of(artifact), limits["read bytes/s"])
-    jobs = [("step", bench.step_ms, arguments) for arguments in STEPS]
+    jobs = [("step", bench.step_ms, arguments) for arguments in steps]
     jobs += [("prefill", bench.prefill_ms, arguments) for arguments in PREFILLS]
     jobs += [("mixed", bench.mixed, ())]
     for kind, measure, arguments in jobs:
@@ -160,12 +181,30 @@ def startup_rows(artifact: Path) -> list[Row]:
     return rows + [Row(f"memory: {k}", v / 2**20, "MiB") for k, v in device_bytes.items()]
 
 
+def build(shape: str, checkpoint: Path, artifact: Path, with_checkpoint: bool) -> list[Row]:
+    """The artifact of a shape; references of logits want a checkpoint besides."""
+    start = time.perf_counter()
+    if with_checkpoint:
+        make_checkpoint(shape, checkpoint)
+        gc.collect()  # the model is in cycles; its memory is wanted back
+        torch.cuda.empty_cache()
+    compiled = time.perf_counter()
+    if with_checkpoint:
+        compile_model(checkpoint, artifact, target=TARGET)
+    else:
+        compile_random(shape, artifact, checkpoint)
+    torch.cuda.empty_cache()
+    ended = time.perf_counter()
+    return [Row("checkpoint", compiled - start, "s"), Row("compile", ended - compiled, "s")]
+
+
 @click.command()
 @click.option("--shape", type=click.Choice(list(SHAPES)), default="llama-3.2-1b")
 @click.option("--rows", default="logits,step,prefill,mixed,startup", help="Kinds of rows.")
+@click.option("--steps", default=",".join(f"{b}x{c}" for b, c in STEPS), help="Decode steps.")
 @click.option("--record", type=click.Path(path_type=Path), help="Where the JSON goes besides.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keeps checkpoint and artifact.")
-def main(shape: str, rows: str, record: Path | None, folder: Path | None) -> None:
+def main(shape: str, rows: str, steps: str, record: Path | None, folder: Path | None) -> None:
     """Measures one shape."""
     kinds, limits = set(rows.split(",")), card_limits()
     torch.cuda.empty_cache()
@@ -175,18 +214,12 @@ def main(shape: str, rows: str, record: Path | None, folder: Path | None) -> Non
         checkpoint, artifact = place / f"{shape}-checkpoint", place / f"{shape}.tapeout"
         found = []
         if not artifact.exists():
-            start = time.perf_counter()
-            make_checkpoint(shape, checkpoint)
-            gc.collect()  # the model is in cycles; its memory is wanted back
-            torch.cuda.empty_cache()
-            compiled = time.perf_counter()
-            compile_model(checkpoint, artifact, target=TARGET)
-            found += [Row("checkpoint", compiled - start, "s")]
-            found += [Row("compile", time.perf_counter() - compiled, "s")]
+            found += build(shape, checkpoint, artifact, "logits" in kinds)
         if "logits" in kinds:
             found += (ratios := logit_ratios(checkpoint, artifact))
             print(*ratios, sep="\n", flush=True)
-        found += speed_rows(artifact, limits, kinds)
+        chosen = [tuple(map(int, case.split("x"))) for case in steps.split(",")]
+        found += speed_rows(artifact, limits, kinds, chosen)
         if "startup" in kinds:
             found += startup_rows(artifact)
     facts = {"shape": shape, "limits": limits, "gpu": torch.cuda.get_device_name()}

@@ -59,6 +59,10 @@ PROGRAMS = {
     "stack": (Step("stack", (a, a), (1,)), torch.stack([A, A], 1)),
     "add": (Step("add", (a,), (1.0,)), A + 1),
     "multiply": (Step("multiply", (a,), (0.5,)), A * 0.5),
+    "multiply_columns": (
+        Step("multiply_columns", (a, Step("slice", (b,), (0, 0, 1, 1))), (1.0,)),
+        A * (1 + B[:1]),
+    ),
 }
 
 
