@@ -1,10 +1,12 @@
-"""The shapes that benchmarks run, as checkpoints with random weights and no tokenizer."""
+"""The shapes that benchmarks run, as checkpoints with random weights and a word for each token."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from report import BUILD
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForCausalLM
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -41,4 +43,6 @@ def checkpoint_of(shape: str) -> Path:
         torch.manual_seed(0)
         config = AutoConfig.for_model("llama", **SHAPES[shape])
         AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+        words = {f"w{token_id}": token_id for token_id in range(config.vocab_size)}
+        Tokenizer(WordLevel(words, unk_token="w0")).save(str(folder / "tokenizer.json"))
     return folder

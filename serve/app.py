@@ -30,7 +30,7 @@ def build_app(front: Front) -> App:
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(Exception, _failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    gate = Gate(app, front.options)
+    gate = Gate(app, front)
     origins = front.options.allowed_origin
     return (
         CORSMiddleware(gate, origins, allow_methods=["*"], allow_headers=["*"]) if origins else gate

@@ -13,7 +13,8 @@ from uuid import uuid4
 
 from .api_errors import ApiError, error_response
 from .api_keys import ApiKeys
-from .options import ServeOptions, read_api_keys
+from .front import Front
+from .options import read_api_keys
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -22,6 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_TO_ALL = "/live"
+GENERATES = {"/v1/completions", "/v1/chat/completions"}  # what there may be no room for
 _QUIET = {"/live", "/ready", "/health", "/metrics"}
 
 _log = logging.getLogger(__name__)
@@ -38,9 +40,9 @@ class Gate:
     `exits` is closed when the request is over, however it ends; `notes` go into its log line.
     """
 
-    def __init__(self, app: App, options: ServeOptions) -> None:
-        self._app, self._options = app, options
-        self._keys = ApiKeys(read_api_keys(options))
+    def __init__(self, app: App, front: Front) -> None:
+        self._app, self._front, self._options = app, front, front.options
+        self._keys = ApiKeys(read_api_keys(front.options))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -78,6 +80,8 @@ class Gate:
                 code="invalid_api_key",
             )
         scope["state"]["tenant"] = tenant or ""
+        if scope["method"] == "POST" and scope["path"] in GENERATES:
+            self._front.check_open()  # a crowd that is turned away costs next to nothing
         body = await self._read(scope, receive)
         await _while_there(self._app, scope, body, receive, send)
 
@@ -108,7 +112,7 @@ class Gate:
     def _note(self, scope: Scope, status: int, took_s: float) -> None:
         state, path = scope["state"], scope["path"]
         _log.log(
-            logging.DEBUG if path in _QUIET and status < 400 else logging.INFO,
+            logging.DEBUG if status == 503 or path in _QUIET else logging.INFO,
             "request",
             extra={
                 "request_id": state["request_id"],

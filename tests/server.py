@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 
 import httpx
@@ -59,6 +60,11 @@ class Server:
                     found.append(child)
         return found
 
+    def cpu_s(self, module):
+        """CPU time of these processes so far."""
+        times = [child.cpu_times() for child in self.children(module)]
+        return sum(t.user + t.system for t in times)
+
     def engine(self):
         """The engine's process."""
         [engine] = self.children("engine_process")
@@ -93,3 +99,21 @@ def serving(model, *options):
         yield server.wait_ready()
     finally:
         server.close()
+
+
+def metrics(server):
+    """The server's own numbers, without their prefix; those of all labels together."""
+    found = defaultdict(float)
+    for line in httpx.get(f"{server.url}/metrics").text.splitlines():
+        if line.startswith("tapeout:"):
+            name, value = line.removeprefix("tapeout:").rsplit(" ", 1)
+            found[name.partition("{")[0]] += float(value)
+    return found
+
+
+def wait_until(what, timeout_s=10.0):
+    """Until something holds."""
+    end_s = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)

@@ -40,7 +40,6 @@ def build_router(front: Front) -> APIRouter:
     @router.post("/v1/chat/completions", **described(ChatRequest, ChatCompletion, is_stream=True))
     async def create_chat_completion(request: Request) -> Response:
         """Answers a chat."""
-        front.check_open()
         state = request.scope["state"]
         asked = await read(request, ChatRequest)
         asked.check()

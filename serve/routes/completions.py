@@ -30,7 +30,6 @@ def build_router(front: Front) -> APIRouter:
     @router.post("/v1/completions", **described(CompletionRequest, Completion, is_stream=True))
     async def create_completion(request: Request) -> Response:
         """Completes prompts."""
-        front.check_open()
         state = request.scope["state"]
         asked = await read(request, CompletionRequest)
         asked.check()

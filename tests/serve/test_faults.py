@@ -9,7 +9,7 @@ import time
 import httpx
 import psutil
 import pytest
-from server import Server, serving
+from server import Server, metrics, serving, wait_until
 
 LONG = {"prompt": "one two", "max_tokens": 1500, "temperature": 0, "ignore_eos": True}
 SHORT = LONG | {"max_tokens": 8}
@@ -32,28 +32,12 @@ def events(response):
             yield json.loads(line.removeprefix("data: "))
 
 
-def wait_until(what, timeout_s=10.0):
-    end_s = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
-
-
-def metric(server, name):
-    for line in httpx.get(f"{server.url}/metrics").text.splitlines():
-        if line.startswith(f"tapeout:{name} "):
-            return float(line.split()[1])
-    return None
-
-
 async def until_running(server, count, num_restarts=0):
     """Until the engine after so many others works on so many requests."""
     while True:
-        names = ("num_requests_running", "num_requests_waiting", "engine_restarts_total")
-        running, waiting, restarts = [
-            await asyncio.to_thread(metric, server, name) or 0 for name in names
-        ]
-        if running + waiting >= count and restarts == num_restarts:
+        found = await asyncio.to_thread(metrics, server)
+        num_unfinished = found["num_requests_running"] + found["num_requests_waiting"]
+        if num_unfinished >= count and found["engine_restarts_total"] == num_restarts:
             return
         await asyncio.sleep(0.01)
 
@@ -61,7 +45,8 @@ async def until_running(server, count, num_restarts=0):
 def is_quiet(server):
     """Nothing runs, and every page is free or cached."""
     names = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
-    return [metric(server, name) for name in names] == [0, 0, 0]
+    found = metrics(server)
+    return [found[name] for name in names] == [0, 0, 0]
 
 
 def test_when_the_engine_ends_a_stream_ends_with_one_error_and_the_next_is_answered(own):
@@ -75,7 +60,7 @@ def test_when_the_engine_ends_a_stream_ends_with_one_error_and_the_next_is_answe
     assert time.monotonic() - killed_s < 1
     own.wait_ready(timeout_s=5)
     assert ask(own, **SHORT).status_code == 200
-    assert metric(own, "engine_restarts_total") == 1
+    assert metrics(own)["engine_restarts_total"] == 1
 
 
 def test_when_the_engine_ends_what_has_been_told_nothing_is_answered_by_the_next(own):
