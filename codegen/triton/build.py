@@ -49,7 +49,7 @@ def build_gpu_artifact(
     No GPU is needed. Raises BuildError, and what ``stream`` raises.
     """
     report = progress or (lambda stage, done, total: None)
-    program, stored = compile_gpu_program(module), list(module.weights.values())
+    program, stored = compile_gpu_program(module, target), list(module.weights.values())
     objects = settings.CACHE.get() / "objects"
     sources = {name: kernel for name, (kernel, _) in program.kernels.items()}
     with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def describe_gpu_target(module: Module, target: str) -> Target:
     """What `build_gpu_artifact` would say of the target; compiles nothing, reads no weight."""
     stored = list(module.weights.values())
     weights = table_of(plan_files(folder_of(target), weight_specs(stored)))
-    return _target(module, compile_gpu_program(module), weights, target, {})
+    return _target(module, compile_gpu_program(module, target), weights, target, {})
 
 
 def folder_of(target: str) -> str:

@@ -78,7 +78,7 @@ def _documented(kernel: Kernel, function: Function, math: str, flops: Dim, moved
         "",
         *math.splitlines(),
         "",
-        f"Grid: {grid} blocks of {kernel.num_warps} warps.",
+        f"Grid: {grid} blocks of {kernel.num_warps + kernel.more_warps} warps.",
         f"The region moves {moved} bytes and takes {flops} floating-point operations.",
     ]
     text = "\n".join(f"    {line}".rstrip() for line in doc).lstrip()

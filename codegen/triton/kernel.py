@@ -10,11 +10,28 @@ from ...ir.graph import Value
 from ...ir.types import Dim, DType
 from ..cpp.kernel import Operand, params, row_dim
 from .expressions import BEGINNING, BEGINNING_IN_TURN, HELPERS
+from .targets import GpuTarget
 
 __all__ = ["Kernel", "Operand", "RegionKernels", "Steps", "grid_of", "params", "row_dim"]
 
 TYPES = {DType.F32: "fp32", DType.F16: "fp16", DType.BF16: "bf16", DType.I32: "i32"}
 TYPES |= {DType.I64: "i64"}
+
+IMPORTS = """\
+import triton
+import triton.language as tl
+"""
+GLUON_IMPORTS = """\
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import (
+    async_copy,
+    fence_async_shared,
+    mbarrier,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
+"""
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class Steps:
     name: str
     max_rows: int | None = None
     one_token_each: bool = False
+    target: GpuTarget | None = None  # that runs them; None is Triton's interpreter, or any
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,12 @@ class Kernel:
     grid: tuple[GridTerm, ...]
     num_warps: int = 4
     num_stages: int = 3
+    more_warps: int = 0  # that it starts itself
+
+    @property
+    def is_gluon(self) -> bool:
+        """Whether the body is of Triton's lower language, for one kind of GPU."""
+        return "@gluon.jit" in self.body
 
     @property
     def begins_early(self) -> bool:
@@ -59,8 +83,7 @@ class Kernel:
         used = [text for word, text in HELPERS.items() if re.search(rf"\b{word}\(", self.body)]
         if self.begins_early:
             used.append(BEGINNING if begins_early else BEGINNING_IN_TURN)
-        head = "import triton\nimport triton.language as tl\n"
-        parts = [head, *used, self.body.replace("NAME", name)]
+        parts = [IMPORTS + GLUON_IMPORTS * self.is_gluon, *used, self.body.replace("NAME", name)]
         return "\n\n".join(part.strip("\n") + "\n" for part in parts)
 
 

@@ -16,6 +16,7 @@ from .emit import EmittedRegion, emit_region
 from .fold_norms import fold_norms
 from .join_cache_writes import join_cache_writes
 from .kernel import Kernel, Steps
+from .targets import TARGETS, GpuTarget
 
 VARIANTS: dict[str, tuple[Steps, ...]] = {
     "step": (
@@ -48,12 +49,13 @@ class GpuProgram:
 class _Emitter:
     """Emits each region once for each size of step; sizes whose kernels are equal share them."""
 
+    target: GpuTarget
     regions: dict[str, list[EmittedRegion]] = field(default_factory=dict)
     kernels: dict[str, tuple[Kernel, EmittedRegion]] = field(default_factory=dict)
 
     def of(self, function: Function, steps: Steps) -> EmittedRegion:
         """The kernels of a region, named after the first size they are made for."""
-        made = emit_region(function, steps)
+        made = emit_region(function, replace(steps, target=self.target))
         known = self.regions.setdefault(function.name, [])
         for other in known:
             if other.kernels == made.kernels:
@@ -69,7 +71,7 @@ class _Tapes:
     """All tapes in a row, as if they ran one after another: so they share one arena."""
 
     module: Module
-    emitter: _Emitter = field(default_factory=_Emitter)
+    emitter: _Emitter
     tape: Unrolled = field(default_factory=Unrolled)
     outputs: dict[str, Place] = field(default_factory=dict)
     tickets: Place | None = None
@@ -110,9 +112,9 @@ class _Tapes:
             self.tape.value_bytes[int(self.tickets.name)] = size
 
 
-def compile_gpu_program(module: Module) -> GpuProgram:
+def compile_gpu_program(module: Module, target: str) -> GpuProgram:
     """Emit every region for every size of step, unroll every entry and place its values."""
-    tapes = _Tapes(join_cache_writes(fold_norms(module)))
+    tapes = _Tapes(join_cache_writes(fold_norms(module)), _Emitter(TARGETS[target]))
     for entry in module.entries:
         for steps in VARIANTS[entry]:
             tapes.add(entry, steps)

@@ -22,6 +22,11 @@ class GpuTarget:
         """Whether a kernel may begin while the one before still runs."""
         return isinstance(self.arch, int) and self.arch >= 90
 
+    @property
+    def has_warpgroup_products(self) -> bool:
+        """Whether it multiplies by warpgroups from shared memory, which only sm_90 does."""
+        return self.arch == 90
+
 
 def _cuda(arch: int, shared_kib: int) -> GpuTarget:
     return GpuTarget("cuda", arch, 32, shared_kib << 10, 65536, "cubin")

@@ -61,6 +61,7 @@ def _fitting(job: dict[str, Any]) -> Any:
 def _compile(job: dict[str, Any], num_stages: int, **more: int) -> Any:
     import triton
     from triton.backends.compiler import GPUTarget
+    from triton.experimental.gluon._runtime import GluonASTSource
 
     function = _load(Path(job["source"]), job["name"])
     names = function.arg_names
@@ -70,7 +71,8 @@ def _compile(job: dict[str, Any], num_stages: int, **more: int) -> Any:
         for place, kind in enumerate(job["types"])
         if kind.startswith("*")
     }
-    source = triton.compiler.ASTSource(function, signature, {}, aligned)
+    of_language = GluonASTSource if function.is_gluon() else triton.compiler.ASTSource
+    source = of_language(function, signature, {}, aligned)
     wanted = job["target"]
     target = GPUTarget(wanted["backend"], wanted["arch"], wanted["warp_size"])
     options = {"num_warps": job["num_warps"], "num_stages": num_stages} | more

@@ -24,17 +24,17 @@ SLOW_PATH_BYTES = 64  # of the reduction of large angles: sines and cosines keep
 OTHERS = [target for target in TARGETS if target != MAIN]
 
 
-def program_of(name):
+def program_of(name, target=MAIN):
     module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), STAGES)[0]
-    return compile_gpu_program(module)
+    return compile_gpu_program(module, target)
 
 
 @cache
-def kernels_of_all_models():
+def kernels_of_all_models(target=MAIN):
     """Kernels of equal text are one, whatever model they come from."""
     found = {}
     for name in CONFIGS:
-        for place, (kernel, _) in program_of(name).kernels.items():
+        for place, (kernel, _) in program_of(name, target).kernels.items():
             key = kernel.source_as(""), kernel.types, kernel.num_warps, kernel.num_stages
             found.setdefault(key, (f"{name}_{place}", kernel))
     return dict(found.values())
@@ -48,7 +48,7 @@ def compiled_for(target, kernels):
     "target", [MAIN, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)]
 )
 def test_every_kernel_compiles_and_fits_its_target(target):
-    limits, kernels = TARGETS[target], kernels_of_all_models()
+    limits, kernels = TARGETS[target], kernels_of_all_models(target)
     compiled = compiled_for(target, kernels)
     assert set(compiled) == set(kernels)
     for kernel, found in compiled.items():

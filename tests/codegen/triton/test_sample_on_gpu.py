@@ -1,49 +1,16 @@
 """The machine code of sampling is its definition, on rows that want all there is to want."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import sampling_numpy
 import torch
-import triton_regions
 from sampling_rows import Row, operands, region_text
 from triton_regions import VARIANTS, TritonRegion
 from triton_sampling import check, mixed_row, run, tied_row
 
 from tapeout.runtime.frame import Sampling
 
-pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(autouse=True)
-def on_gpu(monkeypatch, tmp_path):
-    """Kernels are run by the machine, not by Triton's interpreter."""
-    if not torch.cuda.is_available():
-        pytest.skip("there is no GPU")
-    loaded = {}
-
-    def launch(kernel, buffers, scalars, grid):
-        source = kernel.source_as("kernel")
-        function = loaded.setdefault(source, None) or _load(source, tmp_path / f"{len(loaded)}.py")
-        loaded[source] = function
-        typed = [
-            x.view(triton_regions._DTYPES[t]) for x, t in zip(buffers, kernel.types, strict=True)
-        ]
-        there = [x.cuda() for x in typed]
-        function[tuple(grid)](*there, *scalars, num_warps=kernel.num_warps)
-        for here, new in zip(typed, there, strict=True):
-            here.copy_(new)
-
-    monkeypatch.setattr(triton_regions, "_interpret", launch)
-
-
-def _load(source, path):
-    path.write_text(source)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.kernel
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("on_gpu")]
 
 
 def rows_of(vocab_size, count, seed=0):

@@ -1,0 +1,107 @@
+"""Attention of steps in which every sequence has one token.
+
+A block takes one token and one key head, for all query heads of that key head at once. Long
+contexts are split over several blocks: the last to arrive adds up their parts, in order.
+"""
+
+from __future__ import annotations
+
+from ...ir.graph import Function, Node
+from ...ir.types import Dim, DType
+from .attention_shape import Shape, operands_of
+from .attention_text import COMBINE, DECODE, LOAD_QUERY
+from .elements import Elements, name_of
+from .indices import Index
+from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
+from .rows import cache_lines
+
+_FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
+_PARTS = {"tops": "*fp32", "means": "*fp32", "tickets": "*i32"}
+_CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")
+
+
+def emit_decode(
+    function: Function, shape: Shape, write: Node | None, steps: Steps
+) -> RegionKernels:
+    """The kernel of a region; with ``write`` it also makes the queries and writes the cache."""
+    H, Hk, D, Dv = shape.sizes
+    assert steps.max_rows is not None
+    splits, group = num_splits(steps.max_rows, Hk), H // Hk
+    values = shape.values(padded(group, 16), 128 if max(D, Dv) <= 128 else 64)
+    values["splits"], values["group_values"] = splits, group * Dv
+    values["combine"] = COMBINE.format(**values) if splits > 1 else ""
+    values["aliases"] = _aliases(shape, write) if write else ""
+    values["first"], there = "0", "keys < end"
+    if shape.window:
+        block = values["block"]
+        values["first"] = f"tl.maximum(length - {shape.window}, 0) // {block} * {block}"
+        there = f"(keys < end) & (keys >= length - {shape.window})"
+    bounds = f"first, end, {values['block']}"
+    values["loop"] = shape.loop(values, bounds, there, "there[None, :]")
+    if write is None:
+        values["query"] = LOAD_QUERY.format(**values)
+        names, buffers, types = operands_of(function, shape, ("positions", "sequence_ids"))
+    else:
+        values["query"] = _query_and_write(function, shape, write)
+        names, buffers, types = _all_operands(function, shape, write)
+    parts = list(_PARTS) if splits > 1 else []
+    names += [f"w_{part}" for part in parts]
+    buffers += [Operand("workspace", place) for place in range(len(parts))]
+    types += [_PARTS[part] for part in parts]
+    body = DECODE.format(names="".join(f"{name}, " for name in names), **values)
+    tokens = shape.node.result.shape[0]
+    grid = grid_of(splits, Hk, (tokens, 1, 1))
+    is_alone = steps.max_rows == 1 and max(D, Dv) <= 64  # more warps for what one block can do
+    warps, stages = (8, 3) if is_alone else (4, 2)
+    scalars = (Dim.of("P"),)
+    kernel = Kernel("", body, tuple(buffers), tuple(types), scalars, grid, warps, stages)
+    sizes = (tokens * (H * splits * 4), tokens * (H * splits * Dv * 4), tokens * (Hk * 4))
+    return RegionKernels((kernel,), sizes[: len(parts)], frozenset({2} if parts else ()))
+
+
+def num_splits(max_rows: int, num_key_heads: int) -> int:
+    """Blocks that share a long context, so that a step of fewer rows still fills the machine.
+
+    Adding up two parts costs more than they win.
+    """
+    splits = min(32, 128 // num_key_heads, 512 // padded(max_rows * num_key_heads))
+    return splits if splits > 2 else 1
+
+
+def _query_and_write(function: Function, shape: Shape, write: Node) -> str:
+    """Makes the block's queries; the block with the last keys writes the token's key and value."""
+    H, Hk, D, Dv = shape.sizes
+    elements = Elements(function, 2)
+    token, head = Index("token"), Index("head", 0, Hk)
+    heads = Index("heads[:, None]", 0, H, ("real[:, None]",))
+    query = elements.at(shape.query, (token, heads, elements.full(D)))
+    made, elements.lines = elements.lines, []
+    lines = cache_lines(elements, write, token, (head, elements.full(D)), (head, elements.full(Dv)))
+    inside = [*lines, "tl.debug_barrier()"]
+    text = [
+        *elements.heads,
+        *made,
+        f"q = {query}.to({_FLOATS[shape.query.dtype]})",
+        "if split == num_splits - 1:",
+        *(f"    {line}" for line in inside),
+    ]
+    return "".join(f"    {line}\n" for line in text)
+
+
+def _all_operands(
+    function: Function, shape: Shape, write: Node
+) -> tuple[list[str], list[Operand], list[str]]:
+    """Every parameter under its own name, and the result."""
+    values, state = list(function.params), write.operands[1].dtype
+    types = [pointer_type(v, state if v.dtype is DType.STATE else None) for v in values]
+    buffers = [Operand("param", place) for place in range(len(values))]
+    out = Operand("result", function.results.index(shape.node.result))
+    names = [f"p_{name_of(value)}" for value in values]
+    return [*names, "o_out"], [*buffers, out], [*types, pointer_type(shape.query)]
+
+
+def _aliases(shape: Shape, write: Node) -> str:
+    """The names that the text of attention has for parameters of the whole region."""
+    values = (write.operands[0], *shape.node.operands[2:])
+    pairs = [(f"p_{c}", f"p_{name_of(v)}") for c, v in zip(_CALLED, values, strict=False)]
+    return "".join(f"    {called} = {own}\n" for called, own in pairs if called != own)

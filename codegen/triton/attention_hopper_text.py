@@ -1,0 +1,179 @@
+"""Gluon of prefill attention for Hopper.
+
+One warpgroup copies blocks of keys and of values in turn into a ring of slots in shared memory. Two
+others compute, 64 queries each: the products of a block's scores are made while those of the block
+before are multiplied with its values.
+"""
+
+CONSTANTS = """\
+HEADS = gl.constexpr({H})
+KEY_HEADS = gl.constexpr({Hk})
+GROUP = gl.constexpr({group})  # query heads of a key head
+PADDED_GROUP = gl.constexpr({padded_group})
+DIM = gl.constexpr({D})
+PAGE = gl.constexpr({page})
+PAGE_ELEMENTS = gl.constexpr({page_elements})
+VALUES = gl.constexpr({values})  # where they begin in a page
+OFFSET = gl.constexpr({offset})  # of the queries in a token's row
+STRIDE = gl.constexpr({stride})
+FACTOR = gl.constexpr({factor})  # turns scores into exponents of two
+FLOAT = gl.constexpr(gl.{float})
+TOKENS = gl.constexpr({tokens})  # of a tile
+ROWS = gl.constexpr(64)  # of a warpgroup
+BLOCK = gl.constexpr({block})  # keys
+SLOTS = gl.constexpr(4)
+SCORES = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, {block}, 16]))
+SUMS = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, {D}, 16]))
+WEIGHTS = gl.constexpr(gl.DotOperandLayout(0, SUMS.value, 2))
+LOADS = gl.constexpr(gl.BlockedLayout([1, 8], [{load_rows}, {load_columns}], [4, 1], [1, 0]))
+"""
+
+FUNCTIONS = '''
+@gluon.jit
+def copy_blocks(p_cache, p_pages, head, num_blocks, end, ring, ready, empty):
+    """Fills the slots of the ring; a copy is ready when the next is on its way."""
+    rows = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, LOADS))
+    columns = gl.arange(0, DIM, layout=gl.SliceLayout(0, LOADS))
+    inner = (rows % PAGE * DIM)[:, None] + columns[None, :]
+    last_page = (end - 1) // PAGE
+    for block in range(num_blocks):
+        page = gl.load(p_pages + gl.minimum(block * (BLOCK // PAGE) + rows // PAGE, last_page))
+        place = page.to(gl.int64) * PAGE_ELEMENTS + head * (PAGE * DIM)
+        there = (block * BLOCK + rows < end)[:, None]  # places that nobody wrote stay out
+        for which in gl.static_range(2):
+            turn = 2 * block + which
+            slot = turn % SLOTS
+            mbarrier.wait(empty.index(slot), (turn // SLOTS & 1) ^ 1)
+            async_copy.async_copy_global_to_shared(
+                ring.index(slot), p_cache + (place + which * VALUES)[:, None] + inner, mask=there)
+            async_copy.commit_group()
+            async_copy.wait_group(1)
+            fence_async_shared()
+            mbarrier.arrive(ready.index((turn + SLOTS - 1) % SLOTS), count=1, pred=turn > 0)
+    async_copy.wait_group(0)
+    fence_async_shared()
+    mbarrier.arrive(ready.index((2 * num_blocks - 1) % SLOTS), count=1)
+
+
+@gluon.jit
+def soften(scores, top, total, positions, keys, IS_MASKED: gl.constexpr):
+    """Weights of a block of keys, and what is left of what was summed before."""
+    if IS_MASKED:
+        scores = gl.where(keys[None, :] <= positions[:, None], scores, float("-inf"))
+    new_top = gl.maximum(top, gl.max(scores, 1) * FACTOR)
+    weights = gl.exp2(scores * FACTOR - new_top[:, None])
+    fade = gl.exp2(top - new_top)
+    return weights, new_top, total * fade + gl.sum(weights, 1), fade
+
+
+@gluon.jit
+def attend_block(q, ring, ready, empty, block, weights, top, total, sums, positions, keys,
+                 IS_MASKED: gl.constexpr):
+    """Scores of a block, while the values of the block before are summed."""
+    k_slot = 2 * block % SLOTS
+    v_slot = (2 * block - 1) % SLOTS
+    mbarrier.wait(ready.index(k_slot), 2 * block // SLOTS & 1)
+    zero = gl.zeros([ROWS, BLOCK], gl.float32, layout=SCORES)
+    k = ring.index(k_slot).permute((1, 0))
+    scores = warpgroup_mma(q, k, zero, use_acc=False, is_async=True)
+    mbarrier.wait(ready.index(v_slot), (2 * block - 1) // SLOTS & 1)
+    sums = warpgroup_mma(weights, ring.index(v_slot), sums, is_async=True)
+    scores = warpgroup_mma_wait(1, deps=[scores])
+    mbarrier.arrive(empty.index(k_slot), count=1)
+    made, top, total, fade = soften(scores, top, total, positions, block * BLOCK + keys, IS_MASKED)
+    sums, weights = warpgroup_mma_wait(0, deps=[sums, weights])
+    mbarrier.arrive(empty.index(v_slot), count=1)
+    sums = sums * gl.convert_layout(fade, gl.SliceLayout(1, SUMS))[:, None]
+    return gl.convert_layout(made.to(FLOAT), WEIGHTS), top, total, sums
+
+
+@gluon.jit
+def places(rows, query_start, query, num_queries, head):
+    """Token and head of rows of a tile, and which of them are queries."""
+    local = query + rows // PADDED_GROUP
+    inside = rows % PADDED_GROUP
+    real = (local < num_queries) & (inside < GROUP)
+    return (query_start + local)[:, None], (head * GROUP + inside)[:, None], real[:, None]
+
+
+@gluon.jit
+def attend(p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries, context, head,
+           num_full, num_blocks, PART: gl.constexpr):
+    """A warpgroup's queries over all blocks, of which the first ``num_full`` need no mask."""
+    rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, LOADS))
+    d = gl.arange(0, DIM, layout=gl.SliceLayout(0, LOADS))[None, :]
+    token, heads, real = places(rows, query_start, query, num_queries, head)
+    q = queries.index(PART)
+    q.store(gl.load(p_q + token * STRIDE + OFFSET + heads * DIM + d, mask=real, other=0.0))
+    fence_async_shared()
+    rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, SCORES))
+    positions = context + query + rows // PADDED_GROUP
+    keys = gl.arange(0, BLOCK, layout=gl.SliceLayout(0, SCORES))
+    top = gl.full([ROWS], float("-inf"), gl.float32, layout=gl.SliceLayout(1, SCORES))
+    total = gl.zeros([ROWS], gl.float32, layout=gl.SliceLayout(1, SCORES))
+    sums = gl.zeros([ROWS, DIM], gl.float32, layout=SUMS)
+    mbarrier.wait(ready.index(0), 0)
+    zero = gl.zeros([ROWS, BLOCK], gl.float32, layout=SCORES)
+    k = ring.index(0).permute((1, 0))
+    scores = warpgroup_mma(q, k, zero, use_acc=False, is_async=True)
+    scores = warpgroup_mma_wait(0, deps=[scores])
+    mbarrier.arrive(empty.index(0), count=1)
+    made, top, total, fade = soften(scores, top, total, positions, keys, True)
+    weights = gl.convert_layout(made.to(FLOAT), WEIGHTS)
+    for block in range(1, num_full):
+        weights, top, total, sums = attend_block(
+            q, ring, ready, empty, block, weights, top, total, sums, positions, keys, False)
+    for block in range(gl.maximum(num_full, 1), num_blocks):
+        weights, top, total, sums = attend_block(
+            q, ring, ready, empty, block, weights, top, total, sums, positions, keys, True)
+    turn = 2 * num_blocks - 1
+    mbarrier.wait(ready.index(turn % SLOTS), turn // SLOTS & 1)
+    sums = warpgroup_mma(weights, ring.index(turn % SLOTS), sums, is_async=True)
+    sums = warpgroup_mma_wait(0, deps=[sums])
+    total = gl.convert_layout(total, gl.SliceLayout(1, SUMS))
+    result = (sums / gl.maximum(total, 1e-30)[:, None]).to(FLOAT)
+    rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, SUMS))
+    d = gl.arange(0, DIM, layout=gl.SliceLayout(0, SUMS))[None, :]
+    token, heads, real = places(rows, query_start, query, num_queries, head)
+    gl.store(o_out + token * (HEADS * DIM) + heads * DIM + d, result, mask=real)
+
+
+@gluon.jit
+def NAME(p_q, p_cache, p_query_start, p_context_lengths, p_table, o_out, num_sequences,
+         num_table_columns):
+    """DOC"""
+    head = gl.program_id(0)
+    tile = gl.num_programs(1) - 1 - gl.program_id(1)  # later ones have more keys, and begin first
+    low = 0
+    high = num_sequences  # the last sequence whose first tile is not after this one
+    while high - low > 1:
+        middle = (low + high) // 2
+        after = gl.load(p_query_start + middle) // TOKENS + middle > tile
+        low, high = gl.where(after, low, middle), gl.where(after, middle, high)
+    sequence = low
+    query_start = gl.load(p_query_start + sequence)
+    num_queries = gl.load(p_query_start + sequence + 1) - query_start
+    query = (tile - query_start // TOKENS - sequence) * TOKENS
+    if query < num_queries:
+        context = gl.load(p_context_lengths + sequence) - num_queries
+        end = gl.minimum(context + query + TOKENS, context + num_queries)
+        num_full = (context + query + 1) // BLOCK
+        num_blocks = (end + BLOCK - 1) // BLOCK
+        swizzled: gl.constexpr = gl.NVMMASharedLayout.get_default_for([BLOCK, DIM], FLOAT)
+        ring = gl.allocate_shared_memory(FLOAT, [SLOTS, BLOCK, DIM], swizzled)
+        queries = gl.allocate_shared_memory(FLOAT, [2, ROWS, DIM], swizzled)
+        ready = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+        empty = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+        for slot in gl.static_range(SLOTS):
+            mbarrier.init(ready.index(slot), count=1)
+            mbarrier.init(empty.index(slot), count=2)
+        fence_async_shared()
+        p_pages = p_table + sequence * num_table_columns
+        gl.warp_specialize([
+            (attend, (p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries,
+                      context, head, num_full, num_blocks, 0)),
+            (attend, (p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries,
+                      context, head, num_full, num_blocks, 1)),
+            (copy_blocks, (p_cache, p_pages, head, num_blocks, end, ring, ready, empty)),
+        ], [4, 4], [216, 72])  # warps, and registers of a thread
+'''

@@ -1,0 +1,53 @@
+"""Attention of steps of any kind: a block takes a tile of tokens of one sequence and one key head.
+
+Blocks of keys lie at multiples of their size, whatever else is in a step: what a token gets does
+not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from ...ir.graph import Function, Node
+from ...ir.types import Dim
+from .attention_hopper import emit_hopper, is_for_hopper
+from .attention_shape import Shape, operands_of, shape_of
+from .attention_text import PREFILL
+from .kernel import Kernel, RegionKernels, padded
+from .targets import GpuTarget
+
+
+def emit_prefill(function: Function, node: Node, target: GpuTarget | None) -> RegionKernels:
+    """The kernel of a region: the target's own where there is one that can do it."""
+    shape = shape_of(function, node)
+    emit = emit_hopper if is_for_hopper(shape, target) else _emit_portable
+    return emit(function, shape)
+
+
+def _emit_portable(function: Function, shape: Shape) -> RegionKernels:
+    H, Hk, D, Dv = shape.sizes
+    group = padded(H // Hk)
+    rows, (block, stages) = max(128, group), (64, 3) if max(D, Dv) <= 128 else (32, 2)
+    tokens = rows // group
+    values = shape.values(rows, block) | {"padded_group": group, "tokens": tokens}
+    values["loops"] = _loops(shape, values, block)
+    names, buffers, types = operands_of(function, shape, ("query_start", "context_lengths"))
+    body = PREFILL.format(names="".join(f"{name}, " for name in names), **values)
+    scalars, grid = (Dim.of("S"), Dim.of("P")), shape.tiles(tokens)
+    return RegionKernels(
+        (Kernel("", body, tuple(buffers), tuple(types), scalars, grid, 8, stages),)
+    )
+
+
+def _loops(shape: Shape, values: dict[str, object], block: int) -> str:
+    """Over keys that all queries of a tile see, without masks, then over the rest."""
+    there, seen = "keys < end", "(keys[None, :] <= positions[:, None])"
+    if shape.window:
+        begin = f"context + query + 1 - {shape.window}"
+        there = f"(keys < end) & (keys >= {begin})"
+        seen += f" & (keys[None, :] > positions[:, None] - {shape.window})"
+        first = f"    first = tl.maximum({begin}, 0) // {block} * {block}\n"
+        return first + shape.loop(values, f"first, end, {block}", there, seen)
+    return (
+        f"    full_end = (context + query + 1) // {block} * {block}\n"
+        + shape.loop(values, f"0, full_end, {block}", "", "")
+        + shape.loop(values, f"full_end, end, {block}, num_stages=1", there, seen)
+    )

@@ -1,0 +1,66 @@
+"""The machine code of attention is its definition, in every form, over ragged steps."""
+
+import pytest
+import torch
+from triton_attention import TOLERANCE, Attention
+
+from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.targets import TARGETS
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("on_gpu")]
+
+ANY, ON_HOPPER = Steps("any"), Steps("any", target=TARGETS["cuda:sm_90"])
+CASES = {
+    "64 wide": {},
+    "80 wide": {"dim": 80},
+    "96 wide": {"dim": 96},
+    "128 wide": {"dim": 128},
+    "256 wide": {"dim": 256},
+    "three heads": {"h": 6},
+    "as many key heads": {"h": 2},
+    "window": {"window": 200},
+    "softcap": {"softcap": 2.0, "dim": 256},
+    "sinks": {"sinks": True},
+    "window, softcap and sinks": {"window": 70, "softcap": 2.0, "sinks": True, "dim": 128},
+}
+OWN = ("64 wide", "128 wide", "256 wide", "three heads", "as many key heads")  # Hopper's
+
+
+def attention(steps, case):
+    """Hot scores: where a wrong one counts."""
+    shape = {"h": 8, "hk": 2, "dim": 64} | CASES[case]
+    return Attention(steps, "bf16", scale=3 * shape["dim"] ** -0.5, **shape)
+
+
+@pytest.mark.parametrize(
+    ("case", "steps"),
+    [*((case, ANY) for case in CASES), *((case, ON_HOPPER) for case in OWN)],
+    ids=[*CASES, *(f"{case} on Hopper" for case in OWN)],
+)
+def test_prefill_is_that_of_the_interpreter(case, steps):
+    of_case = attention(steps, case)
+    assert of_case.attend.emitted.kernels[0].is_gluon == (steps is ON_HOPPER)
+    for contexts, counts in (
+        ([0], [5]),
+        ([0, 37, 100], [131, 70, 1]),
+        ([300, 0, 0, 700, 127, 128], [77, 513, 16, 190, 1, 1]),
+    ):
+        assert of_case.error(contexts, counts) <= TOLERANCE["bf16"], counts
+
+
+@pytest.mark.parametrize("rows", [1, 16])
+@pytest.mark.parametrize("case", CASES)
+def test_decoding_is_that_of_the_interpreter(case, rows):
+    of_case = attention(Steps("decode", rows, one_token_each=True), case)
+    for contexts in ([0], [2047], [0, 130, 1023, 555, 15, 127, 128]):
+        contexts = contexts[-rows:]
+        assert of_case.error(contexts, [1] * len(contexts)) <= TOLERANCE["bf16"], contexts
+
+
+@pytest.mark.parametrize("steps", [ANY, ON_HOPPER], ids=["portable", "Hopper"])
+def test_a_token_of_a_prefill_is_bitwise_equal_whatever_is_beside_it(steps):
+    of_case = attention(steps, "64 wide")
+    whole, _ = of_case.run([200], [377])
+    for count in (1, 30, 128):
+        part, _ = of_case.run([577 - count], [count])
+        assert torch.equal(whole[-count:], part), count

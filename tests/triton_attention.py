@@ -1,0 +1,90 @@
+"""Attention regions for GPUs beside the interpreter's result, over caches with NaN in what no query
+may see."""
+
+import torch
+from region_kernels import relative_error
+from triton_regions import TritonRegion
+
+TOLERANCE = {"f32": 2e-6, "bf16": 1.2e-2}  # where Triton's interpreter cuts, machines round
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+PAGE = 16
+
+WRITE = """
+func @write(%cache: state[], %k: {d}[T, {hk}, {dim}], %v: {d}[T, {hk}, {dv}], %positions: i32[T],
+            %sequence_ids: i32[T], %table: i32[S, P]) {{anchor = "rows"}} {{
+  %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
+    {{group = "full", layer = 0}}
+  return %new
+}}
+"""
+ATTEND = """
+func @attend(%q: {d}[T, {h}, {dim}], %cache: state[], %positions: i32[T], %sequence_ids: i32[T],
+             %table: i32[S, P]{sinks}) {{anchor = "attention"}} {{
+  %y: {d}[T, {h}, {dv}] = paged_attention(%q, %cache, %positions, %sequence_ids, %table{use})
+    {{group = "full", layer = 0, num_key_heads = {hk}, scale = {scale}, value_dim = {dv}{options}}}
+  return %y
+}}
+"""
+
+
+class Attention:
+    """The kernels that write a cache and read it; sequences are packed in one step."""
+
+    def __init__(
+        self, steps, d="f32", h=4, hk=2, dim=40, dv=None, scale=0.3, window=None, softcap=None,
+        sinks=False,
+    ):  # fmt: skip
+        dv = dv or dim
+        self.shape, self.window, self.dtype = (h, hk, dim, dv), window, DTYPES[d]
+        options = f", window = {window}" * bool(window) + f", softcap = {softcap}" * bool(softcap)
+        texts = {"d": d, "h": h, "hk": hk, "dim": dim, "dv": dv, "scale": scale}
+        texts |= {"sinks": f", %sinks: {d}[{h}]" if sinks else "", "use": ", %sinks" * sinks}
+        self.write = TritonRegion(WRITE.format(**texts), steps)
+        self.attend = TritonRegion(ATTEND.format(**texts, options=options), steps)
+        torch.manual_seed(0)
+        self.sinks = [torch.randn(h).to(self.dtype)] if sinks else []
+
+    def error(self, contexts, counts):
+        """How far `counts[i]` tokens after `contexts[i]` others of sequence i are off."""
+        return relative_error(*self.run(contexts, counts))
+
+    def run(self, contexts, counts):
+        """Their results, of the kernel and of the interpreter; the same for equal lengths."""
+        torch.manual_seed(0)
+        h, hk, dim, dv = self.shape
+        lengths = [a + b for a, b in zip(contexts, counts, strict=True)]
+        q, k, v = (
+            torch.randn(sum(lengths), *s).to(self.dtype) for s in ((h, dim), (hk, dim), (hk, dv))
+        )
+        where, symbols = packed([0] * len(lengths), lengths)
+        num_pages = 1 + where[2].numel()
+        cache = torch.full([num_pages * PAGE * hk * (dim + dv)], torch.nan, dtype=self.dtype)
+        self.write.run([cache, k, v, *where], symbols)
+        pages = {}
+        self.write.reference([pages, k, v, *where], symbols)
+        self._forget(cache.view(num_pages, -1), contexts, where[2])
+        new = torch.cat([torch.arange(n) >= c for n, c in zip(lengths, contexts, strict=True)])
+        where, symbols = packed(contexts, counts)
+        starts = torch.tensor([0, *counts]).cumsum(0).int()
+        inputs = {"query_start": starts, "context_lengths": torch.tensor(lengths).int()}
+        q = q[new].contiguous()
+        [found] = self.attend.run([q, cache, *where, *self.sinks], symbols, inputs)
+        [wanted] = self.attend.reference([q, pages, *where, *self.sinks], symbols)
+        return found, wanted
+
+    def _forget(self, cache, contexts, table):
+        """Leaves NaN in pages that are before every window of a sequence's new tokens."""
+        for row, context in zip(table, contexts, strict=True):
+            gone = max(context + 1 - self.window, 0) // PAGE if self.window else 0
+            cache[row[:gone].long()] = torch.nan
+
+
+def packed(contexts, counts):
+    """Positions, sequence ids and block table of a step, and its sizes."""
+    positions = torch.cat([torch.arange(c, c + n) for c, n in zip(contexts, counts, strict=True)])
+    ids = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    width = max(a + b for a, b in zip(contexts, counts, strict=True)) // PAGE + 2
+    order = torch.randperm(len(counts) * width, generator=torch.Generator().manual_seed(1))
+    table = 1 + order.reshape(len(counts), width)
+    symbols = {"T": sum(counts), "S": len(counts), "P": width}
+    return [positions.int(), ids.int(), table.int()], symbols
