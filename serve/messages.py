@@ -1,12 +1,13 @@
 """Messages of a chat as its template reads them: roles, and content that is plain text."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from .api_errors import ApiError
-from .schemas.openai import ChatMessage, ContentPart
+from .schemas.openai import ChatMessage, ContentPart, ToolCall
 
 _ROLES = {"developer": "system"}  # which templates do not know
 
@@ -28,8 +29,18 @@ def _plain(index: int, message: ChatMessage) -> dict[str, Any]:
         "reasoning_content": message.reasoning_content or message.reasoning,
     }
     if message.tool_calls:
-        plain["tool_calls"] = msgspec.to_builtins(message.tool_calls)
+        plain["tool_calls"] = [_plain_call(call) for call in message.tool_calls]
     return {name: value for name, value in plain.items() if value is not None}
+
+
+def _plain_call(call: ToolCall) -> dict[str, Any]:
+    """Templates want the arguments as an object, where they are one."""
+    plain: dict[str, Any] = msgspec.to_builtins(call)
+    if isinstance(call.function.arguments, str):
+        with suppress(msgspec.MsgspecError, RecursionError):
+            arguments = msgspec.json.decode(call.function.arguments, type=dict[str, Any])
+            plain["function"]["arguments"] = arguments
+    return plain
 
 
 def _text(index: int, message: ChatMessage) -> str | None:

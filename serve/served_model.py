@@ -15,9 +15,13 @@ from ..runtime.inputs import TokenizedPrompt, list_prompts
 from ..runtime.intake import Intake, RequestOptions
 from ..runtime.sampling_params import RequestOutputKind, SamplingParams
 from ..runtime.tokenizer import Tokenizer
+from .answer_parser import AnswerParser
 from .api_errors import ApiError
 from .engine_client import MakeGeneration
 from .frames import Hello
+from .parsers.calls import CallParser
+from .parsers.registry import detect_call_format, thinks
+from .parsers.thinking import CLOSING, OPENING, ThinkingParser
 
 _LONG = 4096  # characters or ids: tokenizing more would hold up the event loop
 
@@ -36,6 +40,9 @@ class ServedModel:
         self._grammars = GrammarCompiler(folder, bounds.vocab_size, bounds.eos_token_ids)
         self._intake = Intake(self.tokenizer, bounds, hello.enable_prefix_caching, self._grammars)
         self._max_output_tokens = max_output_tokens
+        template = self.tokenizer.chat_template()
+        self._thinks = thinks(template)
+        self.call_format = detect_call_format(template)
 
     def name(self, asked: str | None) -> str:
         """The name to answer with. Raises ApiError for one that is not served."""
@@ -99,6 +106,18 @@ class ServedModel:
         check_in_vocabulary("tokens", token_ids, self.bounds.vocab_size)
         decode = partial(self.tokenizer.decode, token_ids, skip_special_tokens=False)
         return await _off_the_loop(len(token_ids), decode)
+
+    def parser(
+        self, prompt: TokenizedPrompt, tool_names: Sequence[str], max_calls: int | None
+    ) -> AnswerParser:
+        """What cuts an answer to this prompt into thoughts, text and calls of these tools."""
+        calls = thinking = None
+        if self._thinks:
+            text = prompt.text or ""
+            thinking = ThinkingParser(is_open=text.rfind(OPENING) > text.rfind(CLOSING))
+        if tool_names and self.call_format is not None:
+            calls = CallParser(self.call_format, tool_names)
+        return AnswerParser(thinking, calls, max_calls)
 
     def generation(
         self,

@@ -1,22 +1,27 @@
 """`/v1/chat/completions`: a chat in, the next message out."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ...runtime.outputs import CompletionOutput, RequestOutput
+from ...runtime.outputs import CompletionOutput
 from ...runtime.sampling_params import SamplingParams
-from ...runtime.stream import Stream
 from ..api_errors import ApiError
 from ..event_stream import EventStream, data_event
-from ..front import Ask, Front, final_outputs, merged
+from ..front import Front
 from ..messages import plain_messages
+from ..parsers.base import CallArguments, CallBegins, Content, Piece, Reasoning
 from ..schemas.logprobs import ChatLogprobs, chat_logprobs
 from ..schemas.openai import (
+    AnswerCall,
     AnswerMessage,
+    CallDelta,
+    CalledFunction,
     ChatChoice,
     ChatChunk,
     ChatChunkChoice,
@@ -25,8 +30,8 @@ from ..schemas.openai import (
     ChatRequest,
     Usage,
 )
-from ..served_model import ServedModel
-from ..tally import Tally
+from ..schemas.tools import offered
+from ..turn import Conversation, Part, Turn, begin_turn, called
 from .describing import described
 from .reading import json_response, read, request_options
 
@@ -40,22 +45,28 @@ def build_router(front: Front) -> APIRouter:
     @router.post("/v1/chat/completions", **described(ChatRequest, ChatCompletion, is_stream=True))
     async def create_chat_completion(request: Request) -> Response:
         """Answers a chat."""
-        state = request.scope["state"]
-        asked = await read(request, ChatRequest)
+        asked, state = await read(request, ChatRequest), request.scope["state"]
         asked.check()
-        answer = _Answer(front.model, asked, front.tally(state), state["request_id"])
-        params = await front.model.checked(_params(asked))
-        prompt = await front.model.chat_prompt(
-            plain_messages(asked.messages), params, **_template_values(asked)
-        )
-        asks = [Ask(prompt, params, request_options(front, request, asked))]
-        streams = front.ask(asks, bool(asked.stream), state["exits"])
+        name = front.model.name(asked.model)
+        turn = await begin_turn(front, state, _conversation(front, request, asked))
+        answer = _Answer(turn, asked, name, state["request_id"])
         if asked.stream:
-            return EventStream(answer.events(streams), _DONE, front.options.write_timeout_s)
-        [output] = await final_outputs(streams)
-        return json_response(answer.whole(output))
+            return EventStream(answer.events(), _DONE, front.options.write_timeout_s)
+        return json_response(await answer.whole())
 
     return router
+
+
+def _conversation(front: Front, request: Request, asked: ChatRequest) -> Conversation:
+    return Conversation(
+        messages=plain_messages(asked.messages),
+        params=_params(asked),
+        options=request_options(front, request, asked),
+        tools=offered(asked.tools, asked.tool_choice),
+        max_calls=1 if asked.parallel_tool_calls is False else None,
+        template_values=_template_values(asked),
+        is_stream=bool(asked.stream),
+    )
 
 
 def _params(asked: ChatRequest) -> SamplingParams:
@@ -81,62 +92,86 @@ def _template_values(asked: ChatRequest) -> dict[str, Any]:
 
 
 class _Answer:
-    """Writes the outputs of a request in the shape of its answer."""
+    """Writes a turn in the shape of its answer."""
 
-    def __init__(
-        self, model: ServedModel, asked: ChatRequest, tally: Tally, request_id: str
-    ) -> None:
-        self._tally = tally
-        self._asked = asked
+    def __init__(self, turn: Turn, asked: ChatRequest, name: str, request_id: str) -> None:
+        self._turn, self._asked, self._name = turn, asked, name
         self._id, self._created_s = f"chatcmpl-{request_id}", int(time.time())
-        self._name = model.name(asked.model)
         self._begun: set[int] = set()  # choices whose role has been told
+        self._num_calls: Counter[int] = Counter()  # of each choice, so far
 
-    def whole(self, output: RequestOutput) -> ChatCompletion:
+    async def whole(self) -> ChatCompletion:
         """The answer at once."""
-        self._tally.add(output)
+        choices = {part.index: self._choice(part) async for part in self._turn.parts()}
         return ChatCompletion(
             self._id,
             "chat.completion",
             self._created_s,
             self._name,
-            [self._choice(completion) for completion in output.outputs],
-            self._tally.usage(),
+            [choices[index] for index in sorted(choices)],
+            self._turn.tally.usage(),
         )
 
-    async def events(self, streams: Sequence[Stream]) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncIterator[bytes]:
         """The answer piece by piece."""
-        options = self._asked.stream_options
+        options, tally = self._asked.stream_options, self._turn.tally
         always_usage = bool(options and options.continuous_usage_stats)
-        async for _, output in merged(streams):
-            self._tally.add(output)
-            for completion in output.outputs:
-                usage = self._tally.usage() if always_usage else None
-                for choice in self._chunk_choices(completion):
-                    yield data_event(self._chunk([choice], usage))
+        async for part in self._turn.parts():
+            usage = tally.usage() if always_usage else None
+            for choice in self._chunk_choices(part):
+                yield data_event(self._chunk([choice], usage))
         if self._asked.wants_usage:
-            yield data_event(self._chunk([], self._tally.usage()))
+            yield data_event(self._chunk([], tally.usage()))
 
-    def _choice(self, completion: CompletionOutput) -> ChatChoice:
+    def _choice(self, part: Part) -> ChatChoice:
+        message = AnswerMessage("assistant", _joined(part.pieces, Content) or None)
+        calls = [
+            AnswerCall(_call_id(), CalledFunction(arguments, name))
+            for name, arguments in called(part.pieces)
+        ]
+        if calls:
+            message.tool_calls = calls
+        else:
+            message.content = message.content or ""
+        if thoughts := _joined(part.pieces, Reasoning):
+            message.reasoning_content = thoughts
         return ChatChoice(
-            completion.index,
-            AnswerMessage("assistant", completion.text),
-            self._logprobs(completion),
-            completion.finish_reason or "",
-            completion.stop_reason,
+            part.index,
+            message,
+            self._logprobs(part.completion),
+            part.finish_reason or "",
+            part.completion.stop_reason,
         )
 
-    def _chunk_choices(self, completion: CompletionOutput) -> list[ChatChunkChoice]:
-        """The role first, by itself; then text that is not empty; then the end."""
-        choices, index = [], completion.index
+    def _chunk_choices(self, part: Part) -> list[ChatChunkChoice]:
+        """The role first, by itself; then a chunk for each piece; the end is in the last."""
+        deltas, index = [self._delta(part.index, piece) for piece in part.pieces], part.index
+        logprobs, reason = self._logprobs(part.completion), part.finish_reason
+        if not deltas and (reason or (logprobs and logprobs.content)):
+            deltas = [ChatDelta(content="")]
+        choices = [ChatChunkChoice(index, delta, None, None) for delta in deltas]
+        if choices:
+            choices[0].logprobs = logprobs
+            choices[-1].finish_reason, choices[-1].stop_reason = reason, part.completion.stop_reason
         if index not in self._begun:
             self._begun.add(index)
-            choices.append(ChatChunkChoice(index, ChatDelta("assistant", ""), None, None))
-        logprobs, reason = self._logprobs(completion), completion.finish_reason
-        if completion.text or reason or (logprobs and logprobs.content):
-            delta = ChatDelta(content=completion.text)
-            choices.append(ChatChunkChoice(index, delta, logprobs, reason, completion.stop_reason))
+            choices.insert(0, ChatChunkChoice(index, ChatDelta("assistant", ""), None, None))
         return choices
+
+    def _delta(self, index: int, piece: Piece) -> ChatDelta:
+        match piece:
+            case Content(text):
+                return ChatDelta(content=text)
+            case Reasoning(text):
+                return ChatDelta(reasoning_content=text)
+            case CallBegins(name):
+                self._num_calls[index] += 1
+                call = CallDelta(
+                    self._num_calls[index] - 1, CalledFunction("", name), _call_id(), "function"
+                )
+            case CallArguments(text):
+                call = CallDelta(self._num_calls[index] - 1, CalledFunction(text))
+        return ChatDelta(tool_calls=[call])
 
     def _logprobs(self, completion: CompletionOutput) -> ChatLogprobs | None:
         if completion.logprobs is None:
@@ -148,3 +183,11 @@ class _Answer:
         if usage is not None:
             chunk.usage = usage
         return chunk
+
+
+def _call_id() -> str:
+    return f"call_{uuid4().hex[:24]}"
+
+
+def _joined(pieces: list[Piece], kind: type[Content] | type[Reasoning]) -> str:
+    return "".join(piece.text for piece in pieces if isinstance(piece, kind))

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from .formats import ResponseFormat
 from .logprobs import ChatLogprobs, CompletionLogprobs
 from .sampling import SamplingRequest
+from .tools import Choice, Tools
 
 _STORES_NOTHING = "nothing is stored here"
 _TEXT_ALONE = "the model reads and writes text alone"
@@ -80,8 +81,6 @@ class ChatRequest(SamplingRequest, kw_only=True, forbid_unknown_fields=True):
         "moderation": ((), "nothing is moderated"),
         "functions": ((), "it is an older name of tools"),
         "function_call": ((), "it is an older name of tool_choice"),
-        "tools": ((), "tools are not offered to the model"),
-        "tool_choice": (("none", "auto"), "tools are not offered to the model"),
         "reasoning_effort": ((), "how much is thought is not limited"),
         "verbosity": (("medium",), "answers are as long as the model makes them"),
         "service_tier": (("auto", "default"), "there is one tier; urgency is told by priority"),
@@ -98,7 +97,7 @@ class ChatRequest(SamplingRequest, kw_only=True, forbid_unknown_fields=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     add_generation_prompt: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None  # of no meaning without tools
+    parallel_tool_calls: bool | None = None
     prompt_cache_key: str | None = None  # prompts are found by their content anyway
     safety_identifier: str | None = None  # goes into the log
     audio: Any = None
@@ -109,8 +108,8 @@ class ChatRequest(SamplingRequest, kw_only=True, forbid_unknown_fields=True):
     functions: Any = None
     function_call: Any = None
     response_format: ResponseFormat | None = None
-    tools: Any = None
-    tool_choice: Any = None
+    tools: Tools | None = None
+    tool_choice: Choice | None = None
     reasoning_effort: Any = None
     verbosity: Any = None
     service_tier: Any = None
@@ -159,12 +158,29 @@ class Completion(msgspec.Struct):
     usage: Usage | None | UnsetType = UNSET
 
 
+class CalledFunction(msgspec.Struct):
+    """The function that the model calls, and the text of its arguments."""
+
+    arguments: str
+    name: str | UnsetType = UNSET
+
+
+class AnswerCall(msgspec.Struct):
+    """A call that the model makes."""
+
+    id: str
+    function: CalledFunction
+    type: Literal["function"] = "function"
+
+
 class AnswerMessage(msgspec.Struct):
     """What the model says."""
 
     role: Literal["assistant"]
     content: str | None
     refusal: None = None
+    tool_calls: list[AnswerCall] | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
 
 
 class ChatChoice(msgspec.Struct):
@@ -188,11 +204,22 @@ class ChatCompletion(msgspec.Struct):
     usage: Usage
 
 
+class CallDelta(msgspec.Struct):
+    """What came to a call; its id, type and name come first."""
+
+    index: int
+    function: CalledFunction
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
+
+
 class ChatDelta(msgspec.Struct):
     """What came to an answer."""
 
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[CallDelta] | UnsetType = UNSET
 
 
 class ChatChunkChoice(msgspec.Struct):

@@ -1,4 +1,6 @@
+import json
 import re
+from pathlib import Path
 
 import openai
 import pydantic
@@ -7,6 +9,9 @@ import pytest
 from tapeout import SamplingParams
 
 QUESTION = [{"role": "user", "content": "What is 3 + 4?"}]
+PROMPTS = Path(__file__).parents[3] / "examples" / "nano" / "prompts.json"
+CALLS = [case for case in json.loads(PROMPTS.read_text()) if case["task"] == "tool_call"]
+TOOL = {"type": "function", "function": {"name": "buy", "parameters": {"type": "object"}}}
 SEEDED = {"temperature": 1.3, "seed": 5}
 
 
@@ -164,6 +169,7 @@ def test_what_is_not_honoured_is_refused_by_name(client, fields, param, reason):
         {"store": False, "modalities": ["text"], "service_tier": "auto", "verbosity": "medium"},
         {"prompt_cache_key": "k", "safety_identifier": "s", "user": "u", "metadata": {}},
         {"tools": [], "tool_choice": "none", "response_format": {"type": "text"}},
+        {"tools": [TOOL], "tool_choice": "none", "parallel_tool_calls": True},
     ],
 )
 def test_what_asks_for_nothing_else_is_let_through(client, fields):
@@ -205,3 +211,51 @@ def test_an_answer_matches_what_it_is_held_to(client, fields, pattern, is_stream
     else:
         [said] = texts(answers)
     assert re.fullmatch(pattern, said, re.DOTALL)
+
+
+@pytest.mark.parametrize("case", CALLS[:3], ids=lambda case: case["messages"][0]["content"][:20])
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+def test_a_tool_is_called(client, case, is_stream):
+    wanted = json.loads(re.search(r"\{.*\}", case["answer"], re.DOTALL)[0])
+    fields = {"messages": case["messages"], "tools": case["tools"], "temperature": 0}
+    if is_stream:
+        with client.chat.completions.stream(model="nano", **fields) as stream:
+            choice = stream.get_final_completion().choices[0]
+    else:
+        [choice] = ask(client, **fields).choices
+    [call] = choice.message.tool_calls
+    assert choice.finish_reason == "tool_calls" and not choice.message.content
+    assert call.id.startswith("call_") and call.type == "function"
+    assert call.function.name == wanted["name"]
+    assert json.loads(call.function.arguments) == wanted["arguments"]
+
+
+def test_what_a_tool_gave_is_told_to_the_model(client):
+    case = CALLS[0]
+    first = ask(client, messages=case["messages"], tools=case["tools"], temperature=0)
+    message = first.choices[0].message.model_dump(exclude_none=True)
+    answer = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "done"}
+    chat = [*case["messages"], message, answer]
+    again = ask(client, messages=chat, tools=case["tools"], temperature=0, max_tokens=10)
+    assert again.usage.prompt_tokens > first.usage.total_tokens
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "reason"),
+    [
+        ({"tools": [TOOL, TOOL]}, "tools", "two functions of one name"),
+        ({"tools": [{"type": "web_search"}]}, "tools", "web_search"),
+        ({"tools": [TOOL] * 129}, "tools", "<= 128"),
+        ({"tool_choice": "required"}, "tool_choice", "needs tools"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "sell"}}},
+            "tool_choice",
+            "none of tools",
+        ),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools", "name"),
+    ],
+)
+def test_tools_that_cannot_be_offered_are_refused_by_name(client, fields, param, reason):
+    with pytest.raises(openai.BadRequestError, match=reason) as caught:
+        ask(client, **fields)
+    assert caught.value.param == param

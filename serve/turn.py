@@ -1,0 +1,90 @@
+"""The model's turn in a chat, whichever API it was asked through."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from ..runtime.intake import RequestOptions
+from ..runtime.outputs import CompletionOutput
+from ..runtime.sampling_params import SamplingParams
+from ..runtime.stream import Stream
+from .answer_parser import AnswerParser
+from .front import Ask, Front, merged
+from .parsers.base import CallArguments, CallBegins, Piece
+from .schemas.tools import Tool
+from .tally import Tally
+
+
+class Conversation(msgspec.Struct, kw_only=True):
+    """A chat, and how the next message is to be made."""
+
+    messages: list[dict[str, Any]]  # as chat templates read them
+    params: SamplingParams
+    options: RequestOptions
+    tools: list[Tool] = []
+    max_calls: int | None = None
+    template_values: dict[str, Any] = {}
+    is_stream: bool = False
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What came to one of the answers."""
+
+    index: int
+    pieces: list[Piece]
+    completion: CompletionOutput  # of which the pieces were made
+    finish_reason: str | None  # "tool_calls" where the answer ends with calls
+
+
+class Turn:
+    """The answers of one request on their way."""
+
+    def __init__(
+        self, streams: Sequence[Stream], parsers: Sequence[AnswerParser], tally: Tally
+    ) -> None:
+        self._streams, self._parsers, self.tally = streams, parsers, tally
+
+    async def parts(self) -> AsyncIterator[Part]:
+        """All that comes; of what is not streamed, each answer at once."""
+        async for _, output in merged(self._streams):
+            self.tally.add(output)
+            for completion in output.outputs:
+                parser, reason = self._parsers[completion.index], completion.finish_reason
+                pieces = parser.feed(completion.text, is_last=reason is not None)
+                has_called = reason == "stop" and parser.num_calls > 0
+                yield Part(
+                    completion.index, pieces, completion, "tool_calls" if has_called else reason
+                )
+
+
+def called(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
+    """The names and arguments of all calls in the pieces of a whole answer."""
+    calls: list[tuple[str, str]] = []
+    for piece in pieces:
+        if isinstance(piece, CallBegins):
+            calls.append((piece.name, ""))
+        elif isinstance(piece, CallArguments):
+            name, arguments = calls[-1]
+            calls[-1] = name, arguments + piece.text
+    return calls
+
+
+async def begin_turn(front: Front, state: dict[str, Any], asked: Conversation) -> Turn:
+    """Sends a chat to the engine.
+
+    `state` is the request's, of the gate. Raises ApiError, InputError and EngineDeadError.
+    """
+    model = front.model
+    params = await model.checked(asked.params)
+    tools = [msgspec.to_builtins(tool) for tool in asked.tools]
+    if tools and model.call_format is not None and model.call_format.is_special:
+        params.skip_special_tokens = False
+    prompt = await model.chat_prompt(
+        asked.messages, params, tools=tools or None, **asked.template_values
+    )
+    names = [tool.function.name for tool in asked.tools]
+    parsers = [model.parser(prompt, names, asked.max_calls) for _ in range(params.n)]
+    ask = Ask(prompt, params, asked.options)
+    streams = front.ask([ask], asked.is_stream, state["exits"])
+    return Turn(streams, parsers, front.tally(state))
