@@ -76,6 +76,20 @@ class Weights(Strict, frozen=True, kw_only=True):
     tensors: dict[str, Tensor]
 
 
+class TensorMap(Strict, frozen=True, kw_only=True):
+    """A buffer that a kernel takes as a tensor map: a matrix as the tensor unit knows it.
+
+    Its parameters are the map, then rows and columns (32 bits) and their strides (64 bits). The
+    matrix has as many rows as the buffer holds.
+    """
+
+    buffer: Count  # its place among the launch's
+    dtype: str  # of an element, as Triton names it
+    width: Count  # elements of a row
+    box: tuple[Count, Count]  # rows and columns that a copy brings
+    swizzle: Count  # the driver's number for how a box lies in shared memory
+
+
 class Cubin(Strict, frozen=True, kw_only=True):
     """Machine code of one GPU kernel (AMD's is a hsaco), and what launching it takes."""
 
@@ -85,6 +99,7 @@ class Cubin(Strict, frozen=True, kw_only=True):
     shared_bytes: Count  # dynamic shared memory of a block
     registers: Count  # of a thread
     begins_early: bool = False  # it waits for the launch before it by itself
+    maps: list[TensorMap] = []  # in the order of the buffers
 
 
 class Kernel(Strict, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from report import BUILD, report
 from tapeout.artifact import Artifact, Tape, TensorSpec
 from tapeout.runtime.cuda.device import Device
 from tapeout.runtime.cuda.executor import CudaExecutor
-from tapeout.runtime.cuda.tapes import TapeForm
+from tapeout.runtime.cuda.tapes import LoadedKernel, TapeForm
 from tapeout.runtime.cuda.weights import place_weights, stream_weights
 from tapeout.runtime.frame import Frame
 from tapeout.runtime.plan import Limits
@@ -60,7 +60,8 @@ def launch_rows(executor: CudaExecutor, artifact: Artifact) -> list[dict[str, An
     names = [kernel.name for kernel in artifact.manifest.targets[TARGET].kernels]
     launch = artifact.tape(TARGET, "step.any").launches[0]
     form = TapeForm(
-        Tape(launches=[launch] * NUM_LAUNCHES), {name: i for i, name in enumerate(names)}
+        Tape(launches=[launch] * NUM_LAUNCHES),
+        {name: LoadedKernel(i, ()) for i, name in enumerate(names)},
     )
     places = executor._stages[0].places(memory.step_block)
     tape, dims = form.bind(device, memory, places), (0, 0, 0, 1)

@@ -16,7 +16,7 @@ from tapeout.artifact import evaluate
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.linear import emit_linear
-from tapeout.codegen.triton.products import Tile, choose_tile
+from tapeout.codegen.triton.tiles import Tile, choose_tile
 from tapeout.ir.parser import parse_function
 from tapeout.ir.types import DType
 
@@ -72,6 +72,8 @@ def main() -> None:
     parser.add_argument("--models", default="1b,8b,0.6b")
     options = parser.parse_args()
     all_rows = [int(text) for text in options.rows.split(",")]
+    if max(all_rows) > 256:
+        parser.error(f"--rows {options.rows}: products of more than 256 rows take tensor maps")
     cases = [
         (rows, shape, tile)
         for name in options.models.split(",")

@@ -33,7 +33,12 @@ def lay_out_arena(slots: Sequence[Slot], sizes: Sizes) -> Layout:
 
     No size falls as a symbol grows, so what is enough at the bounds is enough for each step.
     """
-    return _lay_out([max((evaluate(b, sizes) for b in slot.bytes), default=0) for slot in slots])
+    return _lay_out([slot_bytes(slot, sizes) for slot in slots])
+
+
+def slot_bytes(slot: Slot, sizes: Sizes) -> int:
+    """What the largest tenant takes at the bounds."""
+    return max((evaluate(expression, sizes) for expression in slot.bytes), default=0)
 
 
 def lay_out_inputs(inputs: Sequence[Input], sizes: Sizes) -> Layout:

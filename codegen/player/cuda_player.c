@@ -18,6 +18,8 @@ enum { MAX_KERNELS = 1024, MAX_TAPES = 1024, MAX_GRAPHS = 256, STATIC_SHARED_BYT
 enum { NON_BLOCKING_STREAM = 1, CAPTURE_THREAD_LOCAL = 1, EVENT_WITHOUT_TIME = 2 };
 enum { MAX_DYNAMIC_SHARED_BYTES = 8, PREFER_SHARED = 1, PORTABLE_AND_MAPPED = 3 };
 enum { PROGRAMMATIC_SERIALIZATION = 6 };
+enum { NOT_INTERLEAVED = 0, PROMOTE_TO_128_BYTES = 2, ZEROS_OUTSIDE = 0 };
+enum { BUFFER, ELEMENT, ELEMENT_BYTES, ROWS, WIDTH, BOX_ROWS, BOX_COLUMNS, SWIZZLE, MAP_FACTS };
 enum { MULTIPROCESSOR_COUNT = 16, CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76, SHARED_BYTES = 97 };
 
 typedef uint64_t address_t;
@@ -65,6 +67,9 @@ typedef void *handle_t; /* of the driver: a context, stream, event, module, func
     F(cuGraphLaunch, (handle_t, handle_t))                                                      \
     F(cuGraphDestroy, (handle_t))                                                               \
     F(cuGraphExecDestroy, (handle_t))                                                           \
+    F(cuTensorMapEncodeTiled, (void *, int, unsigned, address_t, const uint64_t *,              \
+                               const uint64_t *, const unsigned *, const unsigned *, int, int,  \
+                               int, int))                                                       \
     F(cuLaunchKernelEx, (const launch_t *, handle_t, void **, void **))
 
 typedef struct { /* CUlaunchAttribute */
@@ -100,6 +105,12 @@ typedef struct {
     const int64_t *grid;  /* [AXES][GRID_TERM]: coefficients, divisor, factor */
 } call_t;
 
+typedef struct { /* a matrix as a kernel takes it, each field a parameter by value */
+    _Alignas(64) char map[128];
+    int32_t rows, columns;
+    int64_t row_stride, column_stride; /* in elements */
+} matrix_t;
+
 typedef struct {
     int num_launches, num_scalars;
     call_t *calls;
@@ -107,6 +118,7 @@ typedef struct {
     int64_t *coefficients; /* [num_scalars][COEFFICIENTS]: constant, T, S, R, P */
     int32_t *scalars;
     int64_t *grids;
+    matrix_t *matrices;
     void **parameters;
 } tape_t;
 
@@ -179,6 +191,7 @@ static void free_tape(tape_t *tape) {
     free(tape->coefficients);
     free(tape->scalars);
     free(tape->grids);
+    free(tape->matrices);
     free(tape->parameters);
 }
 
@@ -322,15 +335,44 @@ static void *copy(const void *source, size_t count, size_t item_bytes) {
     return target;
 }
 
+/* Describes a row-major matrix at an address to the tensor unit. */
+static int encode(player_t *player, matrix_t *made, address_t at, const int64_t *facts) {
+    static const unsigned every_element[2] = {1, 1};
+    uint64_t sizes[2] = {(uint64_t)facts[WIDTH], (uint64_t)facts[ROWS]};
+    uint64_t row_bytes = (uint64_t)(facts[WIDTH] * facts[ELEMENT_BYTES]);
+    unsigned box[2] = {(unsigned)facts[BOX_COLUMNS], (unsigned)facts[BOX_ROWS]};
+    made->rows = (int32_t)facts[ROWS], made->columns = (int32_t)facts[WIDTH];
+    made->row_stride = facts[WIDTH], made->column_stride = 1;
+    TRY(player, cuTensorMapEncodeTiled, made->map, (int)facts[ELEMENT], 2, at, sizes, &row_bytes,
+        box, every_element, NOT_INTERLEAVED, (int)facts[SWIZZLE], PROMOTE_TO_128_BYTES,
+        ZEROS_OUTSIDE);
+    return 0;
+}
+
+static void **bind_matrix(matrix_t *matrix, void **parameter) {
+    *parameter++ = matrix->map;
+    *parameter++ = &matrix->rows;
+    *parameter++ = &matrix->columns;
+    *parameter++ = &matrix->row_stride;
+    *parameter++ = &matrix->column_stride;
+    return parameter;
+}
+
+/* `maps` are in the order of their buffers. */
 static void bind(tape_t *tape, const kernel_t *kernels, const int32_t *kernel_ids,
-                 const int32_t *buffer_begin, const int32_t *scalar_begin) {
+                 const int32_t *buffer_begin, const int32_t *scalar_begin, int num_maps,
+                 const int64_t *maps) {
     static address_t null_pointer = 0;
     void **parameter = tape->parameters;
+    int map = 0;
     for (int i = 0; i < tape->num_launches; i++) {
         tape->calls[i] = (call_t){kernels + kernel_ids[i], parameter,
                                   tape->grids + (size_t)i * AXES * GRID_TERM};
         for (int b = buffer_begin[i]; b < buffer_begin[i + 1]; b++)
-            *parameter++ = tape->buffers + b;
+            if (map < num_maps && maps[map * MAP_FACTS + BUFFER] == b)
+                parameter = bind_matrix(&tape->matrices[map++], parameter);
+            else
+                *parameter++ = tape->buffers + b;
         for (int s = scalar_begin[i]; s < scalar_begin[i + 1]; s++)
             *parameter++ = tape->scalars + s;
         *parameter++ = &null_pointer; /* scratch memory, which our kernels do not need */
@@ -338,11 +380,12 @@ static void bind(tape_t *tape, const kernel_t *kernels, const int32_t *kernel_id
     }
 }
 
-/* Adds a tape and gives its number, or -1. All arrays are copied. */
+/* Adds a tape and gives its number, or -1. All arrays are copied. `maps` are the facts of buffers
+ * that are taken as tensor maps, in order. */
 EXPORT int tapeout_cuda_tape_add(void *handle, int num_launches, const int32_t *kernel_ids,
                                  const int32_t *buffer_begin, const address_t *buffers,
                                  const int32_t *scalar_begin, const int64_t *coefficients,
-                                 const int64_t *grids) {
+                                 const int64_t *grids, int num_maps, const int64_t *maps) {
     player_t *player = handle;
     if (player->num_tapes == MAX_TAPES) return fail("tape", "too many tapes");
     size_t launches = (size_t)num_launches;
@@ -357,11 +400,18 @@ EXPORT int tapeout_cuda_tape_add(void *handle, int num_launches, const int32_t *
         .coefficients = copy(coefficients, num_scalars * COEFFICIENTS, sizeof *coefficients),
         .scalars = calloc(num_scalars + 1, sizeof *tape->scalars),
         .grids = copy(grids, launches * AXES * GRID_TERM, sizeof *grids),
-        .parameters = calloc(num_buffers + num_scalars + 2 * launches + 1, sizeof(void *))};
+        .matrices = aligned_alloc(64, ((size_t)num_maps + 1) * sizeof *tape->matrices),
+        .parameters = calloc(num_buffers + 4 * (size_t)num_maps + num_scalars + 2 * launches + 1,
+                             sizeof(void *))};
     if (!(tape->calls && tape->buffers && tape->coefficients && tape->scalars && tape->grids &&
-          tape->parameters))
+          tape->matrices && tape->parameters))
         return fail("tape", "out of memory");
-    bind(tape, player->kernels, kernel_ids, buffer_begin, scalar_begin);
+    ENTER(player);
+    for (int i = 0; i < num_maps; i++) {
+        const int64_t *facts = maps + i * MAP_FACTS;
+        if (encode(player, &tape->matrices[i], tape->buffers[facts[BUFFER]], facts)) return -1;
+    }
+    bind(tape, player->kernels, kernel_ids, buffer_begin, scalar_begin, num_maps, maps);
     return player->num_tapes - 1;
 }
 

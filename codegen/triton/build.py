@@ -92,7 +92,7 @@ def _write_kernels(
     writer: ArtifactWriter, program: GpuProgram, built: Mapping[str, Compiled], target: str
 ) -> None:
     for name, (kernel, _) in program.kernels.items():
-        source = kernel.source_as(name, TARGETS[target].overlaps_launches)
+        source = kernel.source_as(name, TARGETS[target].hopper_or_later)
         writer.add_bytes(_source_of(target, name), source.encode())
         writer.add_bytes(_binary_of(target, name), built[name].cubin.read_bytes())
 
@@ -158,5 +158,6 @@ def _cubin(compiled: Compiled, file: str, kernel: Kernel, target: str) -> Cubin:
         num_warps=compiled.num_warps,
         shared_bytes=compiled.shared_bytes,
         registers=compiled.registers,
-        begins_early=kernel.begins_early and TARGETS[target].overlaps_launches,
+        begins_early=kernel.begins_early and TARGETS[target].hopper_or_later,
+        maps=compiled.maps,
     )

@@ -8,15 +8,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ...artifact import TensorMap
 from ...errors import BuildError
-from .kernel import Kernel
+from .kernel import Box, Kernel
 from .targets import TARGETS
 
 
@@ -31,6 +32,7 @@ class Compiled:
     shared_bytes: int
     registers: int
     local_bytes: int  # of a thread: spilled registers, or arrays of a slow path
+    maps: list[TensorMap]  # none on targets that read boxes by pointers
 
 
 @cache
@@ -51,19 +53,21 @@ def compile_kernels(
     wanted = [job for job in jobs.values() if not (objects / f"{job['key']}.json").exists()]
     _run_workers(list({job["key"]: job for job in wanted}.values()))
     suffix = TARGETS[target].binary
-    return {name: _read(objects, job["key"], suffix) for name, job in jobs.items()}
+    return {name: _read(objects, job["key"], suffix, kernels[name]) for name, job in jobs.items()}
 
 
 def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any]:
+    kind = TARGETS[target]
     job: dict[str, Any] = {
         "name": name,
-        "types": [*kernel.types, *("i32" for _ in kernel.scalars)],
-        "target": asdict(TARGETS[target]),
+        "types": [*kernel.types_on(kind.hopper_or_later), *("i32" for _ in kernel.scalars)],
+        "target": asdict(kind),
         "num_warps": kernel.num_warps,
         "num_stages": kernel.num_stages,
     }
-    source = kernel.source_as(name, TARGETS[target].overlaps_launches)
-    text = json.dumps([triton_version(), source, job])
+    source = kernel.source_as(name, kind.hopper_or_later)
+    kept = [field.name for field in fields(Compiled)]  # another version may keep other facts
+    text = json.dumps([triton_version(), kept, source, job])
     key = hashlib.sha256(text.encode()).hexdigest()[:40]
     path = objects / f"{key}.py"
     path.write_text(source)
@@ -95,6 +99,21 @@ def _start(cache: str) -> subprocess.Popen[str]:
     )
 
 
-def _read(objects: Path, key: str, suffix: str) -> Compiled:
+def _read(objects: Path, key: str, suffix: str, kernel: Kernel) -> Compiled:
     facts = json.loads((objects / f"{key}.json").read_text())
-    return Compiled(objects / f"{key}.{suffix}", **facts)
+    made = facts.pop("maps")
+    boxes = kernel.boxes if made else ()
+    maps = [_tensor_map(*both, kernel) for both in zip(boxes, made, strict=True)]
+    return Compiled(objects / f"{key}.{suffix}", maps=maps, **facts)
+
+
+def _tensor_map(box: Box, made: Mapping[str, Any], kernel: Kernel) -> TensorMap:
+    """How a buffer is read, as it was asked for and as Triton has made it."""
+    rows, columns = made["box"]
+    return TensorMap(
+        buffer=box.buffer,
+        dtype=kernel.types[box.buffer].removeprefix("*"),
+        width=box.width,
+        box=(rows, columns),
+        swizzle=made["swizzle"],
+    )

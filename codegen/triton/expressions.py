@@ -55,6 +55,27 @@ def _let_next_begin():
 '''
 """The same for targets that run launches in turn, and for Triton's interpreter."""
 
+BOX = '''@triton.jit
+def _box(source, row, column, num_rows, width: tl.constexpr, rows: tl.constexpr,
+         columns: tl.constexpr):
+    """A box of a matrix, copied by the tensor unit: zeros beyond the ends of its map."""
+    return source.load([row, column])
+'''
+"""How a kernel reads a part of a matrix. Rows from ``num_rows`` on may be anything, even NaN."""
+
+BOX_BY_POINTERS = '''@triton.jit
+def _box(source, row, column, num_rows, width: tl.constexpr, rows: tl.constexpr,
+         columns: tl.constexpr):
+    """A box of a matrix; zeros beyond its ends."""
+    i = row + tl.arange(0, rows)[:, None]
+    j = column + tl.arange(0, columns)[None, :]
+    inside = i < num_rows
+    if width % columns != 0:
+        inside = inside & (j < width)
+    return tl.load(source + i.to(tl.int64) * width + j, mask=inside, other=0.0)
+'''
+"""The same for targets that have no tensor maps, and for Triton's interpreter."""
+
 
 def triton_number(value: float) -> str:
     """A float literal."""

@@ -9,10 +9,10 @@ from ...artifact.schema import GridTerm
 from ...ir.graph import Value
 from ...ir.types import Dim, DType
 from ..cpp.kernel import Operand, params, row_dim
-from .expressions import BEGINNING, BEGINNING_IN_TURN, HELPERS
+from .expressions import BEGINNING, BEGINNING_IN_TURN, BOX, BOX_BY_POINTERS, HELPERS
 from .targets import GpuTarget
 
-__all__ = ["Kernel", "Operand", "RegionKernels", "Steps", "grid_of", "params", "row_dim"]
+__all__ = ["Box", "Kernel", "Operand", "RegionKernels", "Steps", "grid_of", "params", "row_dim"]
 
 TYPES = {DType.F32: "fp32", DType.F16: "fp16", DType.BF16: "bf16", DType.I32: "i32"}
 TYPES |= {DType.I64: "i64"}
@@ -49,6 +49,20 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class Box:
+    """How a kernel reads a buffer: ``rows`` by ``columns`` of a matrix at a time, by `_box`.
+
+    The matrix has rows of ``width`` elements, as many as the buffer holds. Where there are tensor
+    maps the parameter is one, and copies do not go through registers; elsewhere it is a pointer.
+    """
+
+    buffer: int  # its place among the kernel's
+    width: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One kernel of a region. ``body`` is Triton in which NAME stands for the kernel's name.
 
@@ -64,6 +78,7 @@ class Kernel:
     num_warps: int = 4
     num_stages: int = 3
     more_warps: int = 0  # that it starts itself
+    boxes: tuple[Box, ...] = ()  # of some of the buffers, in their order
 
     @property
     def is_gluon(self) -> bool:
@@ -75,14 +90,24 @@ class Kernel:
         """Whether it waits for the launch before by itself: it may begin while that runs."""
         return "_await_inputs()" in self.body
 
-    def source_as(self, name: str, begins_early: bool = False) -> str:
+    def types_on(self, hopper_or_later: bool) -> tuple[str, ...]:
+        """Triton's types of the buffers on a target."""
+        types = list(self.types)
+        for box in self.boxes if hopper_or_later else ():
+            element = types[box.buffer].removeprefix("*")
+            types[box.buffer] = f"tensordesc<{element}[{box.rows}, {box.columns}]>"
+        return tuple(types)
+
+    def source_as(self, name: str, hopper_or_later: bool = False) -> str:
         """The whole file of a kernel called ``name``, with the helpers that it calls.
 
-        ``begins_early`` says that the target may start it while the launch before still runs.
+        ``hopper_or_later`` says what the target can do, see `GpuTarget`.
         """
         used = [text for word, text in HELPERS.items() if re.search(rf"\b{word}\(", self.body)]
         if self.begins_early:
-            used.append(BEGINNING if begins_early else BEGINNING_IN_TURN)
+            used.append(BEGINNING if hopper_or_later else BEGINNING_IN_TURN)
+        if self.boxes:
+            used.append(BOX if hopper_or_later else BOX_BY_POINTERS)
         parts = [IMPORTS + GLUON_IMPORTS * self.is_gluon, *used, self.body.replace("NAME", name)]
         return "\n\n".join(part.strip("\n") + "\n" for part in parts)
 

@@ -17,10 +17,11 @@ from ..reshape import number
 from .elements import Elements, Given, Indices, name_of
 from .fold_norms import norm_of
 from .indices import ZERO, Index, linear_index, masks_of
-from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type
+from .kernel import Box, Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type
 from .parts import as_part, homes_of
-from .products import Tile, choose_tile, matrix_loop, num_shared, vector_loop
+from .products import box_loop, matrix_loop, num_shared, vector_loop
 from .rows import emit_rows
+from .tiles import Tile, choose_tile
 
 MAX_ROWS_OF_NORM = 32
 _HIDDEN = Operand("workspace", 0)
@@ -62,6 +63,8 @@ def _product(
     result, x = function.results[0], linears[0].operands[0]
     k, n = int(x.shape[-1]), int(result.shape[-1])
     tile = tile or choose_tile(steps.max_rows, n, k, len(linears), x.dtype)
+    boxes = _boxes(function, linears, tile, k)
+    tile = replace(tile, boxed=bool(boxes))
     single, rows = tile.rows == 1, _rows(result)
     elements = Elements(function, 1 if single else 2)
     for place, node in enumerate(linears):
@@ -69,7 +72,11 @@ def _product(
     _store(elements, result, rows, _places(tile, n))
     source = f"p_{name_of(norm.operands[0] if norm else _source(function, x))}"
     weights = [f"p_{name_of(node.operands[1])}" for node in linears]
-    body = (vector_loop if single else matrix_loop)(tile, n, k, source, weights, x.dtype, norm)
+    if boxes:
+        body = box_loop(tile, n, k, source, weights)
+    else:
+        loop = vector_loop if single else matrix_loop
+        body = loop(tile, n, k, source, weights, x.dtype, norm)
     names = [f"p_{name_of(v)}" for v in function.params] + [f"o_{name_of(result)}"]
     shared = ("w_sums", "w_tickets") if tile.splits > 1 else ()
     signature = ", ".join((*names, *shared, *(() if single else ("num_rows",))))
@@ -89,11 +96,36 @@ def _product(
         _grid(tile, rows, n),
         tile.num_warps,
         tile.num_stages,
+        boxes=boxes,
     )
     num_tiles = -(-n // tile.columns) * -(-(steps.max_rows or 1) // tile.rows)
     sums = num_tiles * num_shared(tile, len(linears), norm is not None)
     sizes = (Dim(sums * 4), Dim(num_tiles * 4))[: len(shared)]
     return RegionKernels((kernel,), sizes, frozenset({1} if shared else ()))
+
+
+def _boxes(function: Function, linears: list[Node], tile: Tile, k: int) -> tuple[Box, ...]:
+    """How x and the weights are read; not if something else reads them too, by pointers."""
+    if not tile.boxed:
+        return ()
+    x = linears[0].operands[0]
+    source, weights = _source(function, x), {node.operands[1] for node in linears}
+    names_of_x = {source, x}
+    for node in function.nodes:
+        if node in linears:
+            others = set(node.operands[2:])
+        elif node.op == "reshape" and node.operands[0] in names_of_x:
+            names_of_x.add(node.result)
+            others = set()
+        else:
+            others = set(node.operands)
+        if others & (names_of_x | weights):
+            return ()
+    return tuple(
+        Box(place, k, tile.rows if value == source else tile.columns, tile.depth)
+        for place, value in enumerate(function.params)
+        if value == source or value in weights
+    )
 
 
 def _store(elements: Elements, result: Value, rows: Dim, places: tuple[Index, Index]) -> None:
@@ -109,6 +141,8 @@ def _grid(tile: Tile, rows: Dim, n: int) -> tuple[GridTerm, ...]:
     columns = -(-n // tile.columns)
     if tile.rows == 1:
         return grid_of(columns)
+    if tile.boxed:
+        return grid_of((rows, tile.rows, columns), 1, tile.splits)
     return grid_of((rows, tile.rows, 1), columns, tile.splits)
 
 

@@ -6,111 +6,12 @@ be multiplied with the sums; a vector is also scaled by the norm's weight on the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from ...ir.graph import Node
 from ...ir.types import DType
 from .elements import name_of
-from .kernel import padded
+from .tiles import Tile
 
-_FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A block's share: ``rows`` of x by ``columns`` of the result, ``depth`` of K at a time.
-
-    With ``splits``, so many blocks share a tile, each with a part of K: the last one to arrive adds
-    up their sums, in order.
-    """
-
-    rows: int
-    columns: int
-    depth: int
-    num_warps: int
-    num_stages: int
-    splits: int = 1
-
-
-NUM_MULTIPROCESSORS = 132  # of an H100 or H200
-MOST = NUM_MULTIPROCESSORS * 2 // 3
-SHARED_BYTES = 200 << 10  # of one of them, for the tiles of its blocks
-
-
-def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Tile:
-    """The tile for up to ``rows`` rows, as measured on an H100.
-
-    A row alone wants many small blocks. Tiles want to be large and to come in one wave, with much
-    of their weights on the way; where there are too few, K is split.
-    """
-    if rows == 1:
-        depth = min(padded(k, 16), 2048)
-        return Tile(1, max(1, 4096 // depth // num_weights), depth, 4, 3)
-    if rows is None or rows > 256 or dtype.itemsize > 2:
-        return _plain_tile(rows, k, num_weights, dtype)
-    choices = _few_rows(padded(rows, 16), num_weights) if rows <= 64 else _some_rows(num_weights)
-    choices = [replace(tile, depth=min(tile.depth, padded(k, 16))) for tile in choices]
-    if num_blocks(choices[0], rows, n) >= 4 * NUM_MULTIPROCESSORS:
-        return choices[0]
-    whole = choices[1:] if num_weights > 1 else []  # two products share x: better than to split
-    tiles = [*whole, *(_split(tile, rows, n, k) for tile in choices[1:])]
-    fitting = [tile for tile in tiles if _fills(tile, num_blocks(tile, rows, n), num_weights)]
-    return (fitting or tiles[-1:])[0]
-
-
-def _plain_tile(rows: int | None, k: int, num_weights: int, dtype: DType) -> Tile:
-    """For any number of rows, or numbers of twice the bytes."""
-    stages = 2 if dtype.itemsize > 2 else 3
-    if rows is not None and rows <= 64:
-        return Tile(padded(rows, 16), 32, min(padded(k, 16), 128), 4, stages)
-    if rows is not None and rows <= 256:
-        return Tile(64, 64, min(padded(k, 16), 64), 4, stages)
-    columns = 128 if num_weights == 1 else 64
-    return Tile(128, columns, min(padded(k, 16), 64), 8, stages)
-
-
-def _few_rows(rows: int, num_weights: int) -> list[Tile]:
-    """Tiles of all rows: for very many columns, then the best first."""
-    many = Tile(rows, 64, 128, 4, 3)
-    small = Tile(rows, 32, 128, 4, 5 if rows <= 32 else 4)
-    if num_weights > 1 or rows > 32:
-        return [many, replace(many, num_stages=3 if rows * num_weights > 64 else 5), small]
-    deep = Tile(rows, 32, 256, 4, 5)
-    deepest = [replace(deep, columns=64)] if rows == 16 else []
-    return [many, *deepest, deep, small]
-
-
-def _some_rows(num_weights: int) -> list[Tile]:
-    """Tiles of some of 256 rows: for very many columns, then the best first."""
-    many, stages = Tile(128, 128, 64, 8, 3), 5 if num_weights == 1 else 3
-    smallest = Tile(64, 64, 128 // num_weights, 4, stages)
-    return [many, replace(many, num_stages=stages), Tile(64, 128, 64, 4, stages), smallest]
-
-
-def num_blocks(tile: Tile, rows: int, n: int) -> int:
-    """Blocks of a product of ``rows`` rows."""
-    return -(-n // tile.columns) * -(-rows // tile.rows) * tile.splits
-
-
-def _fills(tile: Tile, count: int, num_weights: int) -> bool:
-    """Whether most multiprocessors have a block, and the last of several waves leaves few idle."""
-    shared = (tile.rows + tile.columns * num_weights) * tile.depth * 2 * tile.num_stages
-    wave = NUM_MULTIPROCESSORS * max(1, SHARED_BYTES // shared)
-    return MOST <= count <= wave or count >= 0.8 * wave * -(-count // wave)
-
-
-def _split(tile: Tile, rows: int, n: int, k: int) -> Tile:
-    """The tile with as few parts of K, all alike, as give most multiprocessors a block.
-
-    What parts leave for the last of them to add up must stay small beside the weights.
-    """
-    most = 8 if rows <= 64 else k // 4096
-    while num_blocks(tile, rows, n) < MOST:
-        more = replace(tile, splits=tile.splits * 2)
-        if more.splits > most or k % (tile.depth * more.splits) or k < 2 * tile.depth * more.splits:
-            break
-        tile = more
-    return tile
+GROUP = 8  # rows of tiles that are walked together: what they read stays in the cache
 
 
 def vector_loop(
@@ -198,6 +99,37 @@ def matrix_loop(
         lines.append(f"squares = tl.sum({diagonal}, axis=1)")
     lines += _add_up(tile, len(weights), norm is not None) if tile.splits > 1 else []
     return [*lines, *_scale(norm, k, "squares[:, None]")]
+
+
+def box_loop(tile: Tile, n: int, k: int, x: str, weights: list[str]) -> list[str]:
+    """sums = x w^T in tiles whose operands are read by boxes; K may be shared by blocks."""
+    columns, depth = -(-n // tile.columns), k // tile.splits
+    place = f"tl.program_id(0) // {columns}, tl.program_id(0) % {columns}"
+    first = f"tl.program_id(2) * {depth} + " if tile.splits > 1 else ""
+    lines = [
+        f"num_m = tl.cdiv(num_rows, {tile.rows})",
+        f"m, n = tl.swizzle2d({place}, num_m, {columns}, {GROUP})",
+        f"m, n = m * {tile.rows}, n * {tile.columns}",
+        "_await_inputs()",
+        *(
+            f"sums{i} = tl.zeros([{tile.rows}, {tile.columns}], tl.float32)"
+            for i in range(len(weights))
+        ),
+        f"for start in range(0, {depth}, {tile.depth}):",
+        f"    k = {first}start",
+        f"    x = _box({x}, m, k, num_rows, {k}, {tile.rows}, {tile.depth})",
+    ]
+    for i, weight in enumerate(weights):
+        lines += [
+            f"    w{i} = _box({weight}, n, k, {n}, {k}, {tile.columns}, {tile.depth})",
+            f"    sums{i} = tl.dot(x, w{i}.T, sums{i})",
+        ]
+    lines += _add_up(tile, len(weights), False) if tile.splits > 1 else []
+    return [
+        *lines,
+        f"m += tl.arange(0, {tile.rows})",
+        f"n += tl.arange(0, {tile.columns})",
+    ]
 
 
 def num_shared(tile: Tile, num_weights: int, has_norm: bool) -> int:

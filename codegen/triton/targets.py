@@ -18,8 +18,8 @@ class GpuTarget:
     binary: str  # what compiling gives, also the suffix of its file
 
     @property
-    def overlaps_launches(self) -> bool:
-        """Whether a kernel may begin while the one before still runs."""
+    def hopper_or_later(self) -> bool:
+        """Of NVIDIA's: kernels may begin early there, and there are tensor maps."""
         return isinstance(self.arch, int) and self.arch >= 90
 
     @property

@@ -43,7 +43,13 @@ def _write(job: dict[str, Any], made: Any) -> dict[str, Any]:
     binary.write_bytes(made.asm[target["binary"]])
     facts = {"entry": meta.name, "num_warps": meta.num_warps, "num_stages": meta.num_stages}
     used = _used_by_cubin(binary) if target["backend"] == "cuda" else _used_by_amdgcn(made.asm)
-    return facts | {"shared_bytes": meta.shared} | used
+    return facts | {"shared_bytes": meta.shared, "maps": _maps(meta)} | used
+
+
+def _maps(meta: Any) -> list[dict[str, Any]]:
+    """What one copy by each tensor map of a kernel brings, and how it lies in shared memory."""
+    found = getattr(meta, "tensordesc_meta", None) or []
+    return [{"box": list(one["block_size"]), "swizzle": one["swizzle"]} for one in found]
 
 
 def _fitting(job: dict[str, Any]) -> Any:

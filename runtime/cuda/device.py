@@ -42,7 +42,7 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "stream_wait": [_POINTER],
     "event_elapsed": [_POINTER, _POINTER, _POINTER],
     "kernel_add": [_TEXT, _TEXT, _INT, _INT, _INT, _POINTER],
-    "tape_add": [_INT, *[_POINTER] * 6],
+    "tape_add": [_INT, *[_POINTER] * 6, _INT, _POINTER],
     "tape_run": [_INT, _DIMS],
     "tape_run_until": [_INT, _DIMS, _INT],
     "graph_add": [_POINTER, _INT, _DIMS],

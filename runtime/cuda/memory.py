@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ...artifact import Buffer, CacheBuffer, InputBuffer, SlotBuffer, Target, WeightBuffer
 from ...kvcache.budget import bytes_per_page
-from ..layout import lay_out_arena
+from ..layout import lay_out_arena, slot_bytes
 from ..plan import MemoryPlan
 from .device import Device
 from .inputs import InputBlock, addresses_of, sort_inputs
@@ -33,6 +33,8 @@ class DeviceMemory:
     def __init__(self, device: Device, target: Target, plan: MemoryPlan) -> None:
         self.weights = place_weights(target, device.allocate(plan.weights_bytes, "the weights"))
         self._arena = device.allocate(plan.arena_bytes, "the arena")
+        self._slot_bytes = [slot_bytes(slot, plan.sizes) for slot in target.slots]
+        self._weight_bytes = {name: t.bytes for name, t in target.weights.tensors.items()}
         self._slot_offsets = lay_out_arena(target.slots, plan.sizes).offsets
         pages = list(zip(target.cache_groups, plan.num_pages, strict=True))
         self._caches = {
@@ -74,3 +76,15 @@ class DeviceMemory:
                 return places.inputs[name]
             case CacheBuffer(group, layer):
                 return self._caches[group] + layer * self._layer_bytes[group]
+
+    def num_bytes(self, buffer: Buffer) -> int:
+        """What a launch may read from a buffer's start on, whatever the step's size."""
+        match buffer:
+            case SlotBuffer(slot):
+                return self._slot_bytes[slot]
+            case WeightBuffer(name):
+                return self._weight_bytes[name]
+            case CacheBuffer(group, _):
+                return self._layer_bytes[group]
+            case InputBuffer(name):
+                raise AssertionError(f"the input {name} is read by pointers")

@@ -2,21 +2,31 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...artifact import Artifact, Buffer, Tape
+from ...artifact import Artifact, Buffer, Tape, TensorMap
 from ..layout import coefficients
 from .device import Device
 from .memory import DeviceMemory, Places
+
+_ELEMENTS = {"fp16": (6, 2), "fp32": (7, 4), "bf16": (9, 2)}
+"""The driver's number of a type, and its bytes."""
+
+
+class LoadedKernel(NamedTuple):
+    """A kernel on the device."""
+
+    number: int
+    maps: Sequence[TensorMap]
 
 
 class TapeForm:
     """A tape with all but the addresses of its buffers, which differ from bucket to bucket."""
 
-    def __init__(self, tape: Tape, kernels: Mapping[str, int]) -> None:
+    def __init__(self, tape: Tape, kernels: Mapping[str, LoadedKernel]) -> None:
         self._max_rows, self._one_token_each = tape.max_rows, tape.one_token_each
         launches = tape.launches
         self.num_launches = len(launches)
@@ -25,9 +35,15 @@ class TapeForm:
         self._moving: list[tuple[int, Buffer]] = []
         scalars = [coefficients(scalar) for launch in launches for scalar in launch.scalars]
         grid = [(*coefficients(t.extent), t.divisor, t.factor) for la in launches for t in la.grid]
-        self._kernel_ids = np.array([kernels[launch.kernel] for launch in launches], np.int32)
+        used = [kernels[launch.kernel] for launch in launches]
+        self._kernel_ids = np.array([kernel.number for kernel in used], np.int32)
         self._buffer_begin = _begins(len(launch.buffers) for launch in launches)
         self._scalar_begin = _begins(len(launch.scalars) for launch in launches)
+        self._maps = [
+            (begin + tensor_map.buffer, tensor_map)
+            for begin, kernel in zip(self._buffer_begin.tolist(), used, strict=False)
+            for tensor_map in kernel.maps
+        ]
         self._scalars, self._grid = np.array(scalars, np.int64), np.array(grid, np.int64)
         assert len(grid) == 3 * len(launches), "a launch on a GPU has a grid of three terms"
 
@@ -46,7 +62,16 @@ class TapeForm:
             self._scalars,
             self._grid,
         )
-        return device.call("tape_add", self.num_launches, *(a.ctypes.data for a in arrays))
+        maps = np.array([self._facts(*found, memory) for found in self._maps], np.int64)
+        pointers = [array.ctypes.data for array in arrays]
+        return device.call("tape_add", self.num_launches, *pointers, len(maps), maps.ctypes.data)
+
+    def _facts(self, index: int, tensor_map: TensorMap, memory: DeviceMemory) -> list[int]:
+        """A map as the player takes it: of all rows that the buffer holds."""
+        element, element_bytes = _ELEMENTS[tensor_map.dtype]
+        width = tensor_map.width
+        rows = memory.num_bytes(self._buffers[index]) // (width * element_bytes)
+        return [index, element, element_bytes, rows, width, *tensor_map.box, tensor_map.swizzle]
 
     def _addresses(self, memory: DeviceMemory, places: Places) -> NDArray[np.uint64]:
         """Of all buffers; most are in the same place for every bucket, and found only once."""
@@ -75,16 +100,17 @@ class Tapes:
         return next(f for f in self._forms[entry] if f.takes(num_rows, one_token_each))
 
 
-def _load_kernels(artifact: Artifact, target_name: str, device: Device) -> dict[str, int]:
-    numbers = {}
+def _load_kernels(artifact: Artifact, target_name: str, device: Device) -> dict[str, LoadedKernel]:
+    loaded = {}
     for kernel in artifact.manifest.targets[target_name].kernels:
         cubin = kernel.cubin
         assert cubin is not None, f"{kernel.name} has no cubin"
         code = artifact.read(cubin.file)
-        numbers[kernel.name] = device.add_kernel(
+        number = device.add_kernel(
             code, cubin.entry, cubin.num_warps, cubin.shared_bytes, cubin.begins_early
         )
-    return numbers
+        loaded[kernel.name] = LoadedKernel(number, cubin.maps)
+    return loaded
 
 
 def _begins(counts: Iterable[int]) -> NDArray[np.int32]:

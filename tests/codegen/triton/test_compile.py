@@ -63,6 +63,14 @@ def test_no_kernel_spills():
         assert found.local_bytes <= SLOW_PATH_BYTES * ("cos" in kernel), kernel
 
 
+@pytest.mark.parametrize(("target", "has_maps"), [(MAIN, True), ("cuda:sm_80", False)])
+def test_boxes_are_read_by_tensor_maps_where_there_are_some(target, has_maps):
+    name, kernel = next((n, k) for n, k in kernels_of_all_models().items() if k.boxes)
+    found = compiled_for(target, {name: kernel})[name].maps
+    wanted = [(box.buffer, box.width, (box.rows, box.columns)) for box in kernel.boxes]
+    assert [(m.buffer, m.width, m.box) for m in found] == (wanted if has_maps else [])
+
+
 def test_a_tile_that_takes_too_much_shared_memory_gets_fewer_stages(monkeypatch):
     name, kernel = next(
         (n, k)

@@ -6,8 +6,6 @@ from region_kernels import relative_error
 from triton_regions import VARIANTS, TritonRegion
 
 from tapeout.codegen.triton.kernel import Steps
-from tapeout.codegen.triton.products import NUM_MULTIPROCESSORS, choose_tile, num_blocks
-from tapeout.ir.types import DType
 
 # The interpreter of Triton cuts floats off where the machine rounds them.
 TOLERANCE = {"f32": 2e-6, "bf16": 8e-3}
@@ -51,10 +49,11 @@ def test_a_product_with_bias_and_residual_is_that_of_the_interpreter(dtype, n, k
     assert relative_error(found, wanted) <= TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("k", [70, 72], ids=["by pointers", "by boxes"])
 @pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
-def test_a_gated_product_is_that_of_the_interpreter(steps):
+def test_a_gated_product_is_that_of_the_interpreter(steps, k):
     torch.manual_seed(0)
-    n, k, tokens = 90, 70, min(steps.max_rows or 200, 13)
+    n, tokens = 90, min(steps.max_rows or 200, 13)
     region = TritonRegion(GATED.format(d="bf16", n=n, k=k), steps)
     arguments = [random("bf16", tokens, k) * k**0.5, *(random("bf16", n, k) for _ in range(2))]
     [found] = region.run(arguments, {"T": tokens})
@@ -90,26 +89,49 @@ def test_a_product_of_a_norm_is_that_of_the_interpreter(dtype, n, k, text, steps
     assert relative_error(found, wanted) <= 2 * TOLERANCE[dtype]
 
 
-def test_a_product_whose_parts_of_k_are_shared_leaves_its_tickets_at_zero():
+@pytest.mark.parametrize(
+    "steps", [VARIANTS[3], Steps("rows512", 512)], ids=["by pointers", "by boxes"]
+)
+def test_a_product_whose_parts_of_k_are_shared_leaves_its_tickets_at_zero(steps):
     torch.manual_seed(0)
-    region = TritonRegion(LINEAR.format(d="bf16", n=70, k=2048), Steps("few", 64))
-    arguments = [random("bf16", *s) for s in ((50, 2048), (70, 2048), (1, 70), (50, 70))]
+    k = 8192
+    region = TritonRegion(LINEAR.format(d="bf16", n=70, k=k), steps)
+    arguments = [random("bf16", *s) for s in ((150, k), (70, k), (1, 70), (150, 70))]
     arguments[2] = arguments[2][0]
-    [found] = region.run(arguments, {"T": 50})
-    [wanted] = region.reference(arguments, {"T": 50})
+    [found] = region.run(arguments, {"T": 150})
+    [wanted] = region.reference(arguments, {"T": 150})
     assert relative_error(found, wanted) <= TOLERANCE["bf16"]
     [tickets] = region.emitted.tickets
     assert not region.workspaces[tickets].any()
 
 
-@pytest.mark.parametrize("rows", [2, 16, 17, 64, 256])
-@pytest.mark.parametrize("num_weights", [1, 2])
-@pytest.mark.parametrize(("n", "k"), [(2048, 2048), (3072, 2048), (4096, 14336), (14336, 4096)])
-def test_tiles_of_few_rows_give_most_multiprocessors_a_block_and_divide_k(n, k, num_weights, rows):
-    tile = choose_tile(rows, n, k, num_weights, DType.BF16)
-    assert num_blocks(tile, rows, n) >= NUM_MULTIPROCESSORS // 2
-    assert tile.splits == 1 or k % (tile.splits * tile.depth) == 0
-    assert tile.rows >= min(rows, 64)
+def test_every_tile_is_computed_when_there_are_more_rows_of_tiles_than_are_walked_together():
+    torch.manual_seed(0)
+    n, k, tokens = 300, 16, 700
+    region = TritonRegion(GATED.format(d="bf16", n=n, k=k), VARIANTS[-1])
+    arguments = [random("bf16", tokens, k) * k**0.5, *(random("bf16", n, k) for _ in range(2))]
+    [found] = region.run(arguments, {"T": tokens})
+    [wanted] = region.reference(arguments, {"T": tokens})
+    assert relative_error(found, wanted) <= TOLERANCE["bf16"]
+
+
+SQUARE = """
+func @square(%x: bf16[T, {k}], %w: bf16[{k}, {k}]) {{anchor = "linear"}} {{
+  %y: bf16[T, {k}] = linear(%x, %w)
+  %z: bf16[T, {k}] = add(%x, %y)
+  return %z
+}}
+"""
+
+
+def test_what_the_epilogue_reads_too_is_read_by_pointers():
+    torch.manual_seed(0)
+    region = TritonRegion(SQUARE.format(k=72), VARIANTS[-1])
+    assert not region.emitted.kernels[0].boxes
+    arguments = [random("bf16", 150, 72) * 8, random("bf16", 72, 72)]
+    [found] = region.run(arguments, {"T": 150})
+    [wanted] = region.reference(arguments, {"T": 150})
+    assert relative_error(found, wanted) <= TOLERANCE["bf16"]
 
 
 def test_a_kernel_reads_nothing_but_weights_before_it_has_waited():
@@ -117,6 +139,6 @@ def test_a_kernel_reads_nothing_but_weights_before_it_has_waited():
         for text in (LINEAR, GATED, UNWEIGHTED):
             for kernel in TritonRegion(text.format(d="bf16", n=64, k=64), steps).emitted.kernels:
                 before, _, after = kernel.body.partition("_await_inputs()")
-                read = set(re.findall(r"tl\.load\((p_\w+)", before))
+                read = set(re.findall(r"(?:tl\.load|_box)\((p_\w+)", before))
                 assert read <= {"p_w", "p_v"}, kernel.body
-                assert "tl.load(" in after
+                assert "tl.load(" in after or "_box(" in after

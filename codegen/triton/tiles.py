@@ -1,0 +1,132 @@
+"""Chooses the tiles of products, as measured on an H100."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...ir.types import DType
+from .kernel import padded
+
+NUM_MULTIPROCESSORS = 132  # of an H100 or H200
+MOST = NUM_MULTIPROCESSORS * 2 // 3
+SHARED_BYTES = 200 << 10  # of one of them, for the tiles of its blocks
+MANY_ROWS = 8192  # what a step that may have any number of rows is taken for
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block's share: ``rows`` of x by ``columns`` of the result, ``depth`` of K at a time.
+
+    With ``splits``, so many blocks share a tile, each with a part of K: the last one to arrive adds
+    up their sums, in order. ``boxed``: x and the weights are read by `_box`.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    num_warps: int
+    num_stages: int
+    splits: int = 1
+    boxed: bool = False
+
+
+_BOXED = {
+    Tile(128, 256, 64, 8, 3, boxed=True): 2.0,
+    Tile(128, 128, 64, 8, 4, boxed=True): 1.15,
+    Tile(64, 128, 64, 4, 4, boxed=True): 0.7,
+}
+"""Tiles of many rows, ``columns`` being those of all weights; and how long a wave of them takes."""
+
+
+def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Tile:
+    """The tile for up to ``rows`` rows.
+
+    A row alone wants many small blocks. Tiles want to be large and to come in one wave, with much
+    of their weights on the way; where there are too few, K is split.
+    """
+    if rows == 1:
+        depth = min(padded(k, 16), 2048)
+        return Tile(1, max(1, 4096 // depth // num_weights), depth, 4, 3)
+    if dtype.itemsize > 2:
+        return _plain_tile(rows, k, num_weights, 2)
+    if rows is None or rows > 256:
+        if k * dtype.itemsize % 16:  # no tensor map has such rows
+            return _plain_tile(rows, k, num_weights, 3)
+        return _boxed_tile(rows, n, k, num_weights)
+    choices = _few_rows(padded(rows, 16), num_weights) if rows <= 64 else _some_rows(num_weights)
+    choices = [replace(tile, depth=min(tile.depth, padded(k, 16))) for tile in choices]
+    if num_blocks(choices[0], rows, n) >= 4 * NUM_MULTIPROCESSORS:
+        return choices[0]
+    whole = choices[1:] if num_weights > 1 else []  # two products share x: better than to split
+    tiles = [*whole, *(_split(tile, rows, n, k) for tile in choices[1:])]
+    fitting = [tile for tile in tiles if _fills(tile, num_blocks(tile, rows, n), num_weights)]
+    return (fitting or tiles[-1:])[0]
+
+
+def _plain_tile(rows: int | None, k: int, num_weights: int, stages: int) -> Tile:
+    """For numbers of twice the bytes, or rows that are not aligned."""
+    if rows is not None and rows <= 64:
+        return Tile(padded(rows, 16), 32, min(padded(k, 16), 128), 4, stages)
+    if rows is not None and rows <= 256:
+        return Tile(64, 64, min(padded(k, 16), 64), 4, stages)
+    columns = 128 if num_weights == 1 else 64
+    return Tile(128, columns, min(padded(k, 16), 64), 8, stages)
+
+
+def _boxed_tile(rows: int | None, n: int, k: int, num_weights: int) -> Tile:
+    """The tile whose waves take the least time; of equal ones the largest."""
+
+    def waves(tile: Tile) -> int:
+        return -(-num_blocks(tile, rows or MANY_ROWS, n) // NUM_MULTIPROCESSORS)
+
+    depth = min(padded(k, 16), 64)
+    times = {
+        replace(tile, columns=tile.columns // num_weights, depth=depth): time
+        for tile, time in _BOXED.items()
+    }
+    best = min(times, key=lambda tile: waves(tile) * times[tile])
+    return _split(best, rows, n, k) if rows else best
+
+
+def _few_rows(rows: int, num_weights: int) -> list[Tile]:
+    """Tiles of all rows: for very many columns, then the best first."""
+    many = Tile(rows, 64, 128, 4, 3)
+    small = Tile(rows, 32, 128, 4, 5 if rows <= 32 else 4)
+    if num_weights > 1 or rows > 32:
+        return [many, replace(many, num_stages=3 if rows * num_weights > 64 else 5), small]
+    deep = Tile(rows, 32, 256, 4, 5)
+    deepest = [replace(deep, columns=64)] if rows == 16 else []
+    return [many, *deepest, deep, small]
+
+
+def _some_rows(num_weights: int) -> list[Tile]:
+    """Tiles of some of 256 rows: for very many columns, then the best first."""
+    many, stages = Tile(128, 128, 64, 8, 3), 5 if num_weights == 1 else 3
+    smallest = Tile(64, 64, 128 // num_weights, 4, stages)
+    return [many, replace(many, num_stages=stages), Tile(64, 128, 64, 4, stages), smallest]
+
+
+def num_blocks(tile: Tile, rows: int, n: int) -> int:
+    """Blocks of a product of ``rows`` rows."""
+    return -(-n // tile.columns) * -(-rows // tile.rows) * tile.splits
+
+
+def _fills(tile: Tile, count: int, num_weights: int) -> bool:
+    """Whether most multiprocessors have a block, and the last of several waves leaves few idle."""
+    shared = (tile.rows + tile.columns * num_weights) * tile.depth * 2 * tile.num_stages
+    wave = NUM_MULTIPROCESSORS * max(1, SHARED_BYTES // shared)
+    return MOST <= count <= wave or count >= 0.8 * wave * -(-count // wave)
+
+
+def _split(tile: Tile, rows: int, n: int, k: int) -> Tile:
+    """The tile with as few parts of K, all alike, as give most multiprocessors a block.
+
+    What parts leave for the last of them to add up must stay small beside the weights.
+    """
+    most = 8 if rows <= 64 else k // 4096
+    while num_blocks(tile, rows, n) < MOST:
+        more = replace(tile, splits=tile.splits * 2)
+        if more.splits > most or k % (tile.depth * more.splits) or k < 2 * tile.depth * more.splits:
+            break
+        tile = more
+    return tile
