@@ -71,12 +71,28 @@ def error_body(error: ApiError) -> ErrorBody:
     return ErrorBody(ErrorDetail(error.message, error.kind, error.param, error.code))
 
 
-def error_response(error: ApiError, body: Any = None) -> Response:
-    """The response, with OpenAI's body if no other is given."""
+def anthropic_body(error: ApiError) -> dict[str, Any]:
+    """The same in Anthropic's shape, with its name for the status."""
+    kind = _ANTHROPIC_KINDS.get(error.status, "api_error")
+    return {"type": "error", "error": {"type": kind, "message": error.message}}
+
+
+def error_response(error: ApiError, path: str) -> Response:
+    """The response, in the shape of the API that the path belongs to."""
     headers = {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    content = msgspec.json.encode(body or error_body(error))
-    return Response(content, error.status, headers, "application/json")
+    is_anthropic = path.startswith("/v1/messages")
+    body = anthropic_body(error) if is_anthropic else error_body(error)
+    return Response(msgspec.json.encode(body), error.status, headers, "application/json")
+
+
+_ANTHROPIC_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+}

@@ -14,9 +14,9 @@ from ..errors import TapeoutError
 from .api_errors import ApiError, as_api_error, error_response
 from .front import Front
 from .gate import App, Gate
-from .routes import chat, completions, describing, health, models, tokens
+from .routes import chat, completions, describing, health, messages, models, tokens
 
-_ROUTERS = (completions, chat, models, tokens, health)
+_ROUTERS = (completions, chat, messages, models, tokens, health)
 
 _log = logging.getLogger(__name__)
 
@@ -38,18 +38,18 @@ def build_app(front: Front) -> App:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return error_response(as_api_error(error))
+    return error_response(as_api_error(error), request.url.path)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
     """A path or a method that is not there."""
     assert isinstance(error, HTTPException)
-    return error_response(ApiError(error.status_code, str(error.detail)))
+    return error_response(ApiError(error.status_code, str(error.detail)), request.url.path)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     _log.error("a request failed by a fault of the server", exc_info=error)
-    return error_response(as_api_error(error))
+    return error_response(as_api_error(error), request.url.path)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -27,6 +27,11 @@ def data_event(value: Any) -> bytes:
     return b"data: " + encode(value) + b"\n\n"
 
 
+def named_event(name: str, value: Any) -> bytes:
+    """A record as one event with a name."""
+    return b"event: " + name.encode() + b"\n" + data_event(value)
+
+
 class EventStream(Response):
     """Sends events as they come, the headers with the first.
 

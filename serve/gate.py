@@ -23,7 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_TO_ALL = "/live"
-GENERATES = {"/v1/completions", "/v1/chat/completions"}  # what there may be no room for
+GENERATES = {"/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages"}
 _QUIET = {"/live", "/ready", "/health", "/metrics"}
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Gate:
         except _Left:
             pass
         except ApiError as error:
-            await error_response(error)(scope, receive, noting)
+            await error_response(error, scope["path"])(scope, receive, noting)
         finally:
             state["exits"].close()
             self._note(scope, status, monotonic() - started_s)

@@ -1,18 +1,16 @@
 """What completions, chats and other requests have in common: how to sample, and who asks."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from ...errors import shown
 from ...runtime.sampling_params import SamplingParams
 from ..api_errors import ApiError
 from .formats import ResponseFormat, StructuredOutputs, constraint
+from .refusing import Refusing
 
 Names = Annotated[str, Meta(max_length=1024)]
-
-_NEUTRAL: tuple[Any, ...] = (None, [], {})
 
 
 class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,11 +21,8 @@ class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
     include_obfuscation: bool | None = None
 
 
-class SamplingRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class SamplingRequest(Refusing, kw_only=True, forbid_unknown_fields=True):
     """The fields that every request to generate may have; their bounds are `SamplingParams`'s."""
-
-    REFUSED: ClassVar[dict[str, tuple[tuple[Any, ...], str]]] = {}
-    """Fields that may be given only with these values, and why no other is honoured."""
 
     model: Names | None = None
     n: int | None = None
@@ -59,15 +54,7 @@ class SamplingRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """Raises ApiError for a field that would otherwise be passed over."""
-        for name, (allowed, reason) in self.REFUSED.items():
-            value = getattr(self, name)
-            if value not in _NEUTRAL and value not in allowed:
-                raise ApiError(
-                    400,
-                    f"{name}={shown(value)} is not supported: {reason}; leave it out",
-                    param=name,
-                    code="unsupported_parameter",
-                )
+        super().check()
         if self.stream_options is not None and not self.stream:
             raise ApiError(
                 400,

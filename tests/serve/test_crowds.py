@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -191,7 +192,7 @@ def test_nothing_grows_over_20_000_requests(nano):
             body = {"prompt": [chance.randrange(3, 2000)] * chance.choice([3, 40]), "max_tokens": 3}
             asking = connection.post(COMPLETIONS, body | {"stream": chance.random() < 0.5})
             if chance.random() < 0.05:
-                with pytest.raises(TimeoutError):
+                with suppress(TimeoutError):
                     await asyncio.wait_for(asking, 0.001)
                 connection.close()
             else:
