@@ -46,6 +46,11 @@ class Tokenizer:
         """Tokens that it knows, added ones included."""
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
+    def token_id(self, text: str) -> int | None:
+        """The token that a text is, if it is one by itself in the vocabulary."""
+        token_id: int | None = self._backend.token_to_id(text)
+        return token_id
+
     def special_tokens(self) -> dict[str, str]:
         """`bos_token`, `eos_token` and so on, those that there are."""
         texts = {name: _token_text(self._config.get(name)) for name in _TOKEN_FIELDS}

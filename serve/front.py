@@ -119,7 +119,7 @@ class Front:
         self._admission.num_slots = hello.max_num_seqs
         if self._model is None:
             names, most = options.served_model_name, options.max_output_tokens
-            self._model = ServedModel(hello, names, most)
+            self._model = ServedModel(hello, names, most, options.tool_format)
 
 
 def _shutting_down() -> ApiError:

@@ -50,6 +50,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     step_timeout_s: _Seconds = 120.0
     startup_timeout_s: _Seconds = 1800.0
     max_engine_failures: _Count = 5
+    tool_format: Literal["auto", "hermes", "llama3", "mistral"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -84,6 +85,7 @@ TEXTS = {
     "step_timeout_s": "After which a step counts as hung and the engine is replaced.",
     "startup_timeout_s": "For the engine to load.",
     "max_engine_failures": "Engines in a row that may end having served nothing.",
+    "tool_format": "How the model writes tool calls; auto looks at its chat template.",
     "log_level": "debug, info, warning or error.",
 }
 

@@ -20,8 +20,9 @@ from .api_errors import ApiError
 from .engine_client import MakeGeneration
 from .frames import Hello
 from .parsers.calls import CallParser
-from .parsers.registry import detect_call_format, thinks
+from .parsers.registry import call_format, detect_call_format, thinks
 from .parsers.thinking import CLOSING, OPENING, ThinkingParser
+from .tool_grammar import GrammarWriter
 
 _LONG = 4096  # characters or ids: tokenizing more would hold up the event loop
 
@@ -31,7 +32,13 @@ T = TypeVar("T")
 class ServedModel:
     """Made of what the engine has loaded; of no use for computing."""
 
-    def __init__(self, hello: Hello, names: Sequence[str], max_output_tokens: int | None) -> None:
+    def __init__(
+        self,
+        hello: Hello,
+        names: Sequence[str],
+        max_output_tokens: int | None,
+        tool_format: str = "auto",
+    ) -> None:
         folder = Path(hello.artifact)
         self.names = list(names) or [folder.stem]
         self.created_s = int(time.time())
@@ -42,7 +49,9 @@ class ServedModel:
         self._max_output_tokens = max_output_tokens
         template = self.tokenizer.chat_template()
         self._thinks = thinks(template)
-        self.call_format = detect_call_format(template)
+        is_named = tool_format != "auto"
+        self.call_format = call_format(tool_format) if is_named else detect_call_format(template)
+        self.grammar_writer = GrammarWriter(self.tokenizer.token_id)
 
     def name(self, asked: str | None) -> str:
         """The name to answer with. Raises ApiError for one that is not served."""
@@ -107,14 +116,18 @@ class ServedModel:
         decode = partial(self.tokenizer.decode, token_ids, skip_special_tokens=False)
         return await _off_the_loop(len(token_ids), decode)
 
+    def thinking(self, prompt: TokenizedPrompt) -> bool | None:
+        """Whether the prompt ends within thoughts; None if the model has none."""
+        text = prompt.text or ""
+        return text.rfind(OPENING) > text.rfind(CLOSING) if self._thinks else None
+
     def parser(
         self, prompt: TokenizedPrompt, tool_names: Sequence[str], max_calls: int | None
     ) -> AnswerParser:
         """What cuts an answer to this prompt into thoughts, text and calls of these tools."""
         calls = thinking = None
-        if self._thinks:
-            text = prompt.text or ""
-            thinking = ThinkingParser(is_open=text.rfind(OPENING) > text.rfind(CLOSING))
+        if (is_open := self.thinking(prompt)) is not None:
+            thinking = ThinkingParser(is_open)
         if tool_names and self.call_format is not None:
             calls = CallParser(self.call_format, tool_names)
         return AnswerParser(thinking, calls, max_calls)

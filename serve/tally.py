@@ -13,6 +13,7 @@ _FAILED = {
     "timeout": (408, "the time for the request is over"),
     "abort": (503, "the request was ended by the server"),
     "numeric_error": (500, "the model computed no finite number for this request"),
+    "grammar_error": (400, "no token is left that the constraints of the request allow"),
     "text_error": (500, "no text can be made of what the model said"),
 }
 

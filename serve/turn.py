@@ -5,15 +5,19 @@ from typing import Any
 
 import msgspec
 
+from ..runtime.grammars.params import StructuredOutputsParams
 from ..runtime.intake import RequestOptions
 from ..runtime.outputs import CompletionOutput
 from ..runtime.sampling_params import SamplingParams
 from ..runtime.stream import Stream
 from .answer_parser import AnswerParser
+from .api_errors import ApiError
 from .front import Ask, Front, merged
 from .parsers.base import CallArguments, CallBegins, Piece
 from .schemas.tools import Tool
+from .served_model import ServedModel
 from .tally import Tally
+from .tool_grammar import Calls
 
 
 class Conversation(msgspec.Struct, kw_only=True):
@@ -23,6 +27,7 @@ class Conversation(msgspec.Struct, kw_only=True):
     params: SamplingParams
     options: RequestOptions
     tools: list[Tool] = []
+    must_call: bool = False
     max_calls: int | None = None
     template_values: dict[str, Any] = {}
     is_stream: bool = False
@@ -70,12 +75,45 @@ def called(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
     return calls
 
 
+def constraint(
+    model: ServedModel, asked: Conversation, is_open: bool | None
+) -> StructuredOutputsParams | None:
+    """What the answer is held to, all in all; thoughts, if there may be any, go before it.
+
+    `is_open` is what `model.thinking` gave. Raises ApiError for what cannot be had together.
+    """
+    own, tools, call_format = asked.params.structured_outputs, asked.tools, model.call_format
+    is_strict = asked.must_call or any(tool.function.strict for tool in tools)
+    schema = own.schema if own is not None else None
+    if tools and own is not None and schema is None:
+        raise ApiError(
+            400,
+            f"structured_outputs.{own.kind} cannot be had with tools; give a JSON schema",
+            param="structured_outputs",
+        )
+    if not (tools and (is_strict or own)) and not (schema is not None and is_open is not None):
+        return own
+    thoughts = "" if is_open is None else model.grammar_writer.thoughts(is_open)
+    calls = None
+    if tools and call_format is not None:
+        functions = [tool.function for tool in tools]
+        calls = Calls(call_format, functions, asked.must_call, asked.max_calls != 1)
+    return model.grammar_writer.answer(thoughts, calls, schema)
+
+
 async def begin_turn(front: Front, state: dict[str, Any], asked: Conversation) -> Turn:
     """Sends a chat to the engine.
 
     `state` is the request's, of the gate. Raises ApiError, InputError and EngineDeadError.
     """
     model = front.model
+    if asked.tools and model.call_format is None:
+        raise ApiError(
+            400,
+            "tools cannot be offered: the model's chat template shows no format of calls that is "
+            "known; leave them out",
+            param="tools",
+        )
     params = await model.checked(asked.params)
     tools = [msgspec.to_builtins(tool) for tool in asked.tools]
     if tools and model.call_format is not None and model.call_format.is_special:
@@ -83,6 +121,10 @@ async def begin_turn(front: Front, state: dict[str, Any], asked: Conversation) -
     prompt = await model.chat_prompt(
         asked.messages, params, tools=tools or None, **asked.template_values
     )
+    held = constraint(model, asked, model.thinking(prompt))
+    if held is not params.structured_outputs:
+        params.structured_outputs = held
+        params = await model.checked(params)
     names = [tool.function.name for tool in asked.tools]
     parsers = [model.parser(prompt, names, asked.max_calls) for _ in range(params.n)]
     ask = Ask(prompt, params, asked.options)

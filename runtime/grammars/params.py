@@ -1,5 +1,6 @@
 """`StructuredOutputsParams`: what an output must match, in vLLM's words."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ class StructuredOutputsParams(msgspec.Struct, frozen=True, kw_only=True):
     regex: str | None = None  # matched from end to end, in the syntax of Rust's `regex`
     choice: list[str] | None = None  # one of these texts
     grammar: str | None = None  # context-free, in Lark's notation or in GBNF
+    schemas: dict[str, dict[str, Any]] | None = None  # JSON that `grammar` has where it says @name
     json_object: bool | None = None  # True: any JSON object
     disable_any_whitespace: bool = False  # none between the parts of JSON
     whitespace_pattern: str | None = None  # a regular expression for what may be between them
@@ -52,6 +54,13 @@ class StructuredOutputsParams(msgspec.Struct, frozen=True, kw_only=True):
         """The one of `KINDS` that is set."""
         return next(name for name in KINDS if getattr(self, name) not in (None, False))
 
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema that is asked for; None for other kinds, and for one given as text."""
+        if self.json_object:
+            return {"type": "object"}
+        return self.json if isinstance(self.json, dict) else None
+
     def _check_constraint(self) -> None:
         for name in ("regex", "grammar", "whitespace_pattern"):
             if getattr(self, name) is not None:
@@ -61,12 +70,26 @@ class StructuredOutputsParams(msgspec.Struct, frozen=True, kw_only=True):
                 f"structured_outputs.json={shown(self.json)} is not a JSON schema; give a dict or "
                 "its text"
             )
+        if self.schemas is not None:
+            _check_schemas(self.schemas, self.grammar)
         if self.json_object is not None:
             check_flag("structured_outputs.json_object", self.json_object)
         if self.choice is not None:
             check_texts("structured_outputs.choice", self.choice, _MAX_CHOICES, MAX_CHARACTERS)
             if not self.choice:
                 raise InputError("structured_outputs.choice=[] allows no text; give at least one")
+
+
+def _check_schemas(schemas: Any, grammar: Any) -> None:
+    named = isinstance(schemas, dict) and all(
+        isinstance(name, str) and re.fullmatch("[a-z][a-z0-9_]*", name) and isinstance(schema, dict)
+        for name, schema in schemas.items()
+    )
+    if not named or grammar is None:
+        raise InputError(
+            f"structured_outputs.schemas={shown(schemas)} is not a dict of schemas, named like "
+            "answer_1, of a grammar that speaks of them"
+        )
 
 
 def _check_text(name: str, value: Any) -> None:

@@ -26,19 +26,34 @@ _ESCAPED = "\b\f\n\r\t"
 Place = tuple[str, ...]
 
 
-def check_schema(schema: Any) -> None:
-    """Raises InputError, naming the keyword and its place, for what cannot be enforced whole."""
+def check_schema(schema: Any, name: str) -> None:
+    """Raises InputError, naming the keyword and its place, for what cannot be enforced whole.
+
+    `name` is what the schema is called where it was given.
+    """
+    try:
+        _check(schema)
+    except _NotEnforced as error:
+        place, reason = error.args
+        raise InputError(f"{name}{shown('.'.join(('', *place)))}{reason}") from None
+
+
+class _NotEnforced(Exception):
+    """Where in the schema, and why."""
+
+
+def _check(schema: Any) -> None:
     multiples = 1
     for count, (place, part) in enumerate(_schemas(schema)):
         if count == _MAX_SCHEMAS:
-            raise _error((), f"has more than {_MAX_SCHEMAS} schemas in it; make it smaller")
+            raise _NotEnforced((), f"has more than {_MAX_SCHEMAS} schemas in it; make it smaller")
         for name, value in part.items():
             _check_keyword(place, name, value)
         _check_object(place, part)
         if "multipleOf" in part:
             multiples = math.lcm(multiples, _hard_factor(part["multipleOf"]))
             if multiples > _MAX_MULTIPLE:
-                raise _error(
+                raise _NotEnforced(
                     (*place, "multipleOf"),
                     f"={part['multipleOf']} takes too many states; leave it out",
                 )
@@ -52,9 +67,9 @@ def _schemas(schema: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
         if isinstance(part, bool):
             continue
         if not isinstance(part, dict):
-            raise _error(place, f"={shown(part)} is not a schema")
+            raise _NotEnforced(place, f"={shown(part)} is not a schema")
         if len(place) > 2 * MAX_DEPTH:
-            raise _error(place[:3], f" is nested deeper than {MAX_DEPTH} schemas; flatten it")
+            raise _NotEnforced(place[:3], f" is nested deeper than {MAX_DEPTH} schemas; flatten it")
         yield place, part
         for name, value in part.items():
             left += _inner(place, name, value)
@@ -74,7 +89,7 @@ def _inner(place: Place, name: str, value: Any) -> list[tuple[Place, Any]]:
 def _check_keyword(place: Place, name: str, value: Any) -> None:
     here = (*place, name)
     if name in REFUSED:
-        raise _error(here, f": the keyword {name} is not supported; leave it out")
+        raise _NotEnforced(here, f": the keyword {name} is not supported; leave it out")
     if name in ANNOTATIONS:
         _check_annotation(place, name, value)
         return
@@ -82,26 +97,28 @@ def _check_keyword(place: Place, name: str, value: Any) -> None:
     if shape is None:
         if name.startswith("x-"):
             return
-        raise _error(here, f": {name} is no keyword of JSON Schema; leave it out")
+        raise _NotEnforced(here, f": {name} is no keyword of JSON Schema; leave it out")
     if not _FITS[shape](value):
-        raise _error(here, f"={shown(value)} is not {shape.value}")
+        raise _NotEnforced(here, f"={shown(value)} is not {shape.value}")
     check = _OWN_CHECKS.get(name)
     if check is not None and (reason := check(value)):
-        raise _error(here, reason)
+        raise _NotEnforced(here, reason)
 
 
 def _check_annotation(place: Place, name: str, value: Any) -> None:
     if name == "$schema" and not any(f"/{d}/" in str(value) for d in DIALECTS):
-        raise _error((*place, name), f"={shown(value)} is not one of {', '.join(DIALECTS)}")
+        raise _NotEnforced((*place, name), f"={shown(value)} is not one of {', '.join(DIALECTS)}")
     if name == "$id" and place:
-        raise _error((*place, name), ": an $id inside a schema is not supported; leave it out")
+        raise _NotEnforced(
+            (*place, name), ": an $id inside a schema is not supported; leave it out"
+        )
 
 
 def _check_object(place: Place, part: dict[str, Any]) -> None:
     """What a text that names a property twice would get around."""
     least, required = part.get("minProperties", 0), part.get("required", ())
     if least > max(1, len(set(required))):
-        raise _error(
+        raise _NotEnforced(
             (*place, "minProperties"),
             f"={least} is more than the {len(set(required))} required properties: names may come "
             "twice; require more of them by name",
@@ -190,10 +207,6 @@ def _is_texts(value: Any) -> bool:
 
 def _is_types(value: Any) -> bool:
     return bool(value) and all(t in _TYPES for t in (value if isinstance(value, list) else [value]))
-
-
-def _error(place: Place, reason: str) -> InputError:
-    return InputError(f"structured_outputs.json{shown('.'.join(('', *place)))}{reason}")
 
 
 _FITS: dict[Shape, Callable[[Any], bool]] = {

@@ -19,9 +19,9 @@ def source_of(params: StructuredOutputsParams) -> str:
     if params.kind == "regex":
         return str(library().LLMatcher.grammar_from_regex(params.regex))
     if params.kind == "grammar":
-        return _context_free(params.grammar or "")
+        return _context_free(params)
     schema = {"type": "object"} if params.json_object else read_schema(params.json)
-    check_schema(schema)
+    check_schema(schema, "structured_outputs.json")
     to_grammar = library().LLMatcher.grammar_from_json_schema
     try:
         return str(to_grammar(json.dumps(schema), overrides=_spacing(params)))
@@ -63,10 +63,19 @@ def _spacing(params: StructuredOutputsParams) -> dict[str, Any]:
     return {**strict, "whitespace_pattern": params.whitespace_pattern or _WHITESPACE}
 
 
-def _context_free(grammar: str) -> str:
+def _context_free(params: StructuredOutputsParams) -> str:
+    grammar = params.grammar or ""
     if "%json" in grammar:
         raise InputError("structured_outputs.grammar holds %json; give the schema as json instead")
     try:
-        return str(library().grammar_from("grammar", grammar))
+        lark = str(library().grammar_from("grammar", grammar))
     except ValueError as error:
         raise InputError(f"structured_outputs.grammar cannot be read: {error}") from None
+    if params.schemas is None:
+        return lark
+    parts: list[dict[str, Any]] = [{"lark_grammar": lark}]
+    for name, schema in params.schemas.items():
+        plain = read_schema(schema)
+        check_schema(plain, f"structured_outputs.schemas.{name}")
+        parts.append({"name": name, "json_schema": {**plain, "x-guidance": _spacing(params)}})
+    return json.dumps({"grammars": parts})

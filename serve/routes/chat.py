@@ -30,7 +30,7 @@ from ..schemas.openai import (
     ChatRequest,
     Usage,
 )
-from ..schemas.tools import offered
+from ..schemas.tools import must_call, offered
 from ..turn import Conversation, Part, Turn, begin_turn, called
 from .describing import described
 from .reading import json_response, read, request_options
@@ -63,6 +63,7 @@ def _conversation(front: Front, request: Request, asked: ChatRequest) -> Convers
         params=_params(asked),
         options=request_options(front, request, asked),
         tools=offered(asked.tools, asked.tool_choice),
+        must_call=must_call(asked.tool_choice),
         max_calls=1 if asked.parallel_tool_calls is False else None,
         template_values=_template_values(asked),
         is_stream=bool(asked.stream),

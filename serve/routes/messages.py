@@ -83,6 +83,7 @@ def _conversation(asked: MessagesRequest, options: RequestOptions) -> Conversati
         ),
         options=options,
         tools=_tools(asked),
+        must_call=choice is not None and choice.type in ("any", "tool"),
         max_calls=1 if has_one else None,
         is_stream=bool(asked.stream),
     )

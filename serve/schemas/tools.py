@@ -53,11 +53,14 @@ def offered(tools: list[Tool] | None, choice: Choice | None) -> list[Tool]:
         raise _refusal(f"tool_choice={choice.function.name} is none of tools; give one of them")
     if choice == "required" and not names:
         raise _refusal("tool_choice=required needs tools; give at least one")
-    if choice == "required" or isinstance(choice, NamedTool):
-        raise _refusal(
-            "tool_choice that makes the model call is not supported by this version; use auto"
-        )
+    if isinstance(choice, NamedTool):
+        return [tool for tool in tools or () if tool.function.name == choice.function.name]
     return [] if choice == "none" else list(tools or ())
+
+
+def must_call(choice: Choice | None) -> bool:
+    """Whether the answer has to be calls."""
+    return choice == "required" or isinstance(choice, NamedTool)
 
 
 def _refusal(message: str) -> ApiError:

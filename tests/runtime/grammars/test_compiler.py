@@ -169,3 +169,25 @@ def test_a_tokenizer_that_does_not_fit_the_model_is_refused(folder):
 def test_a_model_without_an_end_token_is_refused(folder):
     with pytest.raises(InputError, match="needs a token that ends the sequence"):
         GrammarCompiler(folder, VOCAB, []).compile(CHOICE)
+
+
+def test_a_grammar_may_hold_json_of_schemas(compiler, tokenizer):
+    fields = {"grammar": 'start: "<" @point ">"', "schemas": {"point": SCHEMA}}
+    assert accepts(compiler, tokenizer, '<{"a": 1}>', **fields)
+    assert not accepts(compiler, tokenizer, '<{"a": "x"}>', **fields)
+    assert not accepts(compiler, tokenizer, '<{"a":  1}>', **fields)
+    with pytest.raises(InputError, match=r"schemas\.point\.items: the keyword|schemas.point.not: "):
+        source_of(StructuredOutputsParams(grammar="start: @point", schemas={"point": {"not": {}}}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"schemas": {"A": {}}},
+        {"schemas": {"a": 1}},
+        {"schemas": {"a": {}}, "grammar": None, "regex": "a"},
+    ],
+)
+def test_schemas_are_a_grammars(fields):
+    with pytest.raises(InputError, match="schemas=.* is not a dict of schemas"):
+        StructuredOutputsParams(**{"grammar": "start: @a"} | fields)
