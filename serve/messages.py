@@ -1,7 +1,6 @@
 """Messages of a chat as its template reads them: roles, and content that is plain text."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from .api_errors import ApiError
 from .schemas.openai import ChatMessage, ContentPart, ToolCall
 
-_ROLES = {"developer": "system"}  # which templates do not know
+ROLES = {"developer": "system"}  # which templates do not know
 
 
 def plain_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
@@ -22,7 +21,7 @@ def _plain(index: int, message: ChatMessage) -> dict[str, Any]:
         if getattr(message, name) is not None:
             raise _refusal(index, f"has {name}, which is not supported; leave it out")
     plain: dict[str, Any] = {
-        "role": _ROLES.get(message.role, message.role),
+        "role": ROLES.get(message.role, message.role),
         "content": _text(index, message),
         "name": message.name,
         "tool_call_id": message.tool_call_id,
@@ -34,13 +33,18 @@ def _plain(index: int, message: ChatMessage) -> dict[str, Any]:
 
 
 def _plain_call(call: ToolCall) -> dict[str, Any]:
-    """Templates want the arguments as an object, where they are one."""
     plain: dict[str, Any] = msgspec.to_builtins(call)
     if isinstance(call.function.arguments, str):
-        with suppress(msgspec.MsgspecError, RecursionError):
-            arguments = msgspec.json.decode(call.function.arguments, type=dict[str, Any])
-            plain["function"]["arguments"] = arguments
+        plain["function"]["arguments"] = plain_arguments(call.function.arguments)
     return plain
+
+
+def plain_arguments(text: str) -> Any:
+    """The arguments of a call as an object, or their text if they are none."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return text
 
 
 def _text(index: int, message: ChatMessage) -> str | None:
