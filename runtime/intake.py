@@ -156,9 +156,10 @@ class Intake:
     ) -> Request:
         """The record of the first completion; it alone tells the logprobs of the prompt.
 
-        Where pages are not shared between requests, those of one request still are.
+        Where pages are not shared between requests, those of one request's completions still are.
         """
-        salt = (options.cache_salt or "") if self._shares_pages else child_id
+        own = child_id if params.n > 1 else None
+        salt = (options.cache_salt or "") if self._shares_pages else own
         is_stream = params.output_kind is not RequestOutputKind.FINAL_ONLY
         return Request(
             request_id=child_id,
@@ -170,7 +171,7 @@ class Intake:
             watched=is_stream or params.is_watched,
             priority=options.priority,
             tenant=options.tenant,
-            cache_salt=salt.encode(),
+            cache_salt=None if salt is None else salt.encode(),
             reads_cache=params.reads_prefix_cache,
         )
 

@@ -26,7 +26,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     allowed: I32 | None = None  # what its masks must lie in; one itself
     priority: int = 0  # lower goes first
     tenant: str = ""  # who shares fairly with the others of its priority
-    cache_salt: bytes = b""  # sequences share cached pages only under one salt
+    cache_salt: bytes | None = b""  # sequences share pages only under one salt; None: with nobody
     reads_cache: bool = True  # False computes the whole prompt
     deadline_s: float | None = None  # in the caller's seconds
 

@@ -147,7 +147,8 @@ class Scheduler:
     def _enqueue(self, request: Request, now: float) -> None:
         assert self._entry(request.request_id) is None, f"{request.request_id} is in use"
         prompt, mask = request.prompt_token_ids, request.sampling.mask
-        hashes = page_hashes(prompt, self.cache.page_size_tokens, request.cache_salt)
+        salt, size = request.cache_salt, self.cache.page_size_tokens
+        hashes = [] if salt is None else page_hashes(prompt, size, salt)
         entry = Waiting(request, self._num_arrivals, now, prompt, hashes)
         if request.masked and mask is not None:
             entry.mask, entry.mask_at = mask, len(prompt)

@@ -102,10 +102,15 @@ class Sequences:
 
     def _hash_output(self, slot: int, entry: Waiting) -> None:
         """Adds the hashes of pages that have filled up since the sequence started."""
-        size, hashes = self.cache.page_size_tokens, entry.page_hashes
+        size, hashes, salt = (
+            self.cache.page_size_tokens,
+            entry.page_hashes,
+            entry.request.cache_salt,
+        )
+        if salt is None:
+            return
         new = self.table.token_ids[slot, len(hashes) * size : self.table.num_proven[slot]]
         if len(new) >= size:
-            salt = entry.request.cache_salt
             entry.page_hashes = hashes + page_hashes(
                 new, size, salt, hashes[-1] if hashes else None
             )

@@ -77,6 +77,10 @@ def test_without_a_prefix_cache_the_n_of_one_request_still_share():
     assert {r.cache_salt for r in requests(n=3)} == {b""}
 
 
+def test_without_a_prefix_cache_a_request_of_one_completion_shares_with_nobody():
+    assert [r.cache_salt for r in requests(shares=False)] == [None]
+
+
 def test_the_callers_params_are_not_touched_and_may_change_later():
     params = SamplingParams(temperature=0)
     intake = Intake(None, MODEL, True, GRAMMARS)
