@@ -123,7 +123,7 @@ def _split(tile: Tile, rows: int, n: int, k: int) -> Tile:
 
     What parts leave for the last of them to add up must stay small beside the weights.
     """
-    most = 8 if rows <= 64 else k // (16 * rows)
+    most = 8 if rows <= 64 else k // min(16 * rows, 4096)
     while num_blocks(tile, rows, n) < MOST:
         more = replace(tile, splits=tile.splits * 2)
         if more.splits > most or k % (tile.depth * more.splits) or k < 2 * tile.depth * more.splits:
