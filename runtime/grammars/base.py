@@ -31,5 +31,10 @@ class GrammarState(Protocol):
 class Grammar(Protocol):
     """A compiled grammar; any number of outputs may follow it."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether what its states have built together has reached a limit, or another fault has
+        come up: compiled anew it may be of use again."""
+
     def start(self) -> GrammarState:
         """The state of an output that has no token yet."""

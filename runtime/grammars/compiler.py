@@ -35,7 +35,7 @@ class GrammarCompiler:
         """
         with self._lock:
             grammar = self._kept.get(source)
-            if grammar is not None:
+            if grammar is not None and not grammar.is_spent:
                 self._kept.move_to_end(source)
                 return grammar
             guidance = self._guidance

@@ -11,9 +11,13 @@ import numpy as np
 from ...errors import InputError, shown
 from ..frame import I32
 from .base import GrammarError
+from .deep_stack import on_deep_stack
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher
+
+
+_COMPILE_S = 5.0
 
 
 def library() -> ModuleType:
@@ -63,6 +67,14 @@ class Guidance:
 
     def compile(self, source: str) -> GuidanceGrammar:
         """The grammar of a text in one of llguidance's notations. Raises InputError."""
+        try:
+            return on_deep_stack(lambda: self._compile(source), _COMPILE_S)
+        except TimeoutError:
+            raise InputError(
+                f"structured_outputs takes longer than {_COMPILE_S:g} s to compile; make it simpler"
+            ) from None
+
+    def _compile(self, source: str) -> GuidanceGrammar:
         matcher = self._library.LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
             raise InputError(f"structured_outputs cannot be compiled: {_reason(matcher)}")
@@ -99,20 +111,20 @@ class GuidanceGrammar:
     """A compiled grammar, never advanced itself."""
 
     def __init__(self, matcher: LLMatcher, vocab_size: int, eos_token_ids: frozenset[int]) -> None:
-        self._matcher, self._vocab_size = matcher, vocab_size
-        self._eos_token_ids = eos_token_ids
+        self._matcher = matcher
+        self.num_words, self.eos_token_ids = -(-vocab_size // 32), eos_token_ids
+        self.is_spent = False
 
     def start(self) -> GuidanceState:
         """The state of an output that has no token yet."""
-        return GuidanceState(self._matcher.deep_copy(), self._vocab_size, self._eos_token_ids)
+        return GuidanceState(self._matcher.deep_copy(), self)
 
 
 class GuidanceState:
     """One output's matcher."""
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int, eos_token_ids: frozenset[int]) -> None:
-        self._matcher, self._num_words = matcher, -(-vocab_size // 32)
-        self._eos_token_ids, self._has_ended = eos_token_ids, False
+    def __init__(self, matcher: LLMatcher, grammar: GuidanceGrammar) -> None:
+        self._matcher, self._grammar, self._has_ended = matcher, grammar, False
 
     @property
     def is_complete(self) -> bool:
@@ -122,17 +134,18 @@ class GuidanceState:
     def allowed(self) -> I32:
         """The tokens that may come next, `[ceil(V / 32)]`. Raises GrammarError."""
         if self._has_ended:
-            return np.zeros(self._num_words, np.int32)
-        mask = np.frombuffer(self._matcher.compute_bitmask(), np.int32)[: self._num_words]
+            return np.zeros(self._grammar.num_words, np.int32)
+        mask = np.frombuffer(self._matcher.compute_bitmask(), np.int32)
         self._check()
-        return mask.copy()
+        return mask[: self._grammar.num_words].copy()
 
     def advance(self, token_id: int) -> None:
         """Takes the token that came. Raises GrammarError if it is not allowed."""
-        self._has_ended = token_id in self._eos_token_ids
+        self._has_ended = token_id in self._grammar.eos_token_ids
         self._matcher.consume_token(token_id)
         self._check()
 
     def _check(self) -> None:
         if self._matcher.is_error():
+            self._grammar.is_spent = True
             raise GrammarError(_reason(self._matcher))

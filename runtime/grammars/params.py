@@ -9,7 +9,9 @@ from ...errors import InputError, shown
 from ..checks import check_flag, check_texts, is_text
 
 KINDS = ("json", "regex", "choice", "grammar", "json_object")
-MAX_CHARACTERS = 1 << 18  # of a schema, a regular expression, a grammar, or all choices
+MAX_CHARACTERS = 1 << 18  # of a schema, or all choices
+MAX_TEXT = 4096  # characters of a regular expression, a choice, or a text in a schema
+_MAX_GRAMMAR = 1 << 16  # characters
 _MAX_CHOICES = 4096
 _NOT_HONOURED = ("disable_additional_properties", "structural_tag")
 
@@ -64,7 +66,8 @@ class StructuredOutputsParams(msgspec.Struct, frozen=True, kw_only=True):
     def _check_constraint(self) -> None:
         for name in ("regex", "grammar", "whitespace_pattern"):
             if getattr(self, name) is not None:
-                _check_text(name, getattr(self, name))
+                most = _MAX_GRAMMAR if name == "grammar" else MAX_TEXT
+                _check_text(name, getattr(self, name), most)
         if self.json is not None and not isinstance(self.json, (str, dict)):
             raise InputError(
                 f"structured_outputs.json={shown(self.json)} is not a JSON schema; give a dict or "
@@ -76,6 +79,8 @@ class StructuredOutputsParams(msgspec.Struct, frozen=True, kw_only=True):
             check_flag("structured_outputs.json_object", self.json_object)
         if self.choice is not None:
             check_texts("structured_outputs.choice", self.choice, _MAX_CHOICES, MAX_CHARACTERS)
+            for text in self.choice:
+                _check_text("choice", text, MAX_TEXT)
             if not self.choice:
                 raise InputError("structured_outputs.choice=[] allows no text; give at least one")
 
@@ -92,10 +97,10 @@ def _check_schemas(schemas: Any, grammar: Any) -> None:
         )
 
 
-def _check_text(name: str, value: Any) -> None:
+def _check_text(name: str, value: Any, most: int) -> None:
     if not is_text(value) or not value:
         raise InputError(f"structured_outputs.{name}={shown(value)} is not a text")
-    if len(value) > MAX_CHARACTERS:
+    if len(value) > most:
         raise InputError(
-            f"structured_outputs.{name} has {len(value)} characters; give at most {MAX_CHARACTERS}"
+            f"structured_outputs.{name} has {len(value)} characters; give at most {most}"
         )

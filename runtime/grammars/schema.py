@@ -11,10 +11,12 @@ from typing import Any
 
 from ...errors import InputError, shown
 from .keywords import ANNOTATIONS, DIALECTS, ENFORCED, FORMATS, REFUSED, Shape
+from .params import MAX_TEXT
 from .patterns import foreign_syntax
 
 MAX_DEPTH = 48
-_MAX_SCHEMAS = 4000
+_MAX_SCHEMAS = 2000
+_MAX_REFERENCES = 500
 _MAX_PROPERTIES = 500  # of one object
 _MAX_PATTERNS = 32  # of one object
 _MAX_VALUES = 5000  # of one enum
@@ -36,6 +38,8 @@ def check_schema(schema: Any, name: str) -> None:
     except _NotEnforced as error:
         place, reason = error.args
         raise InputError(f"{name}{shown('.'.join(('', *place)))}{reason}") from None
+    except RecursionError:
+        raise InputError(f"{name} has values that are nested too deeply; flatten them") from None
 
 
 class _NotEnforced(Exception):
@@ -43,13 +47,16 @@ class _NotEnforced(Exception):
 
 
 def _check(schema: Any) -> None:
-    multiples = 1
+    multiples, num_references = 1, 0
     for count, (place, part) in enumerate(_schemas(schema)):
         if count == _MAX_SCHEMAS:
-            raise _NotEnforced((), f"has more than {_MAX_SCHEMAS} schemas in it; make it smaller")
+            raise _NotEnforced((), f" has more than {_MAX_SCHEMAS} schemas in it; make it smaller")
         for name, value in part.items():
             _check_keyword(place, name, value)
         _check_object(place, part)
+        num_references += "$ref" in part
+        if num_references > _MAX_REFERENCES:
+            raise _NotEnforced((), f" has more than {_MAX_REFERENCES} references; make it smaller")
         if "multipleOf" in part:
             multiples = math.lcm(multiples, _hard_factor(part["multipleOf"]))
             if multiples > _MAX_MULTIPLE:
@@ -152,6 +159,8 @@ def _number_reason(value: float) -> str | None:
 
 
 def _text_reason(text: str) -> str | None:
+    if len(text) > MAX_TEXT:
+        return f" has a text of {len(text)} characters; give at most {MAX_TEXT}"
     if any((c < " " and c not in _ESCAPED) or c == "\x7f" for c in text):
         return f"={shown(text)} has a control character, which is not supported"
     return None
@@ -170,6 +179,8 @@ def _pattern_properties_reason(properties: dict[str, Any]) -> str | None:
 
 
 def _pattern_reason(pattern: str) -> str | None:
+    if len(pattern) > MAX_TEXT:
+        return f" has {len(pattern)} characters; give at most {MAX_TEXT}"
     found = foreign_syntax(pattern)
     return f"={shown(pattern)} has {found}, which is not supported" if found else None
 

@@ -9,6 +9,7 @@ from .params import MAX_CHARACTERS, StructuredOutputsParams
 from .schema import check_schema
 
 # A space, or an end of line with an indentation: a model that would go on for ever cannot.
+_MAX_LINES = 2000  # each may be a rule in the next one's depth
 _WHITESPACE = r"[ \t]|\r?\n[ \t]{0,40}"
 
 
@@ -65,6 +66,11 @@ def _spacing(params: StructuredOutputsParams) -> dict[str, Any]:
 
 def _context_free(params: StructuredOutputsParams) -> str:
     grammar = params.grammar or ""
+    num_lines = grammar.count("\n") + 1
+    if num_lines > _MAX_LINES:
+        raise InputError(
+            f"structured_outputs.grammar has {num_lines} lines; give at most {_MAX_LINES}"
+        )
     if "%json" in grammar:
         raise InputError("structured_outputs.grammar holds %json; give the schema as json instead")
     try:

@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from fake_model import EOS, VOCAB, make_tokenizer
 
 from tapeout import StructuredOutputsParams
 from tapeout.errors import InputError
+from tapeout.runtime.grammars import guidance
+from tapeout.runtime.grammars.base import GrammarError
 from tapeout.runtime.grammars.compiler import GrammarCompiler
 from tapeout.runtime.grammars.sources import source_of
 from tapeout.runtime.tokenizer import Tokenizer
@@ -132,14 +135,67 @@ def test_what_cannot_be_compiled_is_refused_with_the_reason(compiler, fields, me
 
 @pytest.mark.parametrize(
     "regex",
-    ["(a+)+b", "(a|aa)*c", "a{1,100000}", r"[\s\S]{5000}", "(.{0,500}){500}", "(x+x+)+y" * 500],
+    [
+        *("(a+)+b", "(a|aa)*c", "a{1,100000}", r"[\s\S]{5000}", "(.{0,500}){500}"),
+        *("(x+x+)+y" * 500, ".*" * 2000, "a?" * 2000, "(" * 2000, "(a{1,999}){1,999}"),
+        *("a" * 4096, "a" * 200_000, "(a(b" * 50 + ")?)?" * 50),
+    ],
 )
 def test_a_hostile_regex_is_refused_or_followed_within_limits(compiler, regex):
+    assert is_soon_decided(compiler, regex=regex)
+
+
+DEEP = 1900
+HOSTILE = {
+    "brackets": "start: " + "(" * 30_000 + '"a"' + ")" * 30_000,
+    "gbnf brackets": "root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000,
+    "rules in rules": "\n".join(f'r{i}: "a" r{i + 1} | "b"' for i in range(DEEP))
+    + f'\nr{DEEP}: "c"\nstart: r0',
+    "terms in terms": "\n".join(f'T{i}: "a" T{i + 1} | "b"' for i in range(DEEP))
+    + f'\nT{DEEP}: "c"\nstart: T0',
+    "too many rules": "\n".join(f'r{i}: "a"' for i in range(5000)),
+    "a long sequence": "start: " + '"a" ' * 16_000,
+    "itself": "root ::= root",
+    "itself twice": 'start: start start | "a" |',
+    "ambiguous": 'start: a a a a a\na: a a | "x" |',
+    "no such token": "start: <[99999]>",
+    "no such rule": "start: @missing",
+    "repeats": 'start: ("a"{1,100000}){1,100000}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_grammar_is_refused_or_followed_within_limits(compiler, name):
+    assert is_soon_decided(compiler, grammar=HOSTILE[name])
+
+
+def is_soon_decided(compiler, **fields):
+    """Compiles what may be refused, and follows it for some tokens if it is not."""
+    started_s = time.perf_counter()
     try:
-        state = compiler.compile(source_of(StructuredOutputsParams(regex=regex))).start()
-        allowed(state)
-    except InputError as error:
-        assert "cannot be compiled" in str(error)
+        state = compiler.compile(source_of(StructuredOutputsParams(**fields))).start()
+        for _ in range(20):
+            if not (ids := allowed(state) - {EOS}):
+                break
+            state.advance(min(ids))
+    except (InputError, GrammarError):
+        pass
+    return time.perf_counter() - started_s < 4
+
+
+def test_a_grammar_whose_states_have_reached_a_limit_is_compiled_anew(compiler):
+    source = source_of(StructuredOutputsParams(choice=["again"]))
+    first = compiler.compile(source)
+    with pytest.raises(GrammarError):
+        first.start().advance(EOS)
+    assert first.is_spent and compiler.compile(source) is not first
+
+
+def test_what_takes_too_long_is_given_up(compiler, monkeypatch):
+    monkeypatch.setattr(guidance, "_COMPILE_S", 0.05)
+    slow = source_of(StructuredOutputsParams(regex=".*" * 2000))
+    with pytest.raises(InputError, match=r"takes longer than 0.05 s to compile; make it simpler"):
+        compiler.compile(slow)
 
 
 def test_grammars_that_come_again_are_kept_and_others_forgotten(compiler):
