@@ -57,6 +57,7 @@ def compile_model(
     dtype: object = "auto",
     quantization: str | None = None,
     tensor_parallel_size: int = 1,
+    batch_invariant: bool = False,
     load_format: str = "auto",
     seed: int = 0,
     dump_ir: str | os.PathLike[str] | None = None,
@@ -66,9 +67,10 @@ def compile_model(
     """Compile the Hugging Face checkpoint folder ``checkpoint`` into an artifact; gives its path.
 
     ``output`` defaults to ``<checkpoint name>.tapeout`` in the working directory; what is there is
-    replaced only when the new artifact is whole. ``load_format="dummy"`` needs no weights: random
-    ones are drawn from ``seed``. ``dump_ir`` takes the IR after each pass. ``cpu_levels`` restricts
-    the instruction-set levels that are built.
+    replaced only when the new artifact is whole. With ``batch_invariant`` a request has the same
+    bits alone, in any batch and at any chunking; on a CPU it always has. ``load_format="dummy"``
+    needs no weights: random ones are drawn from ``seed``. ``dump_ir`` takes the IR after each pass.
+    ``cpu_levels`` restricts the instruction-set levels that are built.
 
     Raises InputError, CheckpointError, UnsupportedModelError or BuildError, before anything is
     written except in the last case, which leaves nothing behind.
@@ -87,7 +89,15 @@ def compile_model(
     model, files = describe_model(module, folder, source.config), _copied(folder)
     if target != "cpu":
         return build_gpu_artifact(
-            module, model, _tools(), stream, path, target, files=files, progress=progress
+            module,
+            model,
+            _tools(),
+            stream,
+            path,
+            target,
+            batch_invariant=batch_invariant,
+            files=files,
+            progress=progress,
         )
     return build_artifact(
         module, model, _tools(), stream, path, files=files, levels=cpu_levels, progress=progress
@@ -95,7 +105,11 @@ def compile_model(
 
 
 def plan_checkpoint(
-    checkpoint: str | os.PathLike[str], target: str = "cpu", *, dtype: object = "auto"
+    checkpoint: str | os.PathLike[str],
+    target: str = "cpu",
+    *,
+    dtype: object = "auto",
+    batch_invariant: bool = False,
 ) -> tuple[Model, Target]:
     """What compiling would give, without building anything or reading a weight."""
     _check_options(target, None, 1)
@@ -103,8 +117,10 @@ def plan_checkpoint(
     has_weights = any(folder.glob("*.safetensors"))
     source = open_source(folder, "auto" if has_weights else "dummy")
     module, _ = lower(source, dtype)
-    described = describe_target(module) if target == "cpu" else describe_gpu_target(module, target)
-    return describe_model(module, folder, source.config), described
+    model = describe_model(module, folder, source.config)
+    if target == "cpu":
+        return model, describe_target(module)
+    return model, describe_gpu_target(module, target, batch_invariant)
 
 
 def lower(

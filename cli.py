@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_BATCH_INVARIANT = click.option(
+    "--batch-invariant",
+    is_flag=True,
+    help="A request has the same bits in any batch. On a CPU it always has.",
+)
 _DTYPE = click.option("--dtype", default="auto", help="auto, bfloat16 or float32.")
 
 
@@ -58,6 +63,7 @@ main.add_command(serve_command)
 @_DTYPE
 @click.option("--quantize", "quantization", help="A quantization scheme.")
 @click.option("--tensor-parallel-size", default=1, show_default=True)
+@_BATCH_INVARIANT
 @click.option("--load-format", default="auto", help="auto, or dummy: random weights.")
 @click.option("--dump-ir", type=_PATH, help="A folder for the IR before and after each pass.")
 @click.option("--cpu-level", "cpu_levels", multiple=True, help="Build for these levels alone.")
@@ -120,6 +126,7 @@ def run_command(
 @click.argument("model", type=_PATH)
 @click.option("--target", default="cpu", show_default=True)
 @_DTYPE
+@_BATCH_INVARIANT
 @click.option("--max-model-len", type=int, help="Tokens of a sequence.")
 @click.option("--max-num-seqs", type=int, help="Sequences at a time.")
 @click.option("--max-num-batched-tokens", type=int, help="Tokens of a step.")
@@ -128,7 +135,13 @@ def run_command(
 @click.option("--gpu-memory-bytes", "device_bytes", type=int, help="What the target's GPU has.")
 @_AS_JSON
 def plan_command(
-    model: Path, target: str, dtype: str, device_bytes: int | None, as_json: bool, **limits: Any
+    model: Path,
+    target: str,
+    dtype: str,
+    batch_invariant: bool,
+    device_bytes: int | None,
+    as_json: bool,
+    **limits: Any,
 ) -> None:
     """Say what memory MODEL, an artifact or a checkpoint, will take; nothing is built or loaded."""
     from .errors import InputError
@@ -146,10 +159,13 @@ def plan_command(
 
         manifest = Artifact.open(model).manifest
         facts, described = manifest.model, _target(manifest, target)
+        if batch_invariant > described.batch_invariant:
+            raise InputError(f"{model} is not batch-invariant; compile it anew, with the option")
     else:
         from .runtime.compiler import load_compiler
 
-        facts, described = load_compiler().plan_checkpoint(model, target, dtype=dtype)
+        options = {"dtype": dtype, "batch_invariant": batch_invariant}
+        facts, described = load_compiler().plan_checkpoint(model, target, **options)
     plan = plan_memory(described, facts.max_position_embeddings, asked, device_bytes)
     _print_plan(plan, described, as_json)
 
@@ -250,12 +266,14 @@ def _print_plan(plan: "MemoryPlan", target: "Target", as_json: bool) -> None:
     }
     num_pages = dict(zip(names, plan.num_pages, strict=True))
     if as_json:
-        _print_json({**sizes, **bounds, "num_pages": num_pages})
+        is_invariant = target.batch_invariant
+        _print_json({**sizes, **bounds, "num_pages": num_pages, "batch_invariant": is_invariant})
         return
     for name, size in sizes.items():
         click.echo(f"{name:<24}{size:>16,}  {_readable(size)}")
     for name, count in {**bounds, **{f"pages of {n}": c for n, c in num_pages.items()}}.items():
         click.echo(f"{name:<24}{count:>16,}")
+    click.echo(f"{'batch_invariant':<24}{'yes' if target.batch_invariant else 'no':>16}")
 
 
 def _summary(manifest: "Manifest") -> dict[str, Any]:
@@ -276,6 +294,7 @@ def _target_summary(target: "Target") -> dict[str, Any]:
     return {
         "levels": [*target.levels],
         "kernels": dict(Counter(kernel.anchor for kernel in target.kernels)),
+        "batch_invariant": target.batch_invariant,
         "weights": len(target.weights.tensors),
         "weights_bytes": target.weights.total_bytes,
         "cache_groups": {

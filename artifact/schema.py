@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct, json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.digest"
 SYMBOLS = ("", "T", "S", "R", "P", "SP")
@@ -127,6 +127,7 @@ class Target(Strict, frozen=True, kw_only=True):
     tapes: dict[str, str]  # entry to file; a GPU has several of one: `step.<variant>`
     weights: Weights
     kernels: list[Kernel]
+    batch_invariant: bool  # a row has the same bits alone, in any batch and at any chunking
 
 
 class File(Strict, frozen=True, kw_only=True):

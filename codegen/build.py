@@ -143,6 +143,7 @@ def _target(
     module: Module, program: Program, libraries: dict[str, str], weights: Weights
 ) -> Target:
     return Target(
+        batch_invariant=True,
         levels=libraries,
         player=PLAYER,
         inputs=inputs_of(module, program.input_names),

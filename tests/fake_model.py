@@ -189,6 +189,7 @@ def _target(weights, levels) -> Target:
     sizes = [[{"R": row_bytes.get(name, 4)}, {"": 8}] for name in SLOTS]
     kernels = ("write_tags", "hash_pages", "choose", "report")
     return Target(
+        batch_invariant=True,
         levels={level: f"kernels/cpu/{level}.so" for level in levels},
         player="player/player.so",
         inputs=[Input(name=name, dtype=dtype, bytes=size) for name, dtype, size in INPUTS],

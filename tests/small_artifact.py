@@ -69,6 +69,7 @@ def write_small_artifact(path: Path, label: str = "new") -> Path:
 def manifest(weights: Weights, label: str = "new") -> Manifest:
     """The manifest, without its files."""
     target = Target(
+        batch_invariant=True,
         levels={"x86-64-v3": "kernels/cpu/x86-64-v3.so"},
         player="player/player.so",
         inputs=[Input(name="token_ids", dtype="i32", bytes={"T": 4})],

@@ -33,10 +33,11 @@ class Steps:
         max_num_tokens: int = 1024,
         num_threads: int = 1,
         kv_cache_bytes: int = 64 << 20,
+        max_num_seqs: int = 40,
     ) -> None:
         limits = Limits(
             max_model_len=640,
-            max_num_seqs=40,
+            max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max_num_tokens,
             max_logit_rows=max_num_tokens,
             kv_cache_bytes=kv_cache_bytes,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from fake_cuda_model import build_fake_cuda
 from fake_model import build_fake, make_tokenizer, reference
 
 from tapeout.artifact import Artifact
@@ -15,6 +16,12 @@ from tapeout.errors import InputError
 @pytest.fixture(scope="module")
 def fake(tmp_path_factory):
     return str(build_fake(tmp_path_factory.mktemp("fake") / "fake.tapeout"))
+
+
+@pytest.fixture(scope="module")
+def fake_cuda(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fake_cuda")
+    return str(build_fake_cuda(folder / "fake.tapeout", b"", batch_invariant=False))
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def compiler(monkeypatch, fake):
             raise InputError("dtype='int3'\ncannot be compiled")
         return build_fake(output)
 
-    def plan_checkpoint(checkpoint, target, *, dtype):
+    def plan_checkpoint(checkpoint, target, *, dtype, batch_invariant):
         manifest = Artifact.open(fake).manifest
         return manifest.model, manifest.targets[target]
 
@@ -57,6 +64,20 @@ def test_compile_gives_the_artifact_and_its_size(compiler, checkpoint, tmp_path)
     assert report["artifact"] == str(output)
     assert report["bytes"] == sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
     assert (compiler["cpu_levels"], compiler["dtype"]) == (["x86-64-v3"], "bfloat16")
+    assert compiler["batch_invariant"] is False and report["runs_on"] == "x86-64 CPUs with AVX2"
+
+
+def test_compile_and_plan_take_batch_invariance_and_the_artifact_tells(
+    compiler, checkpoint, fake, fake_cuda, tmp_path
+):
+    invoke("compile", checkpoint, "-o", tmp_path / "out.tapeout", "--batch-invariant")
+    assert compiler["batch_invariant"] is True
+    assert json.loads(invoke("plan", fake, "--batch-invariant", "--json").stdout)["batch_invariant"]
+    assert json.loads(invoke("inspect", fake, "--json").stdout)["targets"]["cpu"]["batch_invariant"]
+    there = ["--target", "cuda:sm_90", "--gpu-memory-bytes", 1 << 30]
+    assert "batch_invariant                       no" in invoke("plan", fake_cuda, *there).stdout
+    result = invoke("plan", fake_cuda, *there, "--batch-invariant", exit_code=2)
+    assert "is not batch-invariant; compile it anew" in result.stderr
 
 
 def test_an_error_is_one_line_and_exit_code_2(compiler, checkpoint):

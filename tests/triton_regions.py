@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +26,11 @@ VARIANTS = (
     Steps("some", 64),
     Steps("many", 256, one_token_each=True),
     Steps("any"),
+)
+
+
+INVARIANT = tuple(
+    replace(steps, name=f"invariant_{steps.name}", batch_invariant=True) for steps in VARIANTS
 )
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ...ir.graph import Function, Node
 from .attention_decode import emit_decode
+from .attention_parts import emit_in_parts
 from .attention_prefill import emit_prefill
 from .attention_shape import Shape, shape_of
 from .kernel import Operand, RegionKernels, Steps
@@ -22,11 +23,13 @@ def emit_attention(function: Function, steps: Steps) -> RegionKernels:
     """The kernels of an attention region."""
     node = next(n for n in function.nodes if n.op == "paged_attention")
     write = function.producers().get(node.operands[1])
+    if write is not None and (steps.batch_invariant or not steps.one_token_each):
+        return _after_write(function, node, write, steps)
+    if steps.batch_invariant:
+        return emit_in_parts(function, shape_of(function, node), steps)
     if steps.one_token_each:
         shape = Shape(node, node.operands[0], 0, 0) if write else shape_of(function, node)
         return emit_decode(function, shape, write, steps)
-    if write is not None:
-        return _after_write(function, node, write, steps)
     return emit_prefill(function, node, steps.target)
 
 
@@ -43,5 +46,7 @@ def _after_write(function: Function, node: Node, write: Node, steps: Steps) -> R
     second = replace(function, params=operands, nodes=(alone,), results=(node.result,))
     homes = homes_of(function) | {query: Operand("workspace", 0)}
     kernels = as_part(emit_rows(first, steps), first, homes, "_write")
-    kernels += as_part(emit_prefill(second, alone, steps.target), second, homes, "", 1)
-    return RegionKernels(kernels, (query.type.num_bytes(),))
+    attention = emit_attention(second, steps)
+    kernels += as_part(attention, second, homes, "", 1)
+    tickets = frozenset(place + 1 for place in attention.tickets)
+    return RegionKernels(kernels, (query.type.num_bytes(), *attention.workspaces), tickets)

@@ -126,7 +126,7 @@ def shape_of(function: Function, node: Node) -> Shape:
 
 
 def operands_of(
-    function: Function, shape: Shape, extra: tuple[str, str]
+    function: Function, shape: Shape, extra: tuple[str, ...]
 ) -> tuple[list[str], list[Operand], list[str]]:
     """Names, buffers and types of a kernel's pointers; ``extra`` are parameters or inputs."""
     _, cache, positions, sequences, table, *sinks = shape.node.operands

@@ -41,15 +41,18 @@ def build_gpu_artifact(
     output: str | os.PathLike[str],
     target: str,
     *,
+    batch_invariant: bool = False,
     files: Mapping[str, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the artifact ``output`` for a module at level region; returns its path.
 
-    No GPU is needed. Raises BuildError, and what ``stream`` raises.
+    With ``batch_invariant`` a row has the same bits in steps of all sizes. No GPU is needed.
+    Raises BuildError, and what ``stream`` raises.
     """
     report = progress or (lambda stage, done, total: None)
-    program, stored = compile_gpu_program(module, target), list(module.weights.values())
+    program = compile_gpu_program(module, target, batch_invariant)
+    stored = list(module.weights.values())
     objects = settings.CACHE.get() / "objects"
     sources = {name: kernel for name, (kernel, _) in program.kernels.items()}
     with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
@@ -71,11 +74,12 @@ def build_gpu_artifact(
         return writer.commit(Manifest(tool=tool, model=model, targets={target: record}))
 
 
-def describe_gpu_target(module: Module, target: str) -> Target:
+def describe_gpu_target(module: Module, target: str, batch_invariant: bool = False) -> Target:
     """What `build_gpu_artifact` would say of the target; compiles nothing, reads no weight."""
     stored = list(module.weights.values())
     weights = table_of(plan_files(folder_of(target), weight_specs(stored)))
-    return _target(module, compile_gpu_program(module, target), weights, target, {})
+    program = compile_gpu_program(module, target, batch_invariant)
+    return _target(module, program, weights, target, {})
 
 
 def folder_of(target: str) -> str:
@@ -132,6 +136,7 @@ def _target(
         tapes={name: _tape_of(target, name) for name in program.tapes},
         weights=weights,
         kernels=_kernels(program, target, built),
+        batch_invariant=program.batch_invariant,
     )
 
 

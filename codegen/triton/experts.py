@@ -70,8 +70,9 @@ def _even_depth(size: int, most: int) -> int:
 def emit_experts(function: Function, steps: Steps, tiles: Tiles | None = None) -> RegionKernels:
     """The kernels of an experts region for steps of one size, in tiles that suit it or as said."""
     (node,) = function.nodes
-    emitter = _Emitter(function, node, tiles or choose_tiles(node, steps.max_rows))
-    return emitter.one_token() if steps.max_rows == 1 else emitter.tokens(steps)
+    max_rows = None if steps.batch_invariant else steps.max_rows  # one tile for all sizes
+    emitter = _Emitter(function, node, tiles or choose_tiles(node, max_rows))
+    return emitter.one_token() if max_rows == 1 else emitter.tokens(steps)
 
 
 PARAMETERS = ("p_x", "p_indices", "p_weights", "p_up", "p_down", "p_up_bias", "p_down_bias")
@@ -108,7 +109,8 @@ class _Emitter:
     def tokens(self, steps: Steps) -> RegionKernels:
         """Three launches: sort, up, down."""
         pairs, tile = self.num_tokens * self.k, self.tiles[1]
-        products = self.dtype if steps.max_rows is None else DType.F32
+        is_wide = steps.max_rows is not None and not steps.batch_invariant
+        products = DType.F32 if is_wide else self.dtype
         self._add_workspaces(
             {
                 "w_order": DType.I32,

@@ -46,6 +46,7 @@ class Steps:
     max_rows: int | None = None
     one_token_each: bool = False
     target: GpuTarget | None = None  # that runs them; None is Triton's interpreter, or any
+    batch_invariant: bool = False  # a row's sums have one order in the variants of all sizes
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..reshape import number
 from .elements import Elements, Given, Indices, name_of
 from .fold_norms import norm_of
 from .indices import ZERO, Index, linear_index, masks_of
+from .invariant_tiles import choose_invariant_tile
 from .kernel import Box, Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type
 from .parts import as_part, homes_of
 from .products import box_loop, matrix_loop, num_shared, vector_loop
@@ -37,6 +38,8 @@ def emit_linear(function: Function, steps: Steps, tile: Tile | None = None) -> R
 
 def _takes_along(norm: Node, steps: Steps) -> bool:
     """Whether the products do the norm: tiles leave x as it is, so there it has no weight."""
+    if steps.batch_invariant:
+        return False
     most = 1 if len(norm.operands) > 1 else MAX_ROWS_OF_NORM
     return steps.max_rows is not None and steps.max_rows <= most
 
@@ -62,7 +65,8 @@ def _product(
     linears = [node for node in function.nodes if node.op == "linear"]
     result, x = function.results[0], linears[0].operands[0]
     k, n = int(x.shape[-1]), int(result.shape[-1])
-    tile = tile or choose_tile(steps.max_rows, n, k, len(linears), x.dtype)
+    choose = choose_invariant_tile if steps.batch_invariant else choose_tile
+    tile = tile or choose(steps.max_rows, n, k, len(linears), x.dtype)
     boxes = _boxes(function, linears, tile, k)
     tile = replace(tile, boxed=bool(boxes))
     single, rows = tile.rows == 1, _rows(result)

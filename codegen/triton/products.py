@@ -97,7 +97,7 @@ def matrix_loop(
         place = f"tl.arange(0, {tile.rows})"
         diagonal = f"tl.where({place}[:, None] == {place}[None, :], squares, 0.0)"
         lines.append(f"squares = tl.sum({diagonal}, axis=1)")
-    lines += _add_up(tile, len(weights), norm is not None) if tile.splits > 1 else []
+    lines = _in_parts(tile, k, len(weights), norm is not None, lines)
     return [*lines, *_scale(norm, k, "squares[:, None]")]
 
 
@@ -124,11 +124,31 @@ def box_loop(tile: Tile, n: int, k: int, x: str, weights: list[str]) -> list[str
             f"    w{i} = _box({weight}, n, k, {n}, {k}, {tile.columns}, {tile.depth})",
             f"    sums{i} = tl.dot(x, w{i}.T, sums{i})",
         ]
-    lines += _add_up(tile, len(weights), False) if tile.splits > 1 else []
     return [
-        *lines,
+        *_in_parts(tile, k, len(weights), False, lines),
         f"m += tl.arange(0, {tile.rows})",
         f"n += tl.arange(0, {tile.columns})",
+    ]
+
+
+def _in_parts(tile: Tile, k: int, num_weights: int, has_norm: bool, lines: list[str]) -> list[str]:
+    """The lines of a loop over K, and what adds up parts: the last of several blocks, or a block
+    that goes through all of them; in either case in order."""
+    if tile.splits > 1:
+        return [*lines, *_add_up(tile, num_weights, has_norm)]
+    if tile.parts == 1:
+        return lines
+    assert not has_norm, "the squares of a norm are not added up in turn"
+    at = next(place for place, line in enumerate(lines) if line.startswith("for start"))
+    size, zeros = k // tile.parts, lines[at - num_weights : at]
+    loop = f"for start in range(part * {size}, part * {size} + {size}, {tile.depth}):"
+    return [
+        *lines[: at - num_weights],
+        *(line.replace("sums", "totals", 1) for line in zeros),
+        f"for part in range({tile.parts}):",
+        *(f"    {line}" for line in (*zeros, loop, *lines[at + 1 :])),
+        *(f"    totals{i} += sums{i}" for i in range(num_weights)),
+        *(f"sums{i} = totals{i}" for i in range(num_weights)),
     ]
 
 

@@ -47,6 +47,7 @@ class GpuProgram:
     outputs: dict[str, int]  # name to slot
     tapes: dict[str, dict[str, Any]]  # by `<entry>.<variant>`, as JSON
     input_names: tuple[str, ...]
+    batch_invariant: bool
 
 
 @dataclass
@@ -116,12 +117,15 @@ class _Tapes:
             self.tape.value_bytes[int(self.tickets.name)] = size
 
 
-def compile_gpu_program(module: Module, target: str) -> GpuProgram:
-    """Emit every region for every size of step, unroll every entry and place its values."""
+def compile_gpu_program(module: Module, target: str, batch_invariant: bool = False) -> GpuProgram:
+    """Emit every region for every size of step, unroll every entry and place its values.
+
+    With ``batch_invariant`` a row has the same bits in every size of step.
+    """
     tapes = _Tapes(join_cache_writes(fold_norms(module)), _Emitter(TARGETS[target]))
     for entry in module.entries:
         for steps in VARIANTS[entry]:
-            tapes.add(entry, steps)
+            tapes.add(entry, replace(steps, batch_invariant=batch_invariant))
     pinned = [*tapes.outputs.values(), *([tapes.tickets] if tapes.tickets else [])]
     plan = plan_slots(tapes.tape, pinned)
     launches, kernels = tapes.tape.launches, tapes.emitter.kernels
@@ -142,6 +146,7 @@ def compile_gpu_program(module: Module, target: str) -> GpuProgram:
             for name, (steps, start, end) in tapes.spans.items()
         },
         input_names(launches),
+        batch_invariant,
     )
 
 
@@ -151,10 +156,12 @@ def _num_values(function: Function) -> int:
 
 
 def _bounded(size: Dim, steps: Steps) -> Dim:
-    """A workspace's bytes for the largest step that a variant takes."""
+    """A workspace's bytes for the largest step that a variant takes, for tables of any width."""
     if steps.max_rows is None:
         return size
-    return Dim(size.evaluate(dict.fromkeys((name for name, _ in size.terms), steps.max_rows)))
+    terms = dict(size.terms)
+    width = Dim.of("P") * terms.pop("P", 0)
+    return width + size.const + steps.max_rows * sum(terms.values())
 
 
 def _at_least(a: Dim, b: Dim) -> Dim:

@@ -18,7 +18,8 @@ class Tile:
     """A block's share: ``rows`` of x by ``columns`` of the result, ``depth`` of K at a time.
 
     With ``splits``, so many blocks share a tile, each with a part of K: the last one to arrive adds
-    up their sums, in order. ``boxed``: x and the weights are read by `_box`.
+    up their sums, in order. With ``parts``, one block does that in turn. ``boxed``: x and the
+    weights are read by `_box`.
     """
 
     rows: int
@@ -28,6 +29,7 @@ class Tile:
     num_stages: int
     splits: int = 1
     boxed: bool = False
+    parts: int = 1
 
 
 _BOXED = {

@@ -2,6 +2,7 @@
 
 import pytest
 from cpu import native_levels
+from gpu_builds import GpuBuilds
 from locked import locked
 from models import save_tiny
 
@@ -33,3 +34,23 @@ def artifact_of(shared_folder, checkpoint_of):
         return output
 
     return artifact_of
+
+
+def _names_for(request, fixture):
+    """The models of all tests of this run that want a fixture."""
+    items = [item for item in request.session.items if fixture in item.fixturenames]
+    return sorted({item.callspec.params["name"] for item in items})
+
+
+@pytest.fixture(scope="session")
+def gpu_artifact_of(request, shared_folder, checkpoint_of):
+    """name -> the artifact of that tiny model for a GPU."""
+    names = _names_for(request, "gpu_artifact_of")
+    return GpuBuilds(shared_folder, checkpoint_of, names, batch_invariant=False)
+
+
+@pytest.fixture(scope="session")
+def invariant_artifact_of(request, shared_folder, checkpoint_of):
+    """name -> the same, batch-invariant."""
+    names = _names_for(request, "invariant_artifact_of")
+    return GpuBuilds(shared_folder, checkpoint_of, names, batch_invariant=True)

@@ -1,8 +1,5 @@
 """Tiny models on a GPU against transformers, in prefill, decode and mixed steps."""
 
-import os
-import subprocess
-import sys
 from functools import cache
 
 import numpy as np
@@ -15,54 +12,9 @@ from tapeout import LLM, SamplingParams
 
 pytestmark = pytest.mark.gpu
 
-TARGET = "cuda:sm_90"
 LENGTHS = [1, 7, 33, 500]
 MAX_BF16_RATIO = 1.5
 architectures = pytest.mark.parametrize("name", CONFIGS)
-
-
-_COMPILE = """
-import sys
-from tapeout import compile_model
-if __name__ == "__main__":
-    compile_model(sys.argv[1], sys.argv[2], target=sys.argv[3], dtype="bfloat16")
-"""
-
-
-@pytest.fixture(scope="session")
-def gpu_artifact_of(request, shared_folder, checkpoint_of):
-    """name -> the artifact of that tiny model in bf16; all that are wanted compile at once."""
-    wanted = {item.callspec.params["name"] for item in request.session.items if _is_ours(item)}
-    script = shared_folder / "compile.py"
-    script.write_text(_COMPILE)
-    running = {}
-    for name in sorted(wanted):
-        command = [
-            sys.executable,
-            script,
-            checkpoint_of(name),
-            _output(shared_folder, name),
-            TARGET,
-        ]
-        environment = os.environ | {"TAPEOUT_CHECK_PASSES": "0"}
-        running[name] = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
-
-    def gpu_artifact_of(name):
-        if name in running:
-            job = running.pop(name)
-            _, said = job.communicate()
-            assert job.returncode == 0, said.decode()[-2000:]
-        return _output(shared_folder, name)
-
-    return gpu_artifact_of
-
-
-def _is_ours(item):
-    return "gpu_artifact_of" in item.fixturenames
-
-
-def _output(folder, name):
-    return folder / f"{name}-gpu.tapeout"
 
 
 @cache

@@ -2,7 +2,7 @@ import pytest
 import torch
 from region_kernels import relative_error
 from triton_attention import DTYPES, PAGE, TOLERANCE, Attention, packed
-from triton_regions import VARIANTS, TritonRegion
+from triton_regions import INVARIANT, VARIANTS, TritonRegion
 
 from tapeout import settings
 from tapeout.codegen.triton.attention_decode import num_splits
@@ -35,9 +35,30 @@ def test_mixed_steps_over_pages_are_those_of_the_interpreter(steps, case):
     assert attention.error([3, 0, 150, 0], [1, 7, 20, 1]) <= TOLERANCE["bf16"]
 
 
-def test_a_split_context_leaves_its_tickets_at_zero():
-    attention = Attention(ONE)
-    attention.error([150], [1])
+@pytest.mark.parametrize("case", ["other width of values", "window, softcap and sinks"])
+@pytest.mark.parametrize("steps", INVARIANT, ids=lambda steps: steps.name)
+def test_attention_in_parts_is_that_of_the_interpreter(steps, case):
+    contexts, counts = [260, 0, 70], [1, 1, 1] if steps.one_token_each else [3, 20, 1]
+    count = 1 if steps.max_rows == 1 else 3
+    attention = Attention(steps, "bf16", **CASES[case])
+    assert attention.error(contexts[:count], counts[:count]) <= TOLERANCE["bf16"]
+
+
+@pytest.mark.parametrize("case", ["three heads", "window, softcap and sinks"])
+def test_attention_in_parts_is_bitwise_equal_alone_in_chunks_and_split_over_blocks(case):
+    """The interpreter takes a tile's sums in the tile's order, as a GPU does."""
+    one, few, some, many, any_size = INVARIANT
+    said = [
+        Attention(steps, "bf16", **CASES[case]).run([260 - count], [count])[0][-1:]
+        for steps, count in ((any_size, 70), (some, 8), (one, 1), (few, 1), (many, 1))
+    ]
+    assert all(torch.equal(row, said[0]) for row in said)
+
+
+@pytest.mark.parametrize("steps", [ONE, INVARIANT[0]], ids=lambda steps: steps.name)
+def test_a_split_context_leaves_its_tickets_at_zero(steps):
+    attention = Attention(steps)
+    attention.error([300], [1])
     [tickets] = attention.attend.emitted.tickets
     assert not attention.attend.workspaces[tickets].any()
 

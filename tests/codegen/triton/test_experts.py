@@ -1,7 +1,7 @@
 import pytest
 import torch
 from region_kernels import relative_error
-from triton_regions import VARIANTS, TritonRegion
+from triton_regions import INVARIANT, VARIANTS, TritonRegion
 
 TEXT = """
 func @mix(%x: {d}[T, {h}], %indices: i32[T, {k}], %weights: {d}[T, {k}], %up: {d}[{e}, {u}, {h}],
@@ -64,7 +64,7 @@ def error(region, arguments):
     return relative_error(found, wanted)
 
 
-@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+@pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 @pytest.mark.parametrize("case", CASES)
 def test_experts_are_those_of_the_interpreter(case, steps):
     dtype, options = CASES[case]
@@ -75,7 +75,7 @@ def test_experts_are_those_of_the_interpreter(case, steps):
             assert error(region, experts.arguments(tokens)) <= TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+@pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 def test_one_expert_may_take_all_tokens_and_others_none(steps):
     experts, tokens = Experts(), largest(steps)
     region = TritonRegion(experts.text, steps)
@@ -93,7 +93,7 @@ def test_tickets_are_left_at_zero(steps):
     assert not region.workspaces[tickets].any()
 
 
-@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+@pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 def test_choices_that_are_no_expert_touch_no_memory_outside(steps):
     """A router's row of NaN may choose anything."""
     experts = Experts()

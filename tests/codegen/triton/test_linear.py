@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 from region_kernels import relative_error
-from triton_regions import VARIANTS, TritonRegion
+from triton_regions import INVARIANT, VARIANTS, TritonRegion
 
 from tapeout.codegen.triton.kernel import Steps
 
@@ -34,7 +34,7 @@ def random(dtype, *shape):
     return (torch.randn(*shape) / shape[-1] ** 0.5).to(DTYPES[dtype])
 
 
-@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+@pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 @pytest.mark.parametrize(
     ("dtype", "n", "k"), [("f32", 50, 33), ("bf16", 48, 64), ("bf16", 90, 1024)]
 )
@@ -50,7 +50,7 @@ def test_a_product_with_bias_and_residual_is_that_of_the_interpreter(dtype, n, k
 
 
 @pytest.mark.parametrize("k", [70, 72], ids=["by pointers", "by boxes"])
-@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+@pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 def test_a_gated_product_is_that_of_the_interpreter(steps, k):
     torch.manual_seed(0)
     n, tokens = 90, min(steps.max_rows or 200, 13)
@@ -73,7 +73,7 @@ UNWEIGHTED = NORMED.replace(", %g: {d}[{k}]", "").replace("(%h, %g)", "(%h)")
 UNWEIGHTED = UNWEIGHTED.replace(", offset = 1.0", "")
 
 
-@pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
+@pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 @pytest.mark.parametrize("text", [NORMED, UNWEIGHTED], ids=["weighted", "unweighted"])
 @pytest.mark.parametrize(
     ("dtype", "n", "k"), [("f32", 50, 33), ("bf16", 48, 64), ("f32", 70, 1024)]
