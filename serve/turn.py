@@ -14,7 +14,7 @@ from .answer_parser import AnswerParser
 from .api_errors import ApiError
 from .front import Ask, Front, merged
 from .parsers.base import CallArguments, CallBegins, Piece
-from .schemas.tools import Tool
+from .schemas.tools import Tool, shown
 from .served_model import ServedModel
 from .tally import Tally
 from .tool_grammar import Calls
@@ -115,11 +115,10 @@ async def begin_turn(front: Front, state: dict[str, Any], asked: Conversation) -
             param="tools",
         )
     params = await model.checked(asked.params)
-    tools = [msgspec.to_builtins(tool) for tool in asked.tools]
-    if tools and model.call_format is not None and model.call_format.is_special:
+    if asked.tools and model.call_format is not None and model.call_format.is_special:
         params.skip_special_tokens = False
     prompt = await model.chat_prompt(
-        asked.messages, params, tools=tools or None, **asked.template_values
+        asked.messages, params, tools=shown(asked.tools), **asked.template_values
     )
     held = constraint(model, asked, model.thinking(prompt))
     if held is not params.structured_outputs:

@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -23,7 +22,7 @@ from ..schemas.anthropic import (
     MessageUsage,
     TokenCount,
 )
-from ..schemas.tools import FunctionName, NamedTool, offered
+from ..schemas.tools import FunctionName, NamedTool, offered, shown
 from ..turn import Conversation, Part, Turn, begin_turn
 from .describing import described
 from .reading import json_response, read
@@ -60,9 +59,8 @@ def build_router(front: Front) -> APIRouter:
         asked = await read(request, CountRequest)
         asked.check()
         front.model.name(asked.model)
-        tools = [msgspec.to_builtins(tool) for tool in _tools(asked)]
         messages = plain_conversation(asked.system, asked.messages)
-        text = await front.model.render(messages, tools=tools or None)
+        text = await front.model.render(messages, tools=shown(_tools(asked)))
         token_ids = await front.model.encode(text, add_special_tokens=False)
         return json_response(TokenCount(len(token_ids)))
 

@@ -1,5 +1,6 @@
 """The tools that a model may call, in OpenAI's shape, and which of them it has to."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -56,6 +57,18 @@ def offered(tools: list[Tool] | None, choice: Choice | None) -> list[Tool]:
     if isinstance(choice, NamedTool):
         return [tool for tool in tools or () if tool.function.name == choice.function.name]
     return [] if choice == "none" else list(tools or ())
+
+
+def shown(tools: Sequence[Tool]) -> list[dict[str, Any]] | None:
+    """Tools as chat templates read them; None for none. Whether calls are held to their schema is
+    nothing to the model."""
+    return [{"type": "function", "function": _shown(tool.function)} for tool in tools] or None
+
+
+def _shown(function: Function) -> dict[str, Any]:
+    fields = {"description": function.description, "parameters": function.parameters}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {"name": function.name, **given}
 
 
 def must_call(choice: Choice | None) -> bool:
