@@ -3,9 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import msgspec
-import numpy as np
-
 from ..runtime.frame import Logprobs, StepResult
 from ..runtime.request import Finished, Progress, StepReport
 
@@ -32,17 +29,16 @@ def _part(
     """The rows of these alone, in their order."""
     if result is None or not progress:
         return StepReport((), tuple(finished), None)
-    rows = np.concatenate([np.arange(p.first_row, p.first_row + p.num_rows) for p in progress])
-    starts = np.cumsum([0, *(p.num_rows for p in progress)]).tolist()
-    moved = tuple(
-        msgspec.structs.replace(p, first_row=start)
-        for p, start in zip(progress, starts, strict=False)
-    )
+    rows: list[int] = []
+    moved = []
+    for p in progress:
+        moved.append(Progress(p.request_id, len(rows), p.num_rows, p.is_prompt))
+        rows += range(p.first_row, p.first_row + p.num_rows)
     part = StepResult(result.step_id, result.token_ids[rows], _rows_of(result.logprobs, rows))
-    return StepReport(moved, tuple(finished), part)
+    return StepReport(tuple(moved), tuple(finished), part)
 
 
-def _rows_of(logprobs: Logprobs | None, rows: np.ndarray) -> Logprobs | None:
+def _rows_of(logprobs: Logprobs | None, rows: list[int]) -> Logprobs | None:
     if logprobs is None:
         return None
     return Logprobs(
