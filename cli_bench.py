@@ -1,5 +1,11 @@
-"""`tapeout bench`: measures a model with random prompts; see `runtime/bench.py`."""
+"""`tapeout bench`: measures a model with random prompts; see `runtime/bench.py`.
 
+`tapeout bench serve` measures a server, of ours or another; see `serve/load/`.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -7,7 +13,12 @@ import click
 
 if TYPE_CHECKING:
     from .runtime.bench_report import BenchReport
+    from .serve.load.report import LoadReport
 
+_REPORT = [
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    click.option("--output", type=click.File("w", lazy=False), help="A file for the JSON."),
+]
 _COMMON = [
     click.argument("model", type=click.Path(path_type=Path)),
     click.option("--seed", default=0, show_default=True, help="Of the prompts."),
@@ -18,20 +29,23 @@ _COMMON = [
     click.option("--num-threads", type=int, help="Default: one for each core."),
     click.option("--dtype", default="auto", help="auto, bfloat16 or float32."),
     click.option("--load-format", default="auto", help="auto, or dummy: random weights."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-    click.option("--output", type=click.File("w", lazy=False), help="A file for the JSON."),
+    *_REPORT,
 ]
 
 
 def _common(command: Any) -> Any:
-    for option in reversed(_COMMON):
+    return _with(_COMMON, command)
+
+
+def _with(options: Sequence[Any], command: Any) -> Any:
+    for option in reversed(options):
         command = option(command)
     return command
 
 
 @click.group()
 def bench() -> None:
-    """Measure MODEL, an artifact or a checkpoint, with prompts of random tokens."""
+    """Measure a model, or a server, with prompts of random tokens."""
 
 
 @bench.command("latency")
@@ -76,6 +90,76 @@ def throughput_command(as_json: bool, output: IO[str] | None, **options: Any) ->
     _print(measure_throughput(_load(load), asked), as_json, output)
 
 
+_SERVE = [
+    click.argument("url"),
+    click.option("--model", help="Default: the first that the server lists."),
+    click.option("--endpoint", type=click.Choice(["completions", "chat"]), default="completions"),
+    click.option(
+        "--lengths",
+        type=click.Choice(["fixed", "uniform", "sharegpt", "alpaca"]),
+        default="fixed",
+        show_default=True,
+        help="How long prompts and outputs are: as given, around that, or as in a data set.",
+    ),
+    click.option("--input-len", default=128, show_default=True, help="Tokens of a prompt."),
+    click.option("--output-len", default=128, show_default=True, help="Tokens of an output."),
+    click.option(
+        "--random-range-ratio",
+        default=0.5,
+        show_default=True,
+        help="Uniform lengths differ by up to this share of them, from 0 to 1.",
+    ),
+    click.option("--num-prompts", default=100, show_default=True, help="Requests in all."),
+    click.option("--request-rate", type=float, help="Requests a second, at random times."),
+    click.option("--concurrency", type=int, help="Users who each wait for their answers."),
+    click.option(
+        "--goodput",
+        multiple=True,
+        metavar="NAME:MS",
+        help="What is a good answer: ttft, tpot or e2e, and how many ms at most.",
+    ),
+    click.option(
+        "--ignore-eos/--no-ignore-eos",
+        default=True,
+        help="Whether outputs have their whole length; OpenAI's own server knows no such field.",
+    ),
+    click.option("--timeout-s", default=600.0, show_default=True, help="Of a request."),
+    click.option("--api-key", envvar="OPENAI_API_KEY", help="Default: $OPENAI_API_KEY."),
+    click.option("--seed", default=0, show_default=True, help="Of lengths, prompts and times."),
+    click.option("--plot", type=click.File("w", lazy=False), help="A file for an HTML page."),
+    *_REPORT,
+]
+
+
+@bench.command("serve")
+@lambda command: _with(_SERVE, command)
+def serve_command(
+    goodput: tuple[str, ...],
+    api_key: str | None,
+    plot: IO[str] | None,
+    as_json: bool,
+    output: IO[str] | None,
+    **options: Any,
+) -> None:
+    """Ask the server at URL, of OpenAI's API, as many users would: at a rate or so many at once."""
+    from .serve.load.options import LoadOptions, read_bounds
+
+    asked = LoadOptions(bounds=read_bounds(goodput), **options)
+    try:
+        from .serve.load.drive import measure_server
+        from .serve.load.plot import render_page
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"{error}; pip install 'tapeout[load]'") from None
+
+    shows_progress = sys.stderr.isatty()
+    report, samples = asyncio.run(measure_server(asked, api_key, shows_progress))
+    if plot is not None:
+        plot.write(render_page(report, samples))
+    _print(report, as_json, output)
+    if report.num_failed == report.num_requests:
+        sys.exit(1)
+
+
 def _split(options: dict[str, Any], kind: type[Any]) -> tuple[Any, dict[str, Any]]:
     """What is measured, checked before anything is loaded, and what the model is loaded with."""
     names = kind.__struct_fields__
@@ -90,7 +174,7 @@ def _load(options: dict[str, Any]) -> Any:
     return LLM(given.pop("model"), skip_tokenizer_init=True, **given)
 
 
-def _print(report: "BenchReport", as_json: bool, output: IO[str] | None) -> None:
+def _print(report: "BenchReport | LoadReport", as_json: bool, output: IO[str] | None) -> None:
     from msgspec.json import encode
 
     text = encode(report).decode()

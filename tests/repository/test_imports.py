@@ -30,7 +30,7 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
     # These reach it from inside functions alone.
     "cli": ({"runtime", "kvcache", "cli_bench", "cli_serve"}, False),
-    "cli_bench": ({"runtime"}, False),
+    "cli_bench": ({"runtime", "serve"}, False),
     "cli_serve": ({"serve"}, False),
     "__init__": ({"runtime"}, False),
 }
