@@ -50,7 +50,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     step_timeout_s: _Seconds = 120.0
     startup_timeout_s: _Seconds = 1800.0
     max_engine_failures: _Count = 5
-    tool_format: Literal["auto", "hermes", "llama3", "mistral"] = "auto"
+    tool_format: Literal["auto", "harmony", "hermes", "llama3", "mistral"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

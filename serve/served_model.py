@@ -19,8 +19,7 @@ from .answer_parser import AnswerParser
 from .api_errors import ApiError
 from .engine_client import MakeGeneration
 from .frames import Hello
-from .parsers.calls import CallParser
-from .parsers.registry import call_format, detect_call_format, thinks
+from .parsers.registry import call_format, calls_parser, detect_call_format, thinks
 from .parsers.thinking import CLOSING, OPENING, ThinkingParser
 from .tool_grammar import GrammarWriter
 
@@ -125,12 +124,10 @@ class ServedModel:
         self, prompt: TokenizedPrompt, tool_names: Sequence[str], max_calls: int | None
     ) -> AnswerParser:
         """What cuts an answer to this prompt into thoughts, text and calls of these tools."""
-        calls = thinking = None
+        thinking = None
         if (is_open := self.thinking(prompt)) is not None:
             thinking = ThinkingParser(is_open)
-        if tool_names and self.call_format is not None:
-            calls = CallParser(self.call_format, tool_names)
-        return AnswerParser(thinking, calls, max_calls)
+        return AnswerParser(thinking, calls_parser(self.call_format, tool_names), max_calls)
 
     def generation(
         self,

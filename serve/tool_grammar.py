@@ -70,6 +70,7 @@ class GrammarWriter:
 
     def _calls_rules(self, calls: Calls) -> list[str]:
         wording = calls.call_format.wording
+        assert wording is not None, "calls in this format cannot be asked for"
         first, last, between = map(self._marked, (wording.first, wording.last, wording.between))
         more = f"({between} call)*" if calls.may_repeat else ""
         names = [f"call_{i}" for i in range(len(calls.functions))]

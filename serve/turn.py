@@ -91,11 +91,19 @@ def constraint(
             f"structured_outputs.{own.kind} cannot be had with tools; give a JSON schema",
             param="structured_outputs",
         )
-    if not (tools and (is_strict or own)) and not (schema is not None and is_open is not None):
+    holds_calls = bool(tools) and (is_strict or own is not None)
+    if not holds_calls and (schema is None or is_open is None):
         return own
+    if holds_calls and call_format is not None and call_format.wording is None:
+        raise ApiError(
+            400,
+            "in this model's format calls cannot be held to anything: leave tool_choice at auto, "
+            "and strict and response_format out",
+            param="tools",
+        )
     thoughts = "" if is_open is None else model.grammar_writer.thoughts(is_open)
     calls = None
-    if tools and call_format is not None:
+    if tools and call_format is not None and call_format.wording is not None:
         functions = [tool.function for tool in tools]
         calls = Calls(call_format, functions, asked.must_call, asked.max_calls != 1)
     return model.grammar_writer.answer(thoughts, calls, schema)
@@ -115,8 +123,9 @@ async def begin_turn(front: Front, state: dict[str, Any], asked: Conversation) -
             param="tools",
         )
     params = await model.checked(asked.params)
-    if asked.tools and model.call_format is not None and model.call_format.is_special:
-        params.skip_special_tokens = False
+    call_format = model.call_format
+    if call_format is not None and (asked.tools or call_format.own_parser):
+        params.skip_special_tokens = params.skip_special_tokens and not call_format.is_special
     prompt = await model.chat_prompt(
         asked.messages, params, tools=shown(asked.tools), **asked.template_values
     )

@@ -1,6 +1,6 @@
 """What a format of tool calls is, and the pieces that an answer is cut into."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from re import Pattern
 from typing import NamedTuple, Protocol
 
@@ -54,10 +54,12 @@ class CallFormat(NamedTuple):
 
     opening: str  # what comes before calls
     forms: Sequence[Form]
-    wording: Wording
+    wording: Wording | None  # None where no grammar can make the model call
     marks: Sequence[str]  # in a chat template, any of which tells the format
     begins_bare: bool = False  # the answer itself may begin with a call, without the opening
     is_special: bool = False  # the opening is a special token, which texts leave out by default
+    own_parser: "Callable[[Collection[str]], Parser] | None" = None
+    """Of a format that marks thoughts and text too, so that answers without tools need it."""
 
 
 class Parser(Protocol):

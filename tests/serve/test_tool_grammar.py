@@ -8,10 +8,11 @@ from tapeout.errors import InputError
 from tapeout.runtime.grammars.compiler import GrammarCompiler
 from tapeout.runtime.grammars.sources import source_of
 from tapeout.runtime.tokenizer import Tokenizer
-from tapeout.serve.parsers.registry import FORMATS, call_format
+from tapeout.serve.parsers.registry import call_format
 from tapeout.serve.schemas.tools import Function
 from tapeout.serve.tool_grammar import Calls, GrammarWriter
 
+FORMATS = ["hermes", "llama3", "mistral"]
 MARKERS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>"]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FUNCTIONS = [

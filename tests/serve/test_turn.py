@@ -77,6 +77,16 @@ def test_other_constraints_leave_no_room_for_thoughts():
     assert held(THINKER, structured=structured, is_open=False) is structured
 
 
+def test_a_format_in_which_calls_cannot_be_asked_for_refuses_it():
+    model = SimpleNamespace(call_format=call_format("harmony"), grammar_writer=None)
+    assert held(model, tools=[tool()]) is None
+    both = {"tools": [tool()], "structured": Structured(json=SCHEMA)}
+    must = {"tools": [tool()], "must_call": True}
+    for fields in (must, both, {"tools": [tool(strict=True)]}):
+        with pytest.raises(ApiError, match="calls cannot be held to anything"):
+            held(model, **fields)
+
+
 def test_only_one_call_may_be_wanted():
     assert "(call_0)" not in held(tools=[tool(strict=True)], max_calls=1).grammar
     assert '("\\n" call)*' not in held(tools=[tool(strict=True)], max_calls=1).grammar

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tapeout.serve.parsers.base import CallArguments, CallBegins, Content
 from tapeout.serve.parsers.calls import CallParser
-from tapeout.serve.parsers.registry import FORMATS, call_format, detect_call_format
+from tapeout.serve.parsers.registry import call_format, detect_call_format
 
+FORMATS = ["hermes", "llama3", "mistral"]
 TOOLS = ["get_weather", "set_timer"]
 OSLO, TIMER = '{"city": "Oslo"}', '{"minutes": 5, "label": "tea } \\" </tool_call>"}'
 
