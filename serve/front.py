@@ -21,6 +21,7 @@ from .metrics import Metrics
 from .options import ServeOptions
 from .served_model import ServedModel
 from .tally import Tally
+from .tracing import Tracing
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -38,6 +39,9 @@ class Front:
         self.options = options
         self.engine = EngineClient(engine_address, options.seed, self._greeted)
         self.metrics = Metrics(self.engine)
+        self.tracing: Tracing | None = None
+        if options.otlp_traces_endpoint is not None:
+            self.tracing = Tracing(options.otlp_traces_endpoint)
         self._admission = Admission(options)
         self._drain_end_s: float | None = None  # when what still runs is ended
         self._model: ServedModel | None = None
@@ -105,6 +109,11 @@ class Front:
         """Ends what runs once its time is over."""
         if self._drain_end_s is not None and monotonic() >= self._drain_end_s:
             self.engine.end_all(_shutting_down)
+
+    def close(self) -> None:
+        """Sends what is still to be told."""
+        if self.tracing is not None:
+            self.tracing.close()
 
     @contextmanager
     def _counting_refusals(self) -> Iterator[None]:

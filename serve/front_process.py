@@ -68,6 +68,7 @@ async def _serve(spec: FrontSpec) -> None:
     await front.engine.wait_ready(_ENGINE_S)
     await _Server(config, front).serve(sockets=[socket.socket(fileno=spec.socket_fd)])
     link.cancel()
+    front.close()
 
 
 if __name__ == "__main__":

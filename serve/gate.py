@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import ExitStack
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any
 from uuid import uuid4
 
@@ -110,19 +110,21 @@ class Gate:
         return b"".join(chunks)
 
     def _note(self, scope: Scope, status: int, took_s: float) -> None:
+        """The request's line in the log, and its span."""
         state, path = scope["state"], scope["path"]
-        _log.log(
-            logging.DEBUG if status == 503 or path in _QUIET else logging.INFO,
-            "request",
-            extra={
-                "request_id": state["request_id"],
-                "method": scope["method"],
-                "path": path[:100],
-                "status": status,
-                "took_s": round(took_s, 6),
-                **state["notes"],
-            },
-        )
+        facts = {
+            "request_id": state["request_id"],
+            "method": scope["method"],
+            "path": path[:100],
+            "status": status,
+            "took_s": round(took_s, 6),
+            **state["notes"],
+        }
+        is_quiet = status == 503 or path in _QUIET
+        _log.log(logging.DEBUG if is_quiet else logging.INFO, "request", extra=facts)
+        if self._front.tracing is not None and not is_quiet:
+            end_ns = time_ns()
+            self._front.tracing.record(scope, facts, end_ns - int(took_s * 1e9), end_ns)
 
 
 async def _while_there(app: App, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:

@@ -51,6 +51,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     startup_timeout_s: _Seconds = 1800.0
     max_engine_failures: _Count = 5
     tool_format: Literal["auto", "harmony", "hermes", "llama3", "mistral"] = "auto"
+    otlp_traces_endpoint: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -86,6 +87,7 @@ TEXTS = {
     "startup_timeout_s": "For the engine to load.",
     "max_engine_failures": "Engines in a row that may end having served nothing.",
     "tool_format": "How the model writes tool calls; auto looks at its chat template.",
+    "otlp_traces_endpoint": "Where OpenTelemetry's spans of requests go: http://HOST:4318/v1/traces.",
     "log_level": "debug, info, warning or error.",
 }
 

@@ -16,6 +16,7 @@ from .listening import listen
 from .logs import set_up_logs
 from .options import ServeOptions, read_api_keys
 from .supervisor import Supervisor
+from .tracing import Tracing
 
 
 def serve(model: Path, options: ServeOptions) -> int:
@@ -26,6 +27,8 @@ def serve(model: Path, options: ServeOptions) -> int:
     check_is_model(model)
     tokenizer_file(model)
     read_api_keys(options)
+    if options.otlp_traces_endpoint is not None:
+        Tracing(options.otlp_traces_endpoint).close()  # says now what is not installed
     sockets = listen(options.host, options.port, options.num_fronts)
     set_up_logs(options.log_level)
     if not is_artifact(model):
