@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli_bench import bench
-from .cli_serve import serve_command
+from .cli_serve import run_batch_command, serve_command
 from .errors import TapeoutError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def main() -> None:
 
 main.add_command(bench)
 main.add_command(serve_command)
+main.add_command(run_batch_command)
 
 
 @main.command("compile")

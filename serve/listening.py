@@ -1,6 +1,13 @@
-"""The sockets that clients connect to. The supervisor holds them, so they never go away."""
+"""The sockets that clients and fronts connect to.
+
+Whoever holds them outlives those who use them, so they never go away.
+"""
 
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from ..errors import InputError, shown
 
@@ -19,6 +26,19 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
     port = first.getsockname()[1]
     first.close()
     return [_bound(host, port, shares=True) for _ in range(count)]
+
+
+@contextmanager
+def engine_listener() -> Iterator[tuple[socket.socket, str]]:
+    """The socket where an engine takes its fronts, and its address, in a folder of its own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tapeout-") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+    ):
+        address = str(Path(folder) / "engine")
+        listener.bind(address)
+        listener.listen()
+        yield listener, address
 
 
 def _bound(host: str, port: int, shares: bool) -> socket.socket:

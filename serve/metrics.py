@@ -1,9 +1,10 @@
 """What operators watch, in vLLM's names behind `tapeout:`.
 
 Fronts count together through files in a folder of the supervisor's, so that any of them tells of
-all; how the engine stands each of them knows.
+all; how the engine stands each of them knows. Without such a folder a front counts for itself.
 """
 
+import os
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -50,8 +51,10 @@ class Metrics:
         self._success = Counter(
             "tapeout:request_success", "Completions.", ["finished_reason"], registry=own
         )
-        self._all = CollectorRegistry()
-        MultiProcessCollector(self._all)  # type: ignore[no-untyped-call]
+        self._all = own
+        if FOLDER_VARIABLE in os.environ:
+            self._all = CollectorRegistry()
+            MultiProcessCollector(self._all)  # type: ignore[no-untyped-call]
         self._all.register(_EngineCollector(engine))
 
     def render(self) -> bytes:

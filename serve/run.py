@@ -24,18 +24,27 @@ def serve(model: Path, options: ServeOptions) -> int:
 
     Raises InputError before anything is started.
     """
-    check_is_model(model)
-    tokenizer_file(model)
+    check_model(model)
     read_api_keys(options)
     if options.otlp_traces_endpoint is not None:
         Tracing(options.otlp_traces_endpoint).close()  # says now what is not installed
     sockets = listen(options.host, options.port, options.num_fronts)
     set_up_logs(options.log_level)
-    if not is_artifact(model):
-        model = _built(model, options)
+    model = artifact_of(model, options)
     host, port, *_ = sockets[0].getsockname()
     sys.stderr.write(f"tapeout: {model} is served at http://{host}:{port}\n")
     return asyncio.run(Supervisor(str(model), options, sockets).run())
+
+
+def check_model(model: Path) -> None:
+    """Raises InputError for what cannot be served."""
+    check_is_model(model)
+    tokenizer_file(model)
+
+
+def artifact_of(model: Path, options: ServeOptions) -> Path:
+    """The model itself, or what its checkpoint is compiled to."""
+    return model if is_artifact(model) else _built(model, options)
 
 
 def _built(checkpoint: Path, options: ServeOptions) -> Path:

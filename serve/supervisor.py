@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
@@ -16,6 +15,7 @@ from time import monotonic
 from .children import Child
 from .engine_keeper import EngineKeeper
 from .front_process import FrontSpec
+from .listening import engine_listener
 from .metrics import FOLDER_VARIABLE as METRICS_VARIABLE
 from .options import ServeOptions
 
@@ -42,13 +42,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._note_signal)
-        with tempfile.TemporaryDirectory(prefix="tapeout-") as folder:
-            address = str(Path(folder) / "engine")
-            self._variables = {METRICS_VARIABLE: folder}
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-                listener.bind(address)
-                listener.listen()
-                return await self._keep(listener, address)
+        with engine_listener() as (listener, address):
+            self._variables = {METRICS_VARIABLE: str(Path(address).parent)}
+            return await self._keep(listener, address)
 
     async def _keep(self, listener: socket.socket, address: str) -> int:
         keeper = EngineKeeper(self._model, self._options, listener, address)

@@ -5,6 +5,7 @@ Four curves say which share of the times is below which; two say what went on ov
 
 from collections.abc import Sequence
 from html import escape
+from math import floor, log10
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ def _curves(samples: Sequence[Sample]) -> list[Curve]:
 
 
 def _cumulative(title: str, seconds: Sequence[float]) -> Curve:
-    share = np.linspace(0, 100, _NUM_POINTS)
+    share = np.linspace(0, 99, _NUM_POINTS)  # the last hundredth would hide the others
     return Curve(
         title, "ms", "% below", (np.percentile(seconds, share) * 1e3).tolist(), share.tolist()
     )
@@ -74,7 +75,8 @@ def _pieces(samples: Sequence[Sample]) -> Curve:
 
 
 def _chart(curve: Curve) -> str:
-    x_most, y_most = max(*curve.x, 1e-9), max(*curve.y, 1e-9)
+    x_ticks, y_ticks = _ticks(max(curve.x)), _ticks(max(curve.y))
+    x_most, y_most = max(*curve.x, x_ticks[-1]), max(*curve.y, y_ticks[-1])
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = _LEFT + x / x_most * (_WIDTH - _LEFT - 14)
@@ -82,17 +84,28 @@ def _chart(curve: Curve) -> str:
 
     points = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in zip(*curve[3:], strict=True))
     parts = [f'<text class="title" x="{_LEFT}" y="18">{curve.title}</text>']
-    for tick in range(_NUM_TICKS + 1):
-        x, y = x_most * tick / _NUM_TICKS, y_most * tick / _NUM_TICKS
-        (across, floor), (left, down) = place(x, 0), place(0, y)
+    for y in y_ticks:
+        left, down = place(0, y)
         parts.append(f'<line x1="{left}" x2="{_WIDTH - 14}" y1="{down:.1f}" y2="{down:.1f}"/>')
-        parts.append(f'<text x="{left - 6}" y="{down + 4:.1f}" text-anchor="end">{y:.3g}</text>')
-        parts.append(f'<text x="{across:.1f}" y="{floor + 16}" text-anchor="middle">{x:.3g}</text>')
+        parts.append(f'<text x="{left - 6}" y="{down + 4:.1f}" text-anchor="end">{y:,g}</text>')
+    for x in x_ticks:
+        across, bottom = place(x, 0)
+        parts.append(
+            f'<text x="{across:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{x:,g}</text>'
+        )
     names = f'<text x="{_WIDTH - 14}" y="18" text-anchor="end">{_axes(curve)}</text>'
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{curve.title}">'
         f'{"".join(parts)}{names}<polyline points="{points}"/></svg>'
     )
+
+
+def _ticks(most: float) -> list[float]:
+    """Round numbers from 0 to `most`, some four of them."""
+    rough = max(most, 1e-9) / _NUM_TICKS
+    power = 10.0 ** floor(log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
+    return [round(step * tick, 12) for tick in range(int(most / step) + 1)]
 
 
 def _axes(curve: Curve) -> str:
