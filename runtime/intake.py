@@ -4,12 +4,13 @@ It keeps no state of a request, so any thread may use it: a prompt of a million 
 tokenized while others are served.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ..errors import InputError, shown
+from .chat_prompt import chat_prompt
 from .checks import check_number, check_whole, is_text
 from .edits import ModelBounds, make_sampling, stop_token_ids
 from .generation import Generation
@@ -87,6 +88,15 @@ class Intake:
         if longest == -1:  # leaves room for the answer
             longest = max(1, self._model.max_model_len - (params.max_tokens or 1))
         return self._prompts.check(prompt, add_special_tokens, longest)
+
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], params: SamplingParams, **options: Any
+    ) -> TokenizedPrompt:
+        """The prompt that a chat becomes. Raises InputError if there is no template for it."""
+        if self._tokenizer is None:
+            raise InputError("a chat needs a tokenizer; load the model without skip_tokenizer_init")
+        prompt = chat_prompt(self._tokenizer, messages, **options)
+        return self.tokenized(prompt, params, add_special_tokens=False)
 
     def generation(
         self,

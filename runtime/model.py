@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from .checks import check_flag, check_whole
-from .inputs import TokenizedPrompt, list_prompts
+from .inputs import TokenizedPrompt
 from .intake import Intake
 from .load import AnyExecutor, check_is_model, open_model
 from .plan import DEFAULT_MAX_NUM_SEQS, DEFAULT_MEMORY_UTILIZATION, Limits
@@ -112,8 +112,7 @@ class Model:
         params: SamplingParams,
         options: Mapping[str, Any],
     ) -> TokenizedPrompt:
-        text = self.get_tokenizer().render_chat(messages, **options)
-        return self._intake.tokenized(list_prompts(text)[0], params, add_special_tokens=False)
+        return self._intake.chat(messages, params, **options)
 
     def _set_up(self, executor: AnyExecutor) -> Callable[[], Any]:
         """Makes what a subclass needs beside; gives what ends all of it, without `self`."""

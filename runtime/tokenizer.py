@@ -68,6 +68,11 @@ class Tokenizer:
         except (UnicodeError, TypeError) as error:
             raise InputError(f"prompt {shown(text)} is not valid text: {error}") from None
 
+    def encode_as_text(self, text: str) -> list[int]:
+        """The token ids of a text, no special token among them whatever it spells."""
+        token_ids: list[int] = self._plain_backend.encode(text, add_special_tokens=False).ids
+        return token_ids
+
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
         """The text of token ids; ids that it does not know give nothing. Raises TextError."""
         try:
@@ -84,6 +89,18 @@ class Tokenizer:
             text = self.decode([token_id], skip_special_tokens=False)
             self._token_texts[token_id] = text
         return text
+
+    @cached_property
+    def special_texts(self) -> list[str]:
+        """What special tokens are spelled like, the longest first."""
+        added = self._backend.get_added_tokens_decoder().values()
+        return sorted((t.content for t in added if t.special), key=len, reverse=True)
+
+    @cached_property
+    def _plain_backend(self) -> Any:
+        backend = type(self._backend).from_str(self._backend.to_str())
+        backend.encode_special_tokens = True  # by which the library means: as text
+        return backend
 
     @cached_property
     def longest_token_characters(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import InputError, shown
+from ..runtime.chat_prompt import chat_prompt
 from ..runtime.checks import check_in_vocabulary
 from ..runtime.grammars.compiler import GrammarCompiler
 from ..runtime.grammars.sources import source_of
@@ -92,17 +93,24 @@ class ServedModel:
         self, messages: Sequence[Mapping[str, Any]], params: SamplingParams, **options: Any
     ) -> TokenizedPrompt:
         """The prompt that a chat becomes; special tokens are those of the template alone."""
-
-        def tokenized() -> TokenizedPrompt:
-            text = self.tokenizer.render_chat(messages, **options)
-            return self._intake.tokenized(list_prompts(text)[0], params, add_special_tokens=False)
-
+        tokenized = partial(self._intake.chat, messages, params, **options)
         return await _off_the_loop(_size(list(messages)), tokenized)
 
-    async def render(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> str:
-        """The text that a chat becomes."""
-        render = partial(self.tokenizer.render_chat, messages, **options)
-        return await _off_the_loop(_size(list(messages)), render)
+    async def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_special_tokens: bool = False,
+        **options: Any,
+    ) -> list[int]:
+        """The tokens of a chat of any length."""
+
+        def encode() -> list[int]:
+            prompt = chat_prompt(self.tokenizer, messages, **options)
+            if prompt.token_ids is not None:
+                return list(prompt.token_ids)
+            return self.tokenizer.encode(prompt.text or "", add_special_tokens)
+
+        return await _off_the_loop(_size(list(messages)), encode)
 
     async def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         """The tokens of a text of any length."""

@@ -60,8 +60,7 @@ def build_router(front: Front) -> APIRouter:
         asked.check()
         front.model.name(asked.model)
         messages = plain_conversation(asked.system, asked.messages)
-        text = await front.model.render(messages, tools=shown(_tools(asked)))
-        token_ids = await front.model.encode(text, add_special_tokens=False)
+        token_ids = await front.model.encode_chat(messages, tools=shown(_tools(asked)))
         return json_response(TokenCount(len(token_ids)))
 
     return router

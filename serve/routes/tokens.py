@@ -62,14 +62,15 @@ def build_router(front: Front) -> APIRouter:
         model.name(asked.model)
         if (asked.prompt is None) == (asked.messages is None):
             raise ApiError(400, "give either prompt or messages", param="prompt")
-        if asked.messages is not None:
-            text = await model.render(plain_messages(asked.messages), **_template_values(asked))
+        if asked.messages is not None:  # whose special tokens are those of its template
+            token_ids = await model.encode_chat(
+                plain_messages(asked.messages),
+                asked.add_special_tokens is True,
+                **_template_values(asked),
+            )
         else:
-            text = asked.prompt or ""
-        adds_special = asked.add_special_tokens
-        if adds_special is None:  # a chat's are those of its template
-            adds_special = asked.messages is None
-        token_ids = await model.encode(text, adds_special)
+            adds_special = asked.add_special_tokens is not False
+            token_ids = await model.encode(asked.prompt or "", adds_special)
         texts = (
             [model.tokenizer.token_text(t) for t in token_ids] if asked.return_token_strs else None
         )
