@@ -48,7 +48,7 @@ class _NotEnforced(Exception):
 
 def _check(schema: Any) -> None:
     multiples, num_references = 1, 0
-    for count, (place, part) in enumerate(_schemas(schema)):
+    for count, (place, part) in enumerate(schemas_in(schema)):
         if count == _MAX_SCHEMAS:
             raise _NotEnforced((), f" has more than {_MAX_SCHEMAS} schemas in it; make it smaller")
         for name, value in part.items():
@@ -66,7 +66,7 @@ def _check(schema: Any) -> None:
                 )
 
 
-def _schemas(schema: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
+def schemas_in(schema: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
     """Every schema that is an object, outer ones first, with where it is."""
     left: list[tuple[Place, Any]] = [((), schema)]
     while left:
