@@ -4,6 +4,7 @@ A front that knows no more than its own requests can refuse without asking the e
 that it takes to read the request. With several fronts each has an equal share.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from math import ceil
 from time import monotonic
@@ -22,6 +23,7 @@ class Admission:
         self._options, self._clock = options, clock
         self.num_slots = options.max_num_seqs or 0  # of the engine, once it is known
         self.num_sequences = self.num_tokens = 0
+        self._num_of_key: Counter[str] = Counter()
         self._left_s: float | None = None
         self._interval_s = 1.0  # from one sequence that leaves to the next, smoothed
 
@@ -36,6 +38,27 @@ class Admission:
             return
         if self.num_tokens + num_tokens > ceil(options.max_prompt_tokens / num_fronts):
             raise self._refusal("max_prompt_tokens", options.max_prompt_tokens, 1)
+
+    def enter_key(self, tenant: str) -> Callable[[], None]:
+        """Lets a request of a key in; gives what is to be called once it has ended.
+
+        Raises ApiError if the key has as many as it may.
+        """
+        most = self._options.max_requests_per_key
+        if most is not None and self._num_of_key[tenant] >= ceil(most / self._options.num_fronts):
+            raise ApiError(
+                429,
+                f"the API key has max_requests_per_key={most} requests already; try again later",
+                kind="rate_limit_error",
+                code="too_many_requests",
+                retry_after_s=1,
+            )
+        self._num_of_key[tenant] += 1
+
+        def leave() -> None:
+            self._num_of_key[tenant] -= 1
+
+        return leave
 
     def enter(self, num_sequences: int, num_tokens: int) -> "Admitted":
         """Lets a request in. Raises ApiError where `check_room` does."""

@@ -1,4 +1,4 @@
-"""What every child process of the supervisor does first."""
+"""What the supervisor and its child processes share: specs, and what a child does first."""
 
 import ctypes
 import os
@@ -23,6 +23,24 @@ class ChildSpec(msgspec.Struct, kw_only=True):
     engine_address: str  # where the engine takes fronts: the path of a socket
     started_s: float  # when it was started, by time.monotonic
 
+
+class EngineSpec(ChildSpec, kw_only=True):
+    """Which files are open for the engine."""
+
+    listener_fd: int
+    pulse_fd: int
+
+
+class FrontSpec(ChildSpec, kw_only=True):
+    """Which socket a front takes connections from."""
+
+    socket_fd: int
+
+
+CANNOT_LOAD = 2  # the engine's exit code where starting again would not help
+METRICS_VARIABLE = (
+    "PROMETHEUS_MULTIPROC_DIR"  # where fronts count together, as the library wants it
+)
 
 Spec = TypeVar("Spec", bound=ChildSpec)
 

@@ -8,8 +8,8 @@ import socket
 from dataclasses import dataclass
 from time import monotonic
 
+from .child import CANNOT_LOAD, EngineSpec
 from .children import Child
-from .engine_process import CANNOT_LOAD, EngineSpec
 from .options import ServeOptions
 from .pulse import READY, SERVED
 

@@ -11,23 +11,13 @@ from ..errors import EngineDeadError, TapeoutError
 from ..runtime.engine_core import EngineCore
 from ..runtime.load import LoadedModel, open_model
 from ..runtime.plan import Limits
-from .child import ChildSpec, begin
+from .child import CANNOT_LOAD, EngineSpec, begin
 from .engine_server import EngineServer
 from .frames import Hello
 from .options import ServeOptions
 from .pulse import READY, Pulse
 
 _log = logging.getLogger(__name__)
-
-
-class EngineSpec(ChildSpec, kw_only=True):
-    """Which files are open for the engine."""
-
-    listener_fd: int
-    pulse_fd: int
-
-
-CANNOT_LOAD = 2  # the exit code where starting again would not help
 
 
 def main() -> None:

@@ -69,12 +69,16 @@ class Front:
             )
         return self._model
 
-    def check_open(self) -> None:
-        """Raises ApiError where nothing new is begun."""
+    def let_in(self, tenant: str, exits: ExitStack) -> None:
+        """Lets a request of a key begin, until `exits` is closed.
+
+        Raises ApiError where nothing new is begun.
+        """
         if self.is_draining:
             raise _shutting_down()
         with self._counting_refusals():
             self._admission.check_room(1, 0)
+            exits.callback(self._admission.enter_key(tenant))
 
     def ask(self, asks: Sequence[Ask], is_stream: bool, exits: ExitStack) -> list[Stream]:
         """Sends all of these or none; who leaves `exits` takes no more of them.

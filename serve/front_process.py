@@ -1,6 +1,7 @@
 """A front's process: takes connections from the socket that the supervisor holds."""
 
 import asyncio
+import resource
 import socket
 from types import FrameType
 
@@ -8,19 +9,13 @@ import uvicorn
 import uvloop
 
 from .app import build_app
-from .child import ChildSpec, begin
+from .child import FrontSpec, begin
 from .front import Front
 from .http_protocol import bounded_protocol
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 _ENGINE_S = 0.5  # connections wait so long for one that is there; else they are told to come again
-
-
-class FrontSpec(ChildSpec, kw_only=True):
-    """Which socket the front takes connections from."""
-
-    socket_fd: int
 
 
 class _Server(uvicorn.Server):
@@ -45,8 +40,15 @@ class _Server(uvicorn.Server):
 def main() -> None:
     """Ends by SIGTERM, when what it was doing is done."""
     spec = begin(FrontSpec)
+    _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(spec))
+
+
+def _raise_descriptor_limit() -> None:
+    """Every connection is a descriptor, and the default is a thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(spec: FrontSpec) -> None:

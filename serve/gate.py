@@ -81,7 +81,8 @@ class Gate:
             )
         scope["state"]["tenant"] = tenant or ""
         if scope["method"] == "POST" and scope["path"] in GENERATES:
-            self._front.check_open()  # a crowd that is turned away costs next to nothing
+            # Before anything is read: a crowd that is turned away costs next to nothing.
+            self._front.let_in(tenant or "", scope["state"]["exits"])
         body = await self._read(scope, receive)
         await _while_there(self._app, scope, body, receive, send)
 
@@ -120,7 +121,7 @@ class Gate:
             "took_s": round(took_s, 6),
             **state["notes"],
         }
-        is_quiet = status == 503 or path in _QUIET
+        is_quiet = status in (429, 503) or path in _QUIET
         _log.log(logging.DEBUG if is_quiet else logging.INFO, "request", extra=facts)
         if self._front.tracing is not None and not is_quiet:
             end_ns = time_ns()

@@ -13,9 +13,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from ..runtime.outputs import RequestOutput
+from .child import METRICS_VARIABLE
 from .engine_client import EngineClient
-
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library reads it when it is imported
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _TOKENS = tuple(2**exponent for exponent in range(18))
@@ -52,7 +51,7 @@ class Metrics:
             "tapeout:request_success", "Completions.", ["finished_reason"], registry=own
         )
         self._all = own
-        if FOLDER_VARIABLE in os.environ:
+        if METRICS_VARIABLE in os.environ:
             self._all = CollectorRegistry()
             MultiProcessCollector(self._all)  # type: ignore[no-untyped-call]
         self._all.register(_EngineCollector(engine))

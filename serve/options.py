@@ -39,6 +39,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     max_num_waiting: _Count = 1024
     max_prompt_tokens: _Count | None = None
+    max_requests_per_key: _Count | None = None
     max_output_tokens: _Count | None = None
     max_body_bytes: _Count = 16 << 20
     max_header_bytes: _Count = 64 << 10
@@ -76,6 +77,7 @@ TEXTS = {
     "load_format": "Of a checkpoint: auto, or dummy for random weights.",
     "max_num_waiting": "Sequences that may wait; more are refused by 503.",
     "max_prompt_tokens": "Prompt tokens of all requests that wait or run; more are refused by 503.",
+    "max_requests_per_key": "Requests of one API key at a time; more are refused by 429.",
     "max_output_tokens": "The most that a request may ask for.",
     "max_body_bytes": "Of a request; more is refused by 413.",
     "max_header_bytes": "Of a request; more is refused by 431.",

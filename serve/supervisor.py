@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
+from .child import METRICS_VARIABLE, FrontSpec
 from .children import Child
 from .engine_keeper import EngineKeeper
-from .front_process import FrontSpec
 from .listening import engine_listener
-from .metrics import FOLDER_VARIABLE as METRICS_VARIABLE
 from .options import ServeOptions
 
 FORCED = 128 + signal.SIGTERM  # the exit code where what ran was not waited for

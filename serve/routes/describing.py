@@ -14,6 +14,7 @@ _REFUSALS = {
     408: "The request took too long.",
     413: "The body is too long.",
     415: "The body is not JSON.",
+    429: "The API key has too many requests.",
     503: "The queue is full, or the engine is being started.",
 }
 _described: list[type[msgspec.Struct]] = [ErrorBody]

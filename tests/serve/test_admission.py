@@ -49,3 +49,15 @@ def test_when_to_come_again_follows_from_how_fast_others_leave():
         with pytest.raises(ApiError) as caught:
             admission.check_room(count, 1)
         assert caught.value.retry_after_s == pytest.approx(wanted_s, abs=1)
+
+
+def test_a_key_has_only_so_many_requests_at_a_time():
+    admission = admission_of(max_requests_per_key=2)
+    leave = admission.enter_key("a")
+    admission.enter_key("a")
+    with pytest.raises(ApiError, match="max_requests_per_key=2") as caught:
+        admission.enter_key("a")
+    assert caught.value.status == 429
+    admission.enter_key("b")
+    leave()
+    admission.enter_key("a")

@@ -3,11 +3,11 @@
 import json
 import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
-from server import serving
+from server import metrics, serving, wait_until
 
 BODY = {"prompt": "a", "max_tokens": 2, "temperature": 0}
 COMPLETIONS = "/v1/completions"
@@ -177,3 +177,32 @@ def test_no_log_line_holds_a_prompt_or_an_answer(server):
     assert [line for line in server.log if secret in line] == []
     lines = [json.loads(line) for line in server.log if line.startswith("{")]
     assert any(line.get("path") == COMPLETIONS and line["status"] == 200 for line in lines)
+
+
+def test_a_key_with_too_many_requests_is_told_so(nano):
+    options = ["--api-key", "a", "--api-key", "b", "--max-requests-per-key", "2"]
+    with serving(nano, *options, "--num-threads", "1") as server:
+        url, keys = server.url + COMPLETIONS, [{"x-api-key": key} for key in "ab"]
+        long = BODY | {"max_tokens": 1500, "ignore_eos": True, "stream": True}
+        with ExitStack() as streams:
+            asked = [httpx.stream("POST", url, json=long, headers=keys[0]) for _ in range(2)]
+            lines = [streams.enter_context(one).iter_lines() for one in asked]
+            assert all(map(next, lines))
+            refused = httpx.post(url, json=BODY, headers=keys[0])
+            assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
+            assert httpx.post(url, json=BODY, headers=keys[1]).status_code == 200
+        wait_until(lambda: httpx.post(url, json=BODY, headers=keys[0]).status_code == 200)
+
+
+def test_a_client_that_stops_reading_is_given_up(nano):
+    body = BODY | {"max_tokens": 1900, "n": 2, "temperature": 1, "ignore_eos": True}
+    content = json.dumps(body | {"logprobs": 20, "stream": True}).encode()
+    with serving(nano, "--write-timeout-s", "0.5") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect((host, int(port)))
+            head = f"POST {COMPLETIONS} HTTP/1.1\r\nContent-Length: {len(content)}\r\n\r\n"
+            deaf.sendall(head.encode() + content)
+            wait_until(lambda: any("stopped reading" in line for line in server.log), 20)
+            wait_until(lambda: metrics(server)["num_requests_running"] == 0)
