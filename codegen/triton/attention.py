@@ -30,7 +30,7 @@ def emit_attention(function: Function, steps: Steps) -> RegionKernels:
     if steps.one_token_each:
         shape = Shape(node, node.operands[0], 0, 0) if write else shape_of(function, node)
         return emit_decode(function, shape, write, steps)
-    return emit_prefill(function, node, steps.target)
+    return emit_prefill(function, node, steps)
 
 
 def _after_write(function: Function, node: Node, write: Node, steps: Steps) -> RegionKernels:

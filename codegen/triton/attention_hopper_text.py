@@ -1,8 +1,8 @@
 """Gluon of prefill attention for Hopper.
 
-One warpgroup copies blocks of keys and of values in turn into a ring of slots in shared memory. Two
-others compute, 64 queries each: the products of a block's scores are made while those of the block
-before are multiplied with its values.
+One warp has the tensor unit copy blocks of keys and of values in turn into a ring of slots in
+shared memory. Two or three warpgroups compute, 64 queries each: the products of a block's scores
+are made while those of the block before are multiplied with its values.
 """
 
 CONSTANTS = """\
@@ -12,8 +12,6 @@ GROUP = gl.constexpr({group})  # query heads of a key head
 PADDED_GROUP = gl.constexpr({padded_group})
 DIM = gl.constexpr({D})
 PAGE = gl.constexpr({page})
-PAGE_ELEMENTS = gl.constexpr({page_elements})
-VALUES = gl.constexpr({values})  # where they begin in a page
 OFFSET = gl.constexpr({offset})  # of the queries in a token's row
 STRIDE = gl.constexpr({stride})
 FACTOR = gl.constexpr({factor})  # turns scores into exponents of two
@@ -22,6 +20,9 @@ TOKENS = gl.constexpr({tokens})  # of a tile
 ROWS = gl.constexpr(64)  # of a warpgroup
 BLOCK = gl.constexpr({block})  # keys
 SLOTS = gl.constexpr(4)
+PARTS = gl.constexpr({warpgroups})
+BOX = gl.constexpr({box})  # elements of a row that are copied at a time
+SWIZZLED = gl.constexpr(gl.NVMMASharedLayout(128, 16, rank=2))
 SCORES = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, {block}, 16]))
 SUMS = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, {D}, 16]))
 WEIGHTS = gl.constexpr(gl.DotOperandLayout(0, SUMS.value, 2))
@@ -30,29 +31,30 @@ LOADS = gl.constexpr(gl.BlockedLayout([1, 8], [{load_rows}, {load_columns}], [4,
 
 FUNCTIONS = '''
 @gluon.jit
-def copy_blocks(p_cache, p_pages, head, num_blocks, end, ring, ready, empty):
-    """Fills the slots of the ring; a copy is ready when the next is on its way."""
-    rows = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, LOADS))
-    columns = gl.arange(0, DIM, layout=gl.SliceLayout(0, LOADS))
-    inner = (rows % PAGE * DIM)[:, None] + columns[None, :]
-    last_page = (end - 1) // PAGE
+def copy_blocks(cache, p_pages, head, num_blocks, last_page, ring, ready, empty):
+    """Fills the slots of the ring, page by page; the pages after the last are the last again."""
+    boxes = ring._reinterpret(FLOAT, [SLOTS * (DIM // BOX) * (BLOCK // PAGE), PAGE, BOX], SWIZZLED)
     for block in range(num_blocks):
-        page = gl.load(p_pages + gl.minimum(block * (BLOCK // PAGE) + rows // PAGE, last_page))
-        place = page.to(gl.int64) * PAGE_ELEMENTS + head * (PAGE * DIM)
-        there = (block * BLOCK + rows < end)[:, None]  # places that nobody wrote stay out
         for which in gl.static_range(2):
             turn = 2 * block + which
             slot = turn % SLOTS
             mbarrier.wait(empty.index(slot), (turn // SLOTS & 1) ^ 1)
-            async_copy.async_copy_global_to_shared(
-                ring.index(slot), p_cache + (place + which * VALUES)[:, None] + inner, mask=there)
-            async_copy.commit_group()
-            async_copy.wait_group(1)
-            fence_async_shared()
-            mbarrier.arrive(ready.index((turn + SLOTS - 1) % SLOTS), count=1, pred=turn > 0)
-    async_copy.wait_group(0)
+            mbarrier.expect(ready.index(slot), BLOCK * DIM * 2)
+            for i in gl.static_range(BLOCK // PAGE):
+                page = gl.load(p_pages + gl.minimum(block * (BLOCK // PAGE) + i, last_page))
+                row = (page * (2 * KEY_HEADS) + which * KEY_HEADS + head) * PAGE
+                for j in gl.static_range(DIM // BOX):
+                    box = boxes.index((slot * (DIM // BOX) + j) * (BLOCK // PAGE) + i)
+                    tma.async_copy_global_to_shared(cache, [row, j * BOX], ready.index(slot), box)
+
+
+@gluon.jit
+def clear_after(values, num_rows):
+    """Puts zeros in places that nobody wrote; each warpgroup does, before it reads the block."""
+    rows = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, LOADS))
+    found = values.load(LOADS)
+    values.store(gl.where((rows < num_rows)[:, None], found, gl.zeros_like(found)))
     fence_async_shared()
-    mbarrier.arrive(ready.index((2 * num_blocks - 1) % SLOTS), count=1)
 
 
 @gluon.jit
@@ -127,8 +129,12 @@ def attend(p_q, o_out, queries, ring, ready, empty, query_start, query, num_quer
         weights, top, total, sums = attend_block(
             q, ring, ready, empty, block, weights, top, total, sums, positions, keys, True)
     turn = 2 * num_blocks - 1
+    values = ring.index(turn % SLOTS)
     mbarrier.wait(ready.index(turn % SLOTS), turn // SLOTS & 1)
-    sums = warpgroup_mma(weights, ring.index(turn % SLOTS), sums, is_async=True)
+    num_written = context + num_queries - (num_blocks - 1) * BLOCK
+    if num_written < BLOCK:  # a weight of zero times NaN is NaN
+        clear_after(values, num_written)
+    sums = warpgroup_mma(weights, values, sums, is_async=True)
     sums = warpgroup_mma_wait(0, deps=[sums])
     total = gl.convert_layout(total, gl.SliceLayout(1, SUMS))
     result = (sums / gl.maximum(total, 1e-30)[:, None]).to(FLOAT)
@@ -136,10 +142,16 @@ def attend(p_q, o_out, queries, ring, ready, empty, query_start, query, num_quer
     d = gl.arange(0, DIM, layout=gl.SliceLayout(0, SUMS))[None, :]
     token, heads, real = places(rows, query_start, query, num_queries, head)
     gl.store(o_out + token * (HEADS * DIM) + heads * DIM + d, result, mask=real)
+'''
 
+ATTENDING = """\
+            (attend, (p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries,
+                      context, head, num_full, num_blocks, {part})),
+"""
 
+KERNEL = '''
 @gluon.jit
-def NAME(p_q, p_cache, p_query_start, p_context_lengths, p_table, o_out, num_sequences,
+def NAME(p_q, cache, p_query_start, p_context_lengths, p_table, o_out, num_sequences,
          num_table_columns):
     """DOC"""
     head = gl.program_id(0)
@@ -161,19 +173,17 @@ def NAME(p_q, p_cache, p_query_start, p_context_lengths, p_table, o_out, num_seq
         num_blocks = (end + BLOCK - 1) // BLOCK
         swizzled: gl.constexpr = gl.NVMMASharedLayout.get_default_for([BLOCK, DIM], FLOAT)
         ring = gl.allocate_shared_memory(FLOAT, [SLOTS, BLOCK, DIM], swizzled)
-        queries = gl.allocate_shared_memory(FLOAT, [2, ROWS, DIM], swizzled)
+        queries = gl.allocate_shared_memory(FLOAT, [PARTS, ROWS, DIM], swizzled)
         ready = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
         empty = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
         for slot in gl.static_range(SLOTS):
             mbarrier.init(ready.index(slot), count=1)
-            mbarrier.init(empty.index(slot), count=2)
+            mbarrier.init(empty.index(slot), count=PARTS)
         fence_async_shared()
         p_pages = p_table + sequence * num_table_columns
+        last_page = (context + num_queries - 1) // PAGE
         gl.warp_specialize([
-            (attend, (p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries,
-                      context, head, num_full, num_blocks, 0)),
-            (attend, (p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries,
-                      context, head, num_full, num_blocks, 1)),
-            (copy_blocks, (p_cache, p_pages, head, num_blocks, end, ring, ready, empty)),
-        ], [4, 4], [216, 72])  # warps, and registers of a thread
+{attending}            (copy_blocks, (cache, p_pages, head, num_blocks, last_page, ring, ready,
+                           empty)),
+        ], {warps}, {registers})
 '''

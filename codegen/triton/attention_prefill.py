@@ -11,15 +11,15 @@ from ...ir.types import Dim
 from .attention_hopper import emit_hopper, is_for_hopper
 from .attention_shape import Shape, operands_of, shape_of
 from .attention_text import PREFILL
-from .kernel import Kernel, RegionKernels, padded
-from .targets import GpuTarget
+from .kernel import Kernel, RegionKernels, Steps, padded
 
 
-def emit_prefill(function: Function, node: Node, target: GpuTarget | None) -> RegionKernels:
+def emit_prefill(function: Function, node: Node, steps: Steps) -> RegionKernels:
     """The kernel of a region: the target's own where there is one that can do it."""
     shape = shape_of(function, node)
-    emit = emit_hopper if is_for_hopper(shape, target) else _emit_portable
-    return emit(function, shape)
+    if is_for_hopper(shape, steps.target):
+        return emit_hopper(function, shape, steps)
+    return _emit_portable(function, shape)
 
 
 def _emit_portable(function: Function, shape: Shape) -> RegionKernels:

@@ -95,7 +95,7 @@ def _begun(kernel: Kernel, anchor: str, steps: Steps) -> Kernel:
         return kernel
     is_small = steps.max_rows == 1 or anchor in ("rows", "sample")
     begin = ["_let_next_begin()"] * is_small + ["_await_inputs()"]
-    end = kernel.body.index('\n    """\n') + len('\n    """\n')
+    end = kernel.body.index('\n    """\n', kernel.body.index("def NAME(")) + len('\n    """\n')
     lines = "".join(f"    {line}\n" for line in begin)
     return replace(kernel, body=kernel.body[:end] + lines + kernel.body[end:])
 

@@ -25,13 +25,15 @@ GLUON_IMPORTS = """\
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
-    async_copy,
     fence_async_shared,
     mbarrier,
+    tma,
     warpgroup_mma,
     warpgroup_mma_wait,
 )
 """
+BOX_LAYOUT = "NVMMASharedLayout(128, 16, rank=2)"
+"""How Gluon has the rows of a box lie in shared memory: 128 bytes of 16-bit elements."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ class Steps:
 
 @dataclass(frozen=True)
 class Box:
-    """How a kernel reads a buffer: ``rows`` by ``columns`` of a matrix at a time, by `_box`.
+    """How a kernel reads a buffer: ``rows`` by ``columns`` of a matrix at a time.
 
     The matrix has rows of ``width`` elements, as many as the buffer holds. Where there are tensor
-    maps the parameter is one, and copies do not go through registers; elsewhere it is a pointer.
+    maps the parameter is one, and copies do not go through registers; elsewhere it is a pointer,
+    and `_box` hides which. Gluon is for targets that have maps.
     """
 
     buffer: int  # its place among the kernel's
@@ -94,9 +97,10 @@ class Kernel:
     def types_on(self, hopper_or_later: bool) -> tuple[str, ...]:
         """Triton's types of the buffers on a target."""
         types = list(self.types)
+        layout = "," + BOX_LAYOUT if self.is_gluon else ""
         for box in self.boxes if hopper_or_later else ():
             element = types[box.buffer].removeprefix("*")
-            types[box.buffer] = f"tensordesc<{element}[{box.rows}, {box.columns}]>"
+            types[box.buffer] = f"tensordesc<{element}[{box.rows}, {box.columns}]{layout}>"
         return tuple(types)
 
     def source_as(self, name: str, hopper_or_later: bool = False) -> str:
@@ -107,7 +111,7 @@ class Kernel:
         used = [text for word, text in HELPERS.items() if re.search(rf"\b{word}\(", self.body)]
         if self.begins_early:
             used.append(BEGINNING if hopper_or_later else BEGINNING_IN_TURN)
-        if self.boxes:
+        if "_box(" in self.body:
             used.append(BOX if hopper_or_later else BOX_BY_POINTERS)
         parts = [IMPORTS + GLUON_IMPORTS * self.is_gluon, *used, self.body.replace("NAME", name)]
         return "\n\n".join(part.strip("\n") + "\n" for part in parts)

@@ -22,12 +22,25 @@ def on_gpu(monkeypatch, tmp_path):
             x.view(triton_regions._DTYPES[t]) for x, t in zip(buffers, kernel.types, strict=True)
         ]
         there = [x.cuda() for x in typed]
+        taken = [*there]
+        for box in kernel.boxes if kernel.is_gluon else ():
+            taken[box.buffer] = _tensor_map(there[box.buffer], box)
         options = {"num_warps": kernel.num_warps, "num_stages": kernel.num_stages}
-        function[tuple(grid)](*there, *scalars, **options)
+        function[tuple(grid)](*taken, *scalars, **options)
         for here, new in zip(typed, there, strict=True):
             here.copy_(new)
 
     monkeypatch.setattr(triton_regions, "_interpret", launch)
+
+
+def _tensor_map(tensor, box):
+    """What the player makes of a buffer that is read in boxes."""
+    from triton.experimental.gluon.language import NVMMASharedLayout
+    from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
+
+    layout = NVMMASharedLayout(128, 16, rank=2)
+    matrix = tensor.view(-1, box.width)
+    return TensorDescriptor.from_tensor(matrix, [box.rows, box.columns], layout)
 
 
 def _load(source, path):

@@ -143,8 +143,9 @@ DECODE = (Steps("one", 1, one_token_each=True), Steps("few", 16, one_token_each=
 
 
 def forms_for(target, **case):
-    """Decode for one row and for some, and prefill, of a region in bf16."""
-    steps = (*DECODE, Steps("any", target=TARGETS.get(target)))
+    """Decode for one row and for some, and prefill of some and of any, of a region in bf16."""
+    target = TARGETS.get(target)
+    steps = (*DECODE, Steps("some", 1024, target=target), Steps("any", target=target))
     return {s.name: Attention(s, "bf16", **case).attend.emitted.kernels[0] for s in steps}
 
 
@@ -170,6 +171,15 @@ def test_hopper_has_a_form_of_its_own_for_prefill_that_asks_for_nothing_special(
     for case in ({"dim": 80}, {"dv": 128}, {"window": 9}, {"softcap": 2.0}, {"sinks": True}):
         assert not is_own(TARGET, **case), case
     assert not any(is_own(target) for target in TARGETS if target != TARGET)
+
+
+def test_a_long_step_of_narrow_heads_has_larger_tiles_on_hopper():
+    def tiles(**case):
+        forms = forms_for(TARGET, **{"h": 8, "hk": 2, "dim": 64} | case)
+        return [forms[steps].grid[1].divisor for steps in ("some", "any")]
+
+    assert tiles() == [32, 48] and tiles(h=2) == [128, 192]
+    assert tiles(dim=128) == [32, 32] and tiles(h=256) == [1, 1]
 
 
 def test_all_forms_of_prefill_have_the_same_buffers_and_scalars():

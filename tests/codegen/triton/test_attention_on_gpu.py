@@ -9,7 +9,9 @@ from tapeout.codegen.triton.targets import TARGETS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("on_gpu")]
 
-ANY, ON_HOPPER = Steps("any"), Steps("any", target=TARGETS["cuda:sm_90"])
+HOPPER = TARGETS["cuda:sm_90"]
+ANY, LONG = Steps("any"), Steps("any", target=HOPPER)
+SHORT = Steps("rows1024", 1024, target=HOPPER)
 CASES = {
     "64 wide": {},
     "80 wide": {"dim": 80},
@@ -34,12 +36,16 @@ def attention(steps, case):
 
 @pytest.mark.parametrize(
     ("case", "steps"),
-    [*((case, ANY) for case in CASES), *((case, ON_HOPPER) for case in OWN)],
-    ids=[*CASES, *(f"{case} on Hopper" for case in OWN)],
+    [
+        *((case, ANY) for case in CASES),
+        *((case, LONG) for case in OWN),
+        *((case, SHORT) for case in OWN),
+    ],
+    ids=[*CASES, *(f"{case}, {length} step" for length in ("long", "short") for case in OWN)],
 )
 def test_prefill_is_that_of_the_interpreter(case, steps):
     of_case = attention(steps, case)
-    assert of_case.attend.emitted.kernels[0].is_gluon == (steps is ON_HOPPER)
+    assert of_case.attend.emitted.kernels[0].is_gluon == (steps is not ANY)
     for contexts, counts in (
         ([0], [5]),
         ([0, 37, 100], [131, 70, 1]),
@@ -57,10 +63,15 @@ def test_decoding_is_that_of_the_interpreter(case, rows):
         assert of_case.error(contexts, [1] * len(contexts)) <= TOLERANCE["bf16"], contexts
 
 
-@pytest.mark.parametrize("steps", [ANY, ON_HOPPER], ids=["portable", "Hopper"])
+@pytest.mark.parametrize("steps", [ANY, LONG, SHORT], ids=["portable", "long", "short"])
 def test_a_token_of_a_prefill_is_bitwise_equal_whatever_is_beside_it(steps):
     of_case = attention(steps, "64 wide")
     whole, _ = of_case.run([200], [377])
     for count in (1, 30, 128):
         part, _ = of_case.run([577 - count], [count])
         assert torch.equal(whole[-count:], part), count
+
+
+def test_a_token_is_bitwise_equal_in_long_and_in_short_steps():
+    (long, _), (short, _) = (attention(s, "64 wide").run([200], [377]) for s in (LONG, SHORT))
+    assert torch.equal(long, short)

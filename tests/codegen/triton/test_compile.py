@@ -63,6 +63,12 @@ def test_no_kernel_spills():
         assert found.local_bytes <= SLOW_PATH_BYTES * ("cos" in kernel), kernel
 
 
+def test_every_kernel_waits_for_its_inputs_in_its_own_body():
+    for name, kernel in kernels_of_all_models().items():
+        helpers, own = kernel.body.split("def NAME(")
+        assert own.count("_await_inputs()") == 1 and "_await_inputs()" not in helpers, name
+
+
 @pytest.mark.parametrize(("target", "has_maps"), [(MAIN, True), ("cuda:sm_80", False)])
 def test_boxes_are_read_by_tensor_maps_where_there_are_some(target, has_maps):
     name, kernel = next((n, k) for n, k in kernels_of_all_models().items() if k.boxes)
