@@ -12,6 +12,8 @@ _FIELD = re.compile(r"^([a-z_]+)(?:\[[^\]=]*\])?=")
 
 _NAMES: dict[str | None, str] = {"prompt_token_ids": "prompt"}  # which requests have otherwise
 
+_BROWSERS = 'Basic realm="tapeout: the password is the API key", charset="UTF-8"'
+
 
 class ApiError(TapeoutError):
     """Ends a request with a status and a reason that the client can read."""
@@ -83,7 +85,7 @@ def error_response(error: ApiError, path: str) -> Response:
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     if error.status == 401:
-        headers["www-authenticate"] = "Bearer"
+        headers["www-authenticate"] = _BROWSERS if path == "/" else "Bearer"
     is_anthropic = path.startswith("/v1/messages")
     body = anthropic_body(error) if is_anthropic else error_body(error)
     return Response(msgspec.json.encode(body), error.status, headers, "application/json")

@@ -1,6 +1,7 @@
 """Who may come in: keys are compared by their digests, all of them every time."""
 
-from collections.abc import Iterable, Sequence
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -30,10 +31,27 @@ class ApiKeys:
 
 
 def _keys(headers: Headers) -> Iterable[bytes]:
-    """OpenAI's clients send `Authorization: Bearer KEY`, Anthropic's `x-api-key: KEY`."""
+    """OpenAI's clients send `Authorization: Bearer KEY`, Anthropic's `x-api-key: KEY`.
+
+    A browser that opens the playground asks for a name and a password, which is the key.
+    """
     for name, value in headers:
         if name == b"x-api-key":
             yield value
         elif name == b"authorization":
             scheme, _, key = value.partition(b" ")
-            yield key.strip() if scheme.lower() == b"bearer" else b""
+            yield _READERS.get(scheme.lower(), _unknown)(key.strip())
+
+
+def _password(credentials: bytes) -> bytes:
+    try:
+        return b64decode(credentials, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
+def _unknown(credentials: bytes) -> bytes:
+    return b""
+
+
+_READERS: dict[bytes, Callable[[bytes], bytes]] = {b"bearer": bytes, b"basic": _password}

@@ -14,9 +14,19 @@ from ..errors import TapeoutError
 from .api_errors import ApiError, as_api_error, error_response
 from .front import Front
 from .gate import App, Gate
-from .routes import chat, completions, describing, health, messages, models, responses, tokens
+from .routes import (
+    chat,
+    completions,
+    describing,
+    health,
+    messages,
+    models,
+    playground,
+    responses,
+    tokens,
+)
 
-_ROUTERS = (completions, chat, responses, messages, models, tokens, health)
+_ROUTERS = (completions, chat, responses, messages, models, tokens, health, playground)
 
 _log = logging.getLogger(__name__)
 

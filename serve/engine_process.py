@@ -78,6 +78,7 @@ def _hello(
         max_num_seqs=loaded.plan.max_num_seqs,
         enable_prefix_caching=options.enable_prefix_caching,
         startup_s=phases_s,
+        target=loaded.target_name,
     )
 
 

@@ -41,7 +41,7 @@ class EngineServer:
         self._links: dict[int, FrontLink] = {}
         self._owners: dict[str, int] = {}  # request id -> front id
         self._front_ids = count()
-        self.num_steps = 0
+        self.num_steps = self.num_tokens = 0
         self._has_served = False
         self._load_sent_s = 0.0
 
@@ -110,7 +110,9 @@ class EngineServer:
     # ---- updates out ----
 
     def _deliver(self, report: StepReport) -> None:
-        self.num_steps += report.result is not None
+        if report.result is not None:
+            self.num_steps += 1
+            self.num_tokens += len(report.result.token_ids)
         parts = split_report(report, self._owners)
         for end in report.finished:
             self._owners.pop(end.request_id, None)
@@ -154,5 +156,6 @@ class EngineServer:
             num_kv_pages=sum(scheduler.cache.num_pages()),
             num_free_kv_pages=sum(scheduler.cache.num_free_pages()),
             num_steps=self.num_steps,
+            num_tokens=self.num_tokens,
             num_preemptions=scheduler.num_preemptions,
         )

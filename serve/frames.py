@@ -23,6 +23,7 @@ class Hello(msgspec.Struct, frozen=True):
     max_num_seqs: int
     enable_prefix_caching: bool
     startup_s: dict[str, float]  # what took how long until the engine was ready
+    target: str  # of the artifact's, which it runs
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -40,6 +41,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     num_kv_pages: int
     num_free_kv_pages: int
     num_steps: int
+    num_tokens: int  # that were chosen
     num_preemptions: int
 
 

@@ -24,7 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_TO_ALL = "/live"
 GENERATES = {"/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages"}
-_QUIET = {"/live", "/ready", "/health", "/metrics"}
+_QUIET = {"/live", "/ready", "/health", "/metrics", "/playground/load"}
 
 _log = logging.getLogger(__name__)
 

@@ -39,7 +39,8 @@ class ServedModel:
         max_output_tokens: int | None,
         tool_format: str = "auto",
     ) -> None:
-        folder = Path(hello.artifact)
+        self.folder = folder = Path(hello.artifact)
+        self.target = hello.target
         self.names = list(names) or [folder.stem]
         self.created_s = int(time.time())
         self.tokenizer, self.bounds = Tokenizer(folder), hello.bounds

@@ -69,7 +69,7 @@ class Loop:
         listener.bind(self.address)
         listener.listen()
         self.pulse, fd = os.pipe()
-        hello = Hello(0, "", loaded.bounds(), 4, True, {})
+        hello = Hello(0, "", loaded.bounds(), 4, True, {}, "cpu")
         self.server = EngineServer(self.core, listener, lambda _: hello, Pulse(fd))
         self.fronts, self._open = [], [listener]
 
