@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from .runtime.bench_report import BenchReport
+    from .runtime.kernel_report import KernelsReport
     from .serve.load.report import LoadReport
 
 _REPORT = [
@@ -88,6 +89,21 @@ def throughput_command(as_json: bool, output: IO[str] | None, **options: Any) ->
 
     asked, load = _split(options, ThroughputOptions)
     _print(measure_throughput(_load(load), asked), as_json, output)
+
+
+@bench.command("kernels")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--batch", default=1, show_default=True, help="Sequences, a token of each.")
+@click.option("--context", default=128, show_default=True, help="Tokens of each before it.")
+@lambda command: _with(_REPORT, command)
+def kernels_command(
+    artifact: Path, batch: int, context: int, as_json: bool, output: IO[str] | None
+) -> None:
+    """Time every kernel of a decode step on the GPU, against what the card can do."""
+    from .runtime.bench_kernels import KernelOptions, measure_kernels
+
+    options = KernelOptions(batch=batch, context=context)
+    _print(measure_kernels(artifact, options), as_json, output)
 
 
 _SERVE = [
@@ -174,7 +190,9 @@ def _load(options: dict[str, Any]) -> Any:
     return LLM(given.pop("model"), skip_tokenizer_init=True, **given)
 
 
-def _print(report: "BenchReport | LoadReport", as_json: bool, output: IO[str] | None) -> None:
+def _print(
+    report: "BenchReport | KernelsReport | LoadReport", as_json: bool, output: IO[str] | None
+) -> None:
     from msgspec.json import encode
 
     text = encode(report).decode()

@@ -23,11 +23,13 @@ typedef void (*code_t)(word, ...);
 int fake_num_live; /* allocations, events, modules, streams, graphs and contexts not given back */
 int fake_num_launches, fake_num_early, fake_num_graph_launches, fake_num_copies_in;
 static graph_t *recording;
+static int num_blocks; /* that have run: each takes a millisecond */
 
 static void run(const node_t *node) {
     const word *w = node->words;
     code_t code = (code_t)node->function->code;
     unsigned *at = node->function->block;
+    num_blocks += node->blocks[0] * node->blocks[1] * node->blocks[2];
     if (!code) return;
     for (at[2] = 0; at[2] < node->blocks[2]; at[2]++)
         for (at[1] = 0; at[1] < node->blocks[1]; at[1]++)
@@ -41,7 +43,7 @@ static void run(const node_t *node) {
 enum kind { ZERO, COPY, LAUNCH, GRAPH, RECORD, WAIT };
 typedef struct op op_t;
 typedef struct { op_t *first, *last; int is_ahead; } stream_t;
-typedef struct { int num_recorded, num_reached; stream_t *stream; } event_t;
+typedef struct { int num_recorded, num_reached, reached_ms; stream_t *stream; } event_t;
 struct op {
     enum kind kind;
     void *to, *kept;
@@ -78,7 +80,7 @@ static void run_first(stream_t *stream) {
     if (op->kind == COPY) memcpy(op->to, op->from, op->bytes);
     if (op->kind == LAUNCH) run(&op->node);
     for (int i = 0; op->kind == GRAPH && i < op->graph->num_nodes; i++) run(&op->graph->nodes[i]);
-    if (op->kind == RECORD) op->event->num_reached = op->turn;
+    if (op->kind == RECORD) op->event->num_reached = op->turn, op->event->reached_ms = num_blocks;
     stream->first = op->next;
     forget(op);
 }
@@ -213,7 +215,10 @@ int cuEventSynchronize(void *e) {
     LOCKED(reach(e, ((event_t *)e)->num_recorded));
     return 0;
 }
-int cuEventElapsedTime(float *ms, void *a, void *b) { *ms = 1; return 0; }
+int cuEventElapsedTime(float *ms, void *a, void *b) {
+    *ms = (float)(((event_t *)b)->reached_ms - ((event_t *)a)->reached_ms);
+    return 0;
+}
 /* The machine code is the path of a library; kernels of real machine code do nothing. */
 int cuModuleLoadData(void **m, const void *image) {
     module_t *module = calloc(1, sizeof *module);

@@ -113,3 +113,8 @@ def test_a_request_that_ends_early_is_an_error(fake, monkeypatch):
     options = [*SMALL, "--num-prompts", 1]
     result = invoke("throughput", fake, *options, exit_code=2)
     assert "request 1 ended early: numeric_error" in result.stderr
+
+
+def test_kernels_are_timed_on_a_gpu_alone(fake):
+    result = invoke("kernels", fake, exit_code=2)
+    assert "runs here as its target cpu, but kernels are timed on a GPU" in result.stderr

@@ -13,8 +13,15 @@ KEPT = ("N", "L")
 
 
 def region_bytes(function: Function) -> Dim:
-    """Bytes of the parameters and results; caches and what slots keep are not counted."""
-    values: Sequence[Value] = (*function.params, *function.results)
+    """Bytes of the parameters and results; caches and what slots keep are not counted.
+
+    Of a table those rows are counted that are gathered from it.
+    """
+    gathers = [node for node in function.nodes if node.op == "gather_rows"]
+    tables = {node.operands[0] for node in gathers}
+    read = [value for value in function.params if value not in tables]
+    read += [node.results[0] for node in gathers if node.operands[0] in function.params]
+    values: Sequence[Value] = (*read, *function.results)
     return sum((v.type.num_bytes() for v in values if _is_linear(v.type)), Dim())
 
 

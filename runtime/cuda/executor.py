@@ -11,7 +11,7 @@ from threading import RLock
 
 import numpy as np
 
-from ...artifact import Artifact
+from ...artifact import Artifact, Launch
 from ..frame import F32, Frame, Logprobs, StepResult
 from ..machine import choose_num_threads
 from ..plan import MemoryPlan
@@ -20,6 +20,7 @@ from ..step_thread import StepError
 from .device import CudaError, Device
 from .graphs import DecodeGraphs
 from .inputs import InputBlock
+from .launch_times import time_launches
 from .memory import NUM_STAGES, DeviceMemory
 from .slots import DeviceSlots
 from .staging import LOGPROBS, Stage
@@ -27,6 +28,7 @@ from .tapes import TapeForm, Tapes
 from .weights import stream_weights
 
 CAPTURE_S = 2.0  # that capturing graphs may take at load
+_ENTRIES = ("step", "sample")  # the tapes of a step, in order
 
 
 class _Step:
@@ -96,7 +98,7 @@ class CudaExecutor:
 
     def step(self, frame: Frame) -> F32:
         """Computes a step up to its logits, f32[R, V], by the tape."""
-        self.run_until(frame, self._form("step", frame.dims).num_launches)
+        self.run_until(frame, len(self._form("step", frame.dims).launches))
         return self.logits(len(frame.logit_rows))
 
     def run_until(self, frame: Frame, num_launches: int) -> None:
@@ -107,6 +109,21 @@ class CudaExecutor:
         tape = self._tape(self._form("step", frame.dims), stage)
         self.device.run_tape_until(tape, self._dims(frame), num_launches)
         self.device.synchronize()
+
+    def time_launches(self, frame: Frame) -> list[tuple[Launch, float]]:
+        """Every launch of a step with the seconds it adds; the step is computed many times."""
+        assert not self._unreported, "steps are in flight"
+        stage = self._stages[0]
+        self._send(frame, stage, self._memory.step_block)
+        places = stage.places(self._memory.step_block)
+        forms = [self._form(entry, frame.dims) for entry in _ENTRIES]
+
+        def bind(form: TapeForm, num_launches: int) -> int:
+            return form.bind(self.device, self._memory, places, num_launches)
+
+        times_s = time_launches(self.device, forms, bind, self._dims(frame))
+        launches = [launch for form in forms for launch in form.launches]
+        return list(zip(launches, times_s, strict=True))
 
     def logits(self, num_rows: int) -> F32:
         """The last step's logits, f32[num_rows, V]."""
@@ -177,7 +194,7 @@ class CudaExecutor:
         if graph is not None:
             self.device.run_graph(graph.numbers[stage])
         else:
-            for entry in ("step", "sample"):
+            for entry in _ENTRIES:
                 tape = self._tape(self._form(entry, frame.dims), stage)
                 self.device.run_tape(tape, self._dims(frame))
         if frame.wants_logprobs:

@@ -28,8 +28,7 @@ class TapeForm:
 
     def __init__(self, tape: Tape, kernels: Mapping[str, LoadedKernel]) -> None:
         self._max_rows, self._one_token_each = tape.max_rows, tape.one_token_each
-        launches = tape.launches
-        self.num_launches = len(launches)
+        self.launches = launches = tape.launches
         self._buffers = [buffer for launch in launches for buffer in launch.buffers]
         self._fixed: NDArray[np.uint64] | None = None
         self._moving: list[tuple[int, Buffer]] = []
@@ -52,8 +51,18 @@ class TapeForm:
         fits = self._max_rows is None or num_rows <= self._max_rows
         return fits and (one_token_each or not self._one_token_each)
 
-    def bind(self, device: Device, memory: DeviceMemory, places: Places) -> int:
-        """The number of a tape of the player that finds inputs and results at `places`."""
+    def bind(
+        self,
+        device: Device,
+        memory: DeviceMemory,
+        places: Places,
+        num_launches: int | None = None,
+    ) -> int:
+        """The number of a tape of the player that finds inputs and results at `places`.
+
+        It has the first `num_launches` launches, by default all.
+        """
+        count = len(self.launches) if num_launches is None else num_launches
         arrays: Sequence[NDArray[Any]] = (
             self._kernel_ids,
             self._buffer_begin,
@@ -62,9 +71,10 @@ class TapeForm:
             self._scalars,
             self._grid,
         )
-        maps = np.array([self._facts(*found, memory) for found in self._maps], np.int64)
+        used = [found for found in self._maps if found[0] < self._buffer_begin[count]]
+        maps = np.array([self._facts(*found, memory) for found in used], np.int64)
         pointers = [array.ctypes.data for array in arrays]
-        return device.call("tape_add", self.num_launches, *pointers, len(maps), maps.ctypes.data)
+        return device.call("tape_add", count, *pointers, len(maps), maps.ctypes.data)
 
     def _facts(self, index: int, tensor_map: TensorMap, memory: DeviceMemory) -> list[int]:
         """A map as the player takes it: of all rows that the buffer holds."""
