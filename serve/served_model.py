@@ -11,6 +11,7 @@ from ..errors import InputError, shown
 from ..runtime.chat_prompt import chat_prompt
 from ..runtime.checks import check_in_vocabulary
 from ..runtime.grammars.compiler import GrammarCompiler
+from ..runtime.grammars.params import StructuredOutputsParams
 from ..runtime.grammars.sources import source_of
 from ..runtime.inputs import TokenizedPrompt, list_prompts
 from ..runtime.intake import Intake, RequestOptions
@@ -75,9 +76,11 @@ class ServedModel:
             params.max_tokens = params.max_tokens or most
         checked = self._intake.checked(params)
         if checked.structured_outputs is not None:  # so that it is known when it is asked for
-            source = source_of(checked.structured_outputs)
-            await asyncio.to_thread(self._grammars.compile, source)
+            await asyncio.to_thread(self._compile, checked.structured_outputs)
         return checked
+
+    def _compile(self, asked: StructuredOutputsParams) -> None:
+        self._grammars.compile(source_of(asked))
 
     async def prompts(self, given: Any, params: SamplingParams) -> list[TokenizedPrompt]:
         """Checked prompts of what a request gives: a text, token ids, or a list of either."""

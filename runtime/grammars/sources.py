@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from ...errors import InputError, shown
-from .dates import hold_to_calendar
 from .guidance import library
 from .params import MAX_CHARACTERS, StructuredOutputsParams
 from .schema import check_schema
+from .tightened import tighten
 
 # A space, or an end of line with an indentation: a model that would go on for ever cannot.
 _MAX_LINES = 2000  # each may be a rule in the next one's depth
@@ -24,7 +24,7 @@ def source_of(params: StructuredOutputsParams) -> str:
         return _context_free(params)
     schema = {"type": "object"} if params.json_object else read_schema(params.json)
     check_schema(schema, "structured_outputs.json")
-    hold_to_calendar(schema)
+    tighten(schema)
     to_grammar = library().LLMatcher.grammar_from_json_schema
     try:
         return str(to_grammar(json.dumps(schema), overrides=_spacing(params)))
@@ -85,6 +85,6 @@ def _context_free(params: StructuredOutputsParams) -> str:
     for name, schema in params.schemas.items():
         plain = read_schema(schema)
         check_schema(plain, f"structured_outputs.schemas.{name}")
-        hold_to_calendar(plain)
+        tighten(plain)
         parts.append({"name": name, "json_schema": {**plain, "x-guidance": _spacing(params)}})
     return json.dumps({"grammars": parts})
