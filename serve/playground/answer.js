@@ -54,9 +54,20 @@ export class Answer {
     this.waiting.push(...(logprobs?.content ?? []));
     if (!text) return;
     this.content += text;
-    const told = this.waiting.map((entry) => entry.token).join("");
-    this.body.append(...(told === text ? this.waiting.map(tokenElement) : [text]));
+    const tokens = this.tokensOf(text);
+    this.body.append(...(tokens ? tokens.map(tokenElement) : [text]));
+  }
+
+  // The waiting tokens that make up a text; what is behind them, as the one that ends an answer,
+  // has no text. None if they do not make it up: a stop string was cut off, say.
+  tokensOf(text) {
+    let count = 0;
+    for (let told = ""; told.length < text.length && count < this.waiting.length; count++) {
+      told += this.waiting[count].token;
+      if (told === text) return this.waiting.splice(0, count + 1);
+    }
     this.waiting = [];
+    return null;
   }
 
   addThoughts(text) {

@@ -9,17 +9,26 @@ def test_pyproject_lists_every_package_and_no_other():
     assert sorted(listed) == sorted(names)
 
 
-def test_package_data_holds_every_native_source():
+def shipped_data():
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
         "package-data"
     ]
-    shipped = {
+    return {
         path
         for package, patterns in data.items()
         for pattern in patterns
         for path in (ROOT / "/".join(package.split(".")[1:])).glob(pattern)
     }
+
+
+def test_package_data_holds_every_native_source():
+    shipped = shipped_data()
     assert [relative(path) for path in native_files() if path not in shipped] == []
+
+
+def test_package_data_holds_every_file_of_the_playground():
+    page = {path for path in (ROOT / "serve" / "playground").rglob("*") if path.is_file()}
+    assert page and page <= shipped_data()
 
 
 def test_every_folder_that_holds_code_is_a_package():
