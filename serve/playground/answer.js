@@ -27,7 +27,8 @@ export class Answer {
     if (delta.reasoning_content) this.addThoughts(delta.reasoning_content);
     if (delta.content || choice.logprobs) this.addText(delta.content ?? "", choice.logprobs);
     for (const call of delta.tool_calls ?? []) this.addCall(call);
-    if (delta.content || delta.reasoning_content || delta.tool_calls) this.first ??= performance.now();
+    const hasCome = delta.content || delta.reasoning_content || delta.tool_calls;
+    if (hasCome) this.first ??= performance.now();
   }
 
   // Ends it; `reason` is told in place of the model's.

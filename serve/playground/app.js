@@ -71,14 +71,17 @@ byId("prompt").addEventListener("keydown", (event) => {
 byId("settings").addEventListener("submit", (event) => event.preventDefault());
 byId("stop").addEventListener("click", stopAnswer);
 byId("clear").addEventListener("click", beginChat);
-byId("open-panel").addEventListener("click", () => setPanel(!byId("panel").classList.contains("open")));
+byId("open-panel").addEventListener("click", () => {
+  setPanel(!byId("panel").classList.contains("open"));
+});
 byId("show-tokens").addEventListener("change", (event) => {
   byId("messages").classList.toggle("show-tokens", event.target.checked);
 });
 document.addEventListener("keydown", onKey);
-byId("suggestions").append(
-  ...SUGGESTIONS.map((text) => element("button", { type: "button", textContent: text, onclick: () => say(text) })),
-);
+for (const text of SUGGESTIONS) {
+  const onclick = () => say(text);
+  byId("suggestions").append(element("button", { type: "button", textContent: text, onclick }));
+}
 
 rememberSettings();
 watchTokens(byId("messages"));

@@ -19,7 +19,8 @@ const welcome = byId("welcome");
 export async function say(text) {
   if (running || !text.trim()) return;
   welcome.remove();
-  show(element("article", { className: "message user" }, element("div", { className: "body", textContent: text })));
+  const body = element("div", { className: "body", textContent: text });
+  show(element("article", { className: "message user" }, body));
   await answer([...history, { role: "user", content: text }]);
 }
 

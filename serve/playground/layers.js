@@ -5,8 +5,10 @@ import { byId, element } from "./dom.js";
 
 export async function showModel() {
   const model = await getJson("playground/model");
-  const context = model.max_model_len.toLocaleString();
-  byId("model").textContent = `${model.name} · ${model.architecture} · ${model.target} · ${context} tokens of context`;
+  const context = `${model.max_model_len.toLocaleString()} tokens of context`;
+  const weights = `${(model.weights_bytes / 2 ** 20).toFixed(0)} MiB of weights`;
+  const facts = [model.name, model.architecture, model.target, weights, context];
+  byId("model").textContent = facts.join(" · ");
   document.title = `${model.name} · tapeout playground`;
   byId("sections").replaceChildren(...model.sections.map(sectionElement));
 }
@@ -24,8 +26,9 @@ function regionElement({ name, anchor, math, kernels }) {
     element("code", { textContent: name }),
     element("span", { className: "anchor", textContent: anchor }),
   );
-  const made = element("p", { className: "quiet", textContent: kernels.map(kernelText).join("\n") });
-  return element("details", {}, head, element("pre", { textContent: math }), made);
+  const textContent = kernels.map(kernelText).join("\n");
+  const compiled = element("p", { className: "quiet", textContent });
+  return element("details", {}, head, element("pre", { textContent: math }), compiled);
 }
 
 function kernelText({ name, flops, bytes }) {

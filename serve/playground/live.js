@@ -73,7 +73,9 @@ function show(plots, { time_s: time, load }, before) {
   );
 }
 
-const fact = (name, value) => [element("dt", { textContent: name }), element("dd", { textContent: value })];
+function fact(name, value) {
+  return [element("dt", { textContent: name }), element("dd", { textContent: value })];
+}
 
 function setState(isReady, text) {
   byId("state").dataset.ready = isReady;

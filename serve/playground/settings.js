@@ -2,7 +2,10 @@
 
 import { byId } from "./dom.js";
 
-const REMEMBERED = ["system", "temperature", "top-p", "top-k", "seed", "max-tokens", "top-logprobs", "schema", "tools", "tool-choice"];
+const REMEMBERED = [
+  ...["system", "temperature", "top-p", "top-k", "seed", "max-tokens", "top-logprobs"],
+  ...["schema", "tools", "tool-choice"],
+];
 
 // Fields of a request. Throws an error that names what cannot be read.
 export function requestFields() {
@@ -22,7 +25,8 @@ export function requestFields() {
   }
   const tools = json("tools", "the list of tools");
   if (tools?.length) {
-    fields.tools = tools.map((tool) => (tool.function ? tool : { type: "function", function: tool }));
+    const wrapped = (tool) => ({ type: "function", function: tool });
+    fields.tools = tools.map((tool) => (tool.function ? tool : wrapped(tool)));
     fields.tool_choice = byId("tool-choice").value;
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));

@@ -4,9 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
+import psutil
 import pytest
+from server import wait_until
 
 OFFER = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 
@@ -119,10 +120,7 @@ def test_a_run_that_is_killed_leaves_whole_lines_and_goes_on(nano, tmp_path):
     lines = [completion(f"c{i}", max_tokens=60, ignore_eos=True) for i in range(300)]
     source, target = write(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
     process = subprocess.Popen(command(nano, source, target), stdout=subprocess.DEVNULL)
-    end_s = time.monotonic() + 30
-    while not (target.exists() and target.stat().st_size > 5000):
-        assert time.monotonic() < end_s and process.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: target.exists() and target.stat().st_size > 5000, timeout_s=30)
     process.send_signal(signal.SIGKILL)
     process.wait()
     num_before = len(results(target))
@@ -130,3 +128,22 @@ def test_a_run_that_is_killed_leaves_whole_lines_and_goes_on(nano, tmp_path):
     report = run(nano, source, target)
     assert report == {"num_requests": 300, "num_skipped": num_before, "num_failed": 0}
     assert len(results(target)) == len(target.read_text().splitlines()) == 300
+
+
+def test_an_engine_that_is_killed_costs_no_answer(nano, tmp_path):
+    lines = [completion(f"c{i}", max_tokens=60, ignore_eos=True) for i in range(200)]
+    source, target = write(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
+    process = subprocess.Popen(command(nano, source, target), stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: target.exists() and target.stat().st_size > 5000, timeout_s=30)
+    engine_of(process).kill()
+    told, _ = process.communicate(timeout=60)
+    assert json.loads(told) == {"num_requests": 200, "num_skipped": 0, "num_failed": 0}
+    whole = {e["response"]["body"]["usage"]["completion_tokens"] for e in results(target).values()}
+    assert whole == {60}
+
+
+def engine_of(process):
+    """The process of the engine that a run has started."""
+    children = psutil.Process(process.pid).children()
+    [engine] = [child for child in children if "engine_process" in " ".join(child.cmdline())]
+    return engine
