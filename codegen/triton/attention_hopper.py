@@ -24,7 +24,7 @@ class Tile:
     registers: tuple[int, int]  # of a thread that computes, and of one that copies
 
 
-TILES = {64: Tile(2, 128, (232, 40)), 128: Tile(2, 128, (232, 40)), 256: Tile(2, 64, (240, 24))}
+TILES = {64: Tile(2, 128, (232, 40)), 128: Tile(2, 128, (232, 40))}
 """By the width of a head."""
 LONG_TILE = Tile(3, 128, (160, 24))
 """Of long steps: more queries share the keys. Wider heads than 64 leave it too few registers."""

@@ -25,7 +25,7 @@ CASES = {
     "sinks": {"sinks": True},
     "window, softcap and sinks": {"window": 70, "softcap": 2.0, "sinks": True, "dim": 128},
 }
-OWN = ("64 wide", "128 wide", "256 wide", "three heads", "as many key heads")  # Hopper's
+OWN = ("64 wide", "128 wide", "three heads", "as many key heads")  # Hopper's
 
 
 def attention(steps, case):
