@@ -195,7 +195,8 @@ def test_a_key_with_too_many_requests_is_told_so(nano):
 
 
 def test_a_client_that_stops_reading_is_given_up(nano):
-    body = BODY | {"max_tokens": 1900, "n": 2, "temperature": 1, "ignore_eos": True}
+    # far more than the buffers of both ends hold
+    body = BODY | {"max_tokens": 1900, "n": 8, "temperature": 1, "ignore_eos": True}
     content = json.dumps(body | {"logprobs": 20, "stream": True}).encode()
     with serving(nano, "--write-timeout-s", "0.5") as server:
         host, port = server.url.removeprefix("http://").split(":")
