@@ -16,6 +16,7 @@ from tapeout import SamplingParams
 
 PROMPTS = Path(__file__).parents[2] / "examples" / "nano" / "prompts.json"
 COMPLETIONS, CHATS = "/v1/completions", "/v1/chat/completions"
+PAUSE_S = 0.4  # of a client that was refused
 
 
 def chats(count):
@@ -130,11 +131,13 @@ def test_an_engine_killed_at_random_leaves_no_request_without_its_end(nano, num_
 
 
 async def load(url, num_clients, seconds, max_tokens=200):
-    """Clients that ask again at once; gives tokens answered a second, and the refusals."""
+    """Clients that come one after another and ask again at once, or a while after a refusal; gives
+    tokens answered a second, and the refusals."""
     end_s, num_tokens, refusals = time.monotonic() + seconds, 0, []
 
-    async def client():
+    async def client(number):
         nonlocal num_tokens
+        await asyncio.sleep(PAUSE_S * number / num_clients)
         connection = Connection(url)
         body = {"prompt": "one two", "max_tokens": max_tokens, "ignore_eos": True}
         while time.monotonic() < end_s:
@@ -143,11 +146,11 @@ async def load(url, num_clients, seconds, max_tokens=200):
                 num_tokens += answer.json()["usage"]["completion_tokens"]
             else:
                 refusals.append(answer)
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(PAUSE_S)
         connection.close()
 
     started_s = time.monotonic()
-    await asyncio.gather(*(client() for _ in range(num_clients)))
+    await asyncio.gather(*map(client, range(num_clients)))
     return num_tokens / (time.monotonic() - started_s), refusals
 
 
