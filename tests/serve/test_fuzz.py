@@ -93,16 +93,20 @@ async def fuzz(url, seed, num_requests, seen):
     for _ in range(num_requests):
         path = chance.choice(sorted(NEEDED))
         body = drawn_body(chance, path)
-        # With stacked features a request may be large; it is the hang that is looked for.
         answer = await asyncio.wait_for(connection.post(path, body), 10)
-        seen.append(answer.status)
+        seen.append(answer)
         assert answer.status < 500, (path, body, answer.body)
         assert answer.status == 200 or answer.json()["error"]["message"], (path, body)
     connection.close()
 
 
-@pytest.mark.parametrize("num_requests", [1500, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_fuzzed_requests_are_answered_and_change_nothing_for_who_runs_beside(server, num_requests):
+@pytest.mark.parametrize(
+    ("num_requests", "most_s"),  # others may keep the machine busy beside the short run
+    [(1500, 10), pytest.param(100_000, 1, marks=pytest.mark.slow)],
+)
+def test_fuzzed_requests_are_answered_and_change_nothing_for_who_runs_beside(
+    server, num_requests, most_s
+):
     beside = {"prompt": "one two three", "max_tokens": 200, "ignore_eos": True}
     beside |= {"seed": 3, "cache_salt": "own"}
 
@@ -124,7 +128,11 @@ def test_fuzzed_requests_are_answered_and_change_nothing_for_who_runs_beside(ser
         return seen, num_beside
 
     seen, num_beside = asyncio.run(main())
-    assert set(seen) >= {200, 400, 404} and seen.count(200) > len(seen) / 5 and num_beside > 3
+    statuses, slowest_s = [answer.status for answer in seen], max(a.took_s for a in seen)
+    assert set(statuses) >= {200, 400, 404} and num_beside > 3
+    assert statuses.count(200) > len(seen) / 5
+    print(f"{len(seen)} requests, the slowest took {slowest_s:.3f} s")
+    assert slowest_s < most_s
     wait_until(lambda: metrics(server)["kv_cache_usage_perc"] == 0)
     assert httpx.get(f"{server.url}/ready").status_code == 200
 
