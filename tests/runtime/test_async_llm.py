@@ -138,11 +138,12 @@ def test_leaving_the_loop_ends_the_request(served, num_before):
     async def main():
         stream = served.generate(ids([5]), LONG)
         for _ in range(num_before):
-            await anext(stream, None)  # under load it may have ended
+            await anext(stream)
         await stream.aclose()
         await settled(served)
 
-    asyncio.run(main())
+    with slowed(served):
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("where", ["queued", "in prefill", "in decode"])
@@ -402,7 +403,8 @@ def test_an_abort_of_what_is_no_request_id_is_refused_and_the_others_go_on(serve
         last = [output async for output in stream][-1]
         assert last.outputs[0].token_ids == reference([1], 20)
 
-    asyncio.run(main())
+    with slowed(served):
+        asyncio.run(main())
 
 
 def test_an_engine_with_nothing_to_do_takes_no_processor_time(served):
