@@ -55,4 +55,4 @@ class FrontLink:
                 if not self._unsent[0]:
                     self._unsent.popleft()
         except BlockingIOError:
-            pass
+            pass  # full: the rest goes when the socket can be written again

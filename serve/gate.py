@@ -63,7 +63,7 @@ class Gate:
         try:
             await self._pass(scope, receive, noting)
         except _Left:
-            pass
+            pass  # nobody is there to be answered; the log has it as 499
         except ApiError as error:
             await error_response(error, scope["path"])(scope, receive, noting)
         finally:

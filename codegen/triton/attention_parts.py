@@ -19,6 +19,7 @@ from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim
 from .attention_decode import num_splits
 from .attention_shape import LOG2E, Shape, operands_of
+from .attention_text import FIND_SEQUENCE
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded
 
 PART_KEYS, BLOCK_KEYS, TILE_ROWS = 256, 64, 64
@@ -69,19 +70,6 @@ def _attend(q, p_cache, p_pages, head, positions, begin, first, end):
 '''
 
 _ONE_TOKEN = """    sequence, query_start, query, num_queries = tile, tile, 0, 1
-"""
-
-_FIND = """    low, high = 0, num_sequences  # the last one whose first tile is not after this tile
-    while high - low > 1:
-        middle = (low + high) // 2
-        after = tl.load(p_query_start + middle) // {tokens} + middle > tile
-        low, high = tl.where(after, low, middle), tl.where(after, middle, high)
-    sequence = low
-    query_start = tl.load(p_query_start + sequence)
-    num_queries = tl.load(p_query_start + sequence + 1) - query_start
-    query = (tile - query_start // {tokens} - sequence) * {tokens}
-    if query >= num_queries:
-        return
 """
 
 _BODY = '''@triton.jit
@@ -184,7 +172,7 @@ def _values(shape: Shape, steps: Steps) -> dict[str, Any]:
         "softcap": f"        scores = _tanh(scores / {softcap}) * {softcap}\n" if softcap else "",
         "d_inside": "" if padded(D, 16) == D else f" & (d[:, None] < {D})",
     }
-    values["find"] = (_ONE_TOKEN if steps.one_token_each else _FIND).format(**values)
+    values["find"] = (_ONE_TOKEN if steps.one_token_each else FIND_SEQUENCE).format(**values)
     values["parts"] = (_SPLIT if values["splits"] > 1 else _IN_TURN).format(**values)
     return values
 

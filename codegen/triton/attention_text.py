@@ -101,12 +101,7 @@ COMBINE = (
 """
 )
 
-PREFILL = (
-    """@triton.jit
-def NAME({names}num_sequences, num_table_columns):
-    \"\"\"DOC\"\"\"
-    head = tl.program_id(0)
-    tile = tl.num_programs(1) - 1 - tl.program_id(1)  # later ones have more keys, and begin first
+FIND_SEQUENCE = """\
     low, high = 0, num_sequences  # the last sequence whose first tile is not after this one
     while high - low > 1:
         middle = (low + high) // 2
@@ -118,7 +113,17 @@ def NAME({names}num_sequences, num_table_columns):
     query = (tile - query_start // {tokens} - sequence) * {tokens}
     if query >= num_queries:
         return
-    context = tl.load(p_context_lengths + sequence) - num_queries
+"""
+
+PREFILL = (
+    """@triton.jit
+def NAME({names}num_sequences, num_table_columns):
+    \"\"\"DOC\"\"\"
+    head = tl.program_id(0)
+    tile = tl.num_programs(1) - 1 - tl.program_id(1)  # later ones have more keys, and begin first
+"""
+    + FIND_SEQUENCE
+    + """    context = tl.load(p_context_lengths + sequence) - num_queries
     end = tl.minimum(context + query + {tokens}, context + num_queries)
 """
     + SETUP

@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsed_pieces import joined
 
 from tapeout.serve.parsers.base import CallArguments, CallBegins, Content
 from tapeout.serve.parsers.calls import CallParser
@@ -29,18 +30,6 @@ def mistral(name, arguments):
 
 
 WRITTEN = {"hermes": hermes, "llama3": llama3, "mistral": mistral}
-
-
-def joined(pieces):
-    """The pieces with those of one kind that follow each other as one."""
-    told = []
-    for piece in pieces:
-        is_more = told and type(piece) is type(told[-1]) and not isinstance(piece, CallBegins)
-        if is_more:
-            told[-1] = type(piece)(told[-1].text + piece.text)
-        else:
-            told.append(piece)
-    return told
 
 
 def parsed(name, *chunks, tools=TOOLS):

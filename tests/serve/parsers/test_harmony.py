@@ -3,6 +3,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsed_pieces import joined
 
 from tapeout.serve.parsers.base import CallArguments, CallBegins, Content, Reasoning
 from tapeout.serve.parsers.harmony import HarmonyParser
@@ -18,17 +19,6 @@ OTHER_CALL = OTHER_CALL.replace(
     "assistant", "assistant to=functions.get_weather<|channel|>commentary json"
 )
 FINAL = "<|start|>assistant<|channel|>final<|message|>It is sunny.<|return|>"
-
-
-def joined(pieces):
-    told = []
-    for piece in pieces:
-        is_more = told and type(piece) is type(told[-1]) and not isinstance(piece, CallBegins)
-        if is_more:
-            told[-1] = type(piece)(told[-1].text + piece.text)
-        else:
-            told.append(piece)
-    return told
 
 
 def parsed(*chunks):
