@@ -28,6 +28,7 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "runtime": ({"kvcache", "distributed"}, False),
     "serve": ({"runtime", "kvcache"}, False),
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
+    "tuning": (COMPILER | {"api", "runtime", "kvcache"}, True),  # compiles and runs in turns
     # These reach it from inside functions alone.
     "cli": ({"runtime", "kvcache", "cli_bench", "cli_serve"}, False),
     "cli_bench": ({"runtime", "serve"}, False),

@@ -1,0 +1,69 @@
+"""What the search drives: the kernels of an artifact on one kind of device, and their variants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple, Protocol, TypeVar
+
+from ..artifact.tuning_table import Configuration, Device, Key
+
+Built = TypeVar("Built")
+
+
+class Work(NamedTuple):
+    """A kernel, shape and bucket of an artifact: one line of the table that tuning gives."""
+
+    key: Key
+    name: str  # of the kernel, for people
+    share: float  # of the predicted time of all works, which add up to 1
+    configuration: Configuration  # the compiler's own choice
+
+
+class Times(NamedTuple):
+    """Seconds of launches of two variants, taken in turns: the first of each are neighbours."""
+
+    first_s: Sequence[float]
+    second_s: Sequence[float]
+
+
+class Space(Protocol[Built]):
+    """The works of an artifact on the device at hand. `Built` is a compiled variant, loadable.
+
+    Where an artifact is batch-invariant, all of a work's candidates give the same bits.
+    """
+
+    device: Device
+    memory_bytes_per_s: float | None
+
+    def works(self) -> Sequence[Work]:
+        """Every work once; works whose keys are equal are one."""
+
+    def candidates(self, work: Work) -> Sequence[Configuration]:
+        """All configurations that may be tried, the compiler's own among them."""
+
+    def compile(
+        self, work: Work, configurations: Sequence[Configuration]
+    ) -> Sequence[Future[Built]]:
+        """Compiles variants in parallel; a future fails with BuildError where one cannot be.
+
+        Where compiling would disturb times, it returns only when all are done.
+        """
+
+    def wrong(self, work: Work, built: Built) -> str | None:
+        """How a variant's output on random inputs differs from the reference's; None: it is right.
+
+        The reference is the compiler's own choice where bits must be equal, else the interpreter.
+        """
+
+    def times(self, work: Work, first: Built, second: Built, num_pairs: int) -> Times:
+        """Times pairs of launches, in an order that changes from pair to pair."""
+
+    def least_s(self, work: Work) -> float | None:
+        """What a launch takes at the device's limits; None where no record can say."""
+
+    def step_times(self, chosen: Mapping[Key, Configuration], num_pairs: int) -> Times:
+        """Times whole steps over the buckets: the artifact as it is against one with ``chosen``."""
+
+    def close(self) -> None:
+        """Gives the device back."""
