@@ -38,7 +38,7 @@ def check_manifest(manifest: Manifest, path: Path) -> None:
 
 def check_tape(tape: Tape, target: Target, path: Path) -> None:
     """Refuses a tape that names what its target lacks. Raises ArtifactError."""
-    kernels = {kernel.name for kernel in target.kernels}
+    kernels = {kernel.name: kernel for kernel in target.kernels}
     inputs = {entry.name for entry in target.inputs}
     layers = {group.name: group.layers for group in target.cache_groups}
 
@@ -58,6 +58,10 @@ def check_tape(tape: Tape, target: Target, path: Path) -> None:
         field = f"launches[{index}]"
         if launch.kernel not in kernels:
             raise ArtifactError(path, f"{field}.kernel", launch.kernel, "a kernel of the manifest")
+        operands = kernels[launch.kernel].operands or launch.buffers
+        if len(launch.buffers) != len(operands):
+            wanted = f"{len(operands)}, as {launch.kernel} has operands"
+            raise ArtifactError(path, f"{field}.buffers", len(launch.buffers), wanted)
         for buffer in launch.buffers:
             if not exists(buffer):
                 raise ArtifactError(path, f"{field}.buffers", buffer, "a buffer of the manifest")
@@ -78,9 +82,10 @@ def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
 def _wrong_of_target(
     target: Target, manifest: Manifest, at: str
 ) -> Iterator[tuple[str, object, object]]:
-    cubins = [kernel.cubin.file for kernel in target.kernels if kernel.cubin]
+    cubins = [kernel.cubin for kernel in target.kernels if kernel.cubin]
+    code = [path for cubin in cubins for path in (cubin.file, cubin.assembly)]
     player = [target.player] if target.player else []
-    for path in (*target.levels.values(), *player, *target.tapes.values(), *cubins):
+    for path in (*target.levels.values(), *player, *target.tapes.values(), *code):
         if path not in manifest.files:
             yield at, path, "a file that is listed"
     for name, slot in target.outputs.items():

@@ -8,11 +8,11 @@ may also have a row for each of the N slots for sequences that a load has, or L 
 
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, json
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.digest"
 SYMBOLS = ("", "T", "S", "R", "P", "SP")
@@ -94,12 +94,22 @@ class Cubin(Strict, frozen=True, kw_only=True):
     """Machine code of one GPU kernel (AMD's is a hsaco), and what launching it takes."""
 
     file: str
+    assembly: str  # the file of its text, compressed by gzip: PTX, or AMD's
     entry: str  # the function in it: pointers, then 32-bit scalars, then two null pointers
     num_warps: Count  # a block has 32 threads for each, 64 on AMD
     shared_bytes: Count  # dynamic shared memory of a block
     registers: Count  # of a thread
+    local_bytes: Count  # of a thread: spilled registers, or arrays of a slow path
     begins_early: bool = False  # it waits for the launch before it by itself
     maps: list[TensorMap] = []  # in the order of the buffers
+
+
+class Operand(Strict, frozen=True, array_like=True):
+    """What a buffer of a kernel is to its region: a parameter, a result or a workspace, each by
+    number (`["param", 0]`), or an input of the step, by name."""
+
+    kind: Literal["param", "result", "workspace", "input"]
+    place: int | str
 
 
 class Kernel(Strict, frozen=True, kw_only=True):
@@ -112,6 +122,7 @@ class Kernel(Strict, frozen=True, kw_only=True):
     source: str
     flops: Expression | None = None
     bytes: Expression | None = None
+    operands: list[Operand] = []  # what its buffers are, in order; none where nobody has said it
     cubin: Cubin | None = None  # None for the CPU, whose kernels are in the library of a level
 
 

@@ -26,6 +26,7 @@ from ..artifact import (
 from ..ir.graph import Module
 from ..ir.weights import Weight
 from .cpp.emit import EmittedRegion
+from .cpp.kernel import KernelLaunch
 from .cpp.library import build_libraries, build_player, kit_sources
 from .cpp.toolchain import LEVELS, compiler_version
 from .packing import pack_weights
@@ -153,21 +154,20 @@ def _target(
         tapes={name: f"{TAPES}/{name}.json" for name in program.tapes},
         weights=weights,
         kernels=[
-            _kernel(region, launch.suffix)
-            for region in program.regions
-            for launch in region.launches
+            _kernel(region, launch) for region in program.regions for launch in region.launches
         ],
     )
 
 
-def _kernel(region: EmittedRegion, suffix: str) -> Kernel:
+def _kernel(region: EmittedRegion, launch: KernelLaunch) -> Kernel:
     """One entry point of a region; the cost is that of the whole region."""
     return Kernel(
-        name=region.name + suffix,
+        name=region.name + launch.suffix,
         region=region.name.removeprefix("tapeout_"),
         anchor=region.anchor,
         math=region.math,
         source=f"{KERNELS}/source/{region.name}.cpp",
+        operands=[*launch.buffers],
         flops=region.flops.to_json(),
         bytes=region.bytes.to_json(),
     )

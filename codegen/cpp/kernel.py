@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...artifact import Operand
 from ...ir.graph import Function, Value
 from ...ir.types import Dim
 from .elements import CPP_TYPES, cpp_name
 
-
-@dataclass(frozen=True)
-class Operand:
-    """A buffer of a launch: a parameter or result of the region, by number, a workspace of the
-    region, by number, or an input of the step, by name."""
-
-    kind: str  # "param", "result", "workspace" or "input"
-    place: int | str
+__all__ = ["KernelLaunch", "Operand", "RegionKernel", "buffer_line", "params", "row_dim"]
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ def _write_kernels(
         source = kernel.source_as(name, TARGETS[target].hopper_or_later)
         writer.add_bytes(_source_of(target, name), source.encode())
         writer.add_bytes(_binary_of(target, name), built[name].cubin.read_bytes())
+        writer.add_bytes(_assembly_of(target, name), built[name].assembly.read_bytes())
 
 
 def _write_tapes(writer: ArtifactWriter, program: GpuProgram, target: str) -> None:
@@ -113,6 +114,10 @@ def _source_of(target: str, kernel: str) -> str:
 
 def _binary_of(target: str, kernel: str) -> str:
     return f"kernels/{folder_of(target)}/{kernel}.{TARGETS[target].binary}"
+
+
+def _assembly_of(target: str, kernel: str) -> str:
+    return f"kernels/{folder_of(target)}/assembly/{kernel}.{TARGETS[target].assembly}.gz"
 
 
 def _tape_of(target: str, tape: str) -> str:
@@ -150,19 +155,22 @@ def _kernels(program: GpuProgram, target: str, built: Mapping[str, Compiled]) ->
             source=_source_of(target, name),
             flops=region.flops.to_json(),
             bytes=region.bytes.to_json(),
-            cubin=_cubin(built[name], _binary_of(target, name), kernel, target) if built else None,
+            operands=[*kernel.buffers],
+            cubin=_cubin(name, built[name], kernel, target) if built else None,
         )
         for name, (kernel, region) in program.kernels.items()
     ]
 
 
-def _cubin(compiled: Compiled, file: str, kernel: Kernel, target: str) -> Cubin:
+def _cubin(name: str, compiled: Compiled, kernel: Kernel, target: str) -> Cubin:
     return Cubin(
-        file=file,
+        file=_binary_of(target, name),
+        assembly=_assembly_of(target, name),
         entry=compiled.entry,
         num_warps=compiled.num_warps,
         shared_bytes=compiled.shared_bytes,
         registers=compiled.registers,
+        local_bytes=compiled.local_bytes,
         begins_early=kernel.begins_early and TARGETS[target].hopper_or_later,
         maps=compiled.maps,
     )

@@ -26,6 +26,7 @@ class Compiled:
     """Machine code of a kernel, and what launching it takes."""
 
     cubin: Path  # a hsaco for AMD
+    assembly: Path  # its text: PTX, or AMD's, compressed by gzip
     entry: str
     num_warps: int
     num_stages: int  # fewer than were asked for, where those need too much shared memory
@@ -52,8 +53,7 @@ def compile_kernels(
     jobs = {name: _job(name, kernel, target, objects) for name, kernel in kernels.items()}
     wanted = [job for job in jobs.values() if not (objects / f"{job['key']}.json").exists()]
     _run_workers(list({job["key"]: job for job in wanted}.values()))
-    suffix = TARGETS[target].binary
-    return {name: _read(objects, job["key"], suffix, kernels[name]) for name, job in jobs.items()}
+    return {name: _read(objects, job, kernels[name]) for name, job in jobs.items()}
 
 
 def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any]:
@@ -99,12 +99,14 @@ def _start(cache: str) -> subprocess.Popen[str]:
     )
 
 
-def _read(objects: Path, key: str, suffix: str, kernel: Kernel) -> Compiled:
-    facts = json.loads((objects / f"{key}.json").read_text())
+def _read(objects: Path, job: Mapping[str, Any], kernel: Kernel) -> Compiled:
+    facts = json.loads((objects / f"{job['key']}.json").read_text())
     made = facts.pop("maps")
     boxes = kernel.boxes if made else ()
     maps = [_tensor_map(*both, kernel) for both in zip(boxes, made, strict=True)]
-    return Compiled(objects / f"{key}.{suffix}", maps=maps, **facts)
+    binary = objects / f"{job['key']}.{job['target']['binary']}"
+    assembly = binary.with_suffix(f".{job['target']['assembly']}.gz")
+    return Compiled(binary, assembly, maps=maps, **facts)
 
 
 def _tensor_map(box: Box, made: Mapping[str, Any], kernel: Kernel) -> TensorMap:

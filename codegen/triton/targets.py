@@ -16,6 +16,7 @@ class GpuTarget:
     shared_bytes: int  # of a block, the most that a kernel can ask for
     registers: int  # of a multiprocessor, 32 bits each
     binary: str  # what compiling gives, also the suffix of its file
+    assembly: str  # what Triton calls the text of that
 
     @property
     def hopper_or_later(self) -> bool:
@@ -29,7 +30,7 @@ class GpuTarget:
 
 
 def _cuda(arch: int, shared_kib: int) -> GpuTarget:
-    return GpuTarget("cuda", arch, 32, shared_kib << 10, 65536, "cubin")
+    return GpuTarget("cuda", arch, 32, shared_kib << 10, 65536, "cubin", "ptx")
 
 
 TARGETS: Mapping[str, GpuTarget] = {
@@ -38,6 +39,6 @@ TARGETS: Mapping[str, GpuTarget] = {
     "cuda:sm_90": _cuda(90, 227),
     "cuda:sm_100": _cuda(100, 227),
     "cuda:sm_120": _cuda(120, 99),
-    "hip:gfx942": GpuTarget("hip", "gfx942", 64, 64 << 10, 131072, "hsaco"),
+    "hip:gfx942": GpuTarget("hip", "gfx942", 64, 64 << 10, 131072, "hsaco", "amdgcn"),
 }
 """By the name that `tapeout compile --target` takes."""

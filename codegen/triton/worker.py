@@ -8,6 +8,7 @@ and options, and the folder to put the machine code and `<key>.json` in.
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import re
@@ -35,12 +36,15 @@ def compile_job(job: dict[str, Any]) -> None:
 
 
 def _write(job: dict[str, Any], made: Any) -> dict[str, Any]:
-    """Writes machine code; gives what is to be known of it."""
+    """Writes machine code and its text; gives what is to be known of it."""
     meta, target = made.metadata, job["target"]
     scratch = getattr(meta, "global_scratch_size", 0)  # AMD knows none
     assert scratch == 0, f"{job['name']} needs global scratch memory"
     binary = Path(job["folder"]) / f"{job['key']}.{target['binary']}"
     binary.write_bytes(made.asm[target["binary"]])
+    assembly = made.asm[target["assembly"]].encode()
+    compressed = gzip.compress(assembly, mtime=0)  # with a time, no two builds would be equal
+    binary.with_suffix(f".{target['assembly']}.gz").write_bytes(compressed)
     facts = {"entry": meta.name, "num_warps": meta.num_warps, "num_stages": meta.num_stages}
     used = _used_by_cubin(binary) if target["backend"] == "cuda" else _used_by_amdgcn(made.asm)
     return facts | {"shared_bytes": meta.shared, "maps": _maps(meta)} | used

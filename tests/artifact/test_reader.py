@@ -145,6 +145,10 @@ WRONG = {
     "a weight in no file": lambda data: tensor(data).update(file="weights/none"),
     "a path outside": lambda data: data["files"].update({"../x": {"bytes": 0, "digest": ""}}),
     "a cubin not listed": lambda data: kernel(data).update(cubin=cubin("kernels/none.cubin")),
+    "a text of machine code not listed": lambda data: kernel(data).update(
+        cubin=cubin("graph.ir") | {"assembly": "kernels/none.ptx.gz"}
+    ),
+    "an operand of no kind": lambda data: kernel(data).update(operands=[["local", 0]]),
     "no object": lambda data: data.update(files=[]),
 }
 
@@ -158,8 +162,8 @@ def kernel(data):
 
 
 def cubin(file):
-    counts = {"num_warps": 4, "shared_bytes": 0, "registers": 64}
-    return {"file": file, "entry": "embed"} | counts
+    counts = {"num_warps": 4, "shared_bytes": 0, "registers": 64, "local_bytes": 0}
+    return {"file": file, "assembly": file, "entry": "embed"} | counts
 
 
 def test_a_manifest_may_say_how_a_kernel_runs_on_a_gpu(path):
@@ -182,15 +186,28 @@ WRONG_LAUNCHES = {
 }
 
 
-@pytest.mark.parametrize("field", WRONG_LAUNCHES)
-def test_a_tape_that_names_what_is_not_there_is_refused(path, field):
-    tape = encode(Tape(launches=[WRONG_LAUNCHES[field]]))
+def replace_tape(path, *launches):
+    tape = encode(Tape(launches=launches))
     (path / "tapes/cpu/step.json").write_bytes(tape)
     entry = {"bytes": len(tape), "digest": digest_of(tape)}
     edit_manifest(path, lambda data: data["files"].update({"tapes/cpu/step.json": entry}))
+
+
+@pytest.mark.parametrize("field", WRONG_LAUNCHES)
+def test_a_tape_that_names_what_is_not_there_is_refused(path, field):
+    replace_tape(path, WRONG_LAUNCHES[field])
     artifact = Artifact.open(path)
     with pytest.raises(ArtifactError, match=rf"step\.json: launches\[0\]\.{field}"):
         artifact.tape("cpu", "step")
+
+
+def test_a_launch_has_as_many_buffers_as_its_kernel_has_operands(path):
+    edit_manifest(path, lambda data: kernel(data).update(operands=[["input", "ids"]]))
+    replace_tape(path, Launch(kernel="embed", buffers=[SlotBuffer(0)], scalars=[]))
+    assert Artifact.open(path).tape("cpu", "step").launches
+    replace_tape(path, Launch(kernel="embed", buffers=[SlotBuffer(0)] * 2, scalars=[]))
+    with pytest.raises(ArtifactError, match=r"buffers: found 2, wanted 1, as embed has operands"):
+        Artifact.open(path).tape("cpu", "step")
 
 
 def test_no_folder_is_refused_by_name(tmp_path):

@@ -1,5 +1,6 @@
 """Every kernel of the tiny models is compiled for GPUs, which need not be there."""
 
+import gzip
 from dataclasses import replace
 from functools import cache
 
@@ -56,6 +57,15 @@ def test_every_kernel_compiles_and_fits_its_target(target):
         assert found.shared_bytes <= limits.shared_bytes, kernel
         threads = limits.warp_size * found.num_warps
         assert threads <= 1024 and found.registers * threads <= limits.registers, kernel
+
+
+def test_the_text_of_machine_code_is_kept_and_is_the_same_in_every_build(tmp_path):
+    name, (kernel, _) = next(iter(program_of("llama").kernels.items()))
+    texts = [
+        compile_kernels({name: kernel}, MAIN, tmp_path / build)[name].assembly.read_bytes()
+        for build in ("one", "other")
+    ]
+    assert texts[0] == texts[1] and b".target sm_90a" in gzip.decompress(texts[0])
 
 
 def test_no_kernel_spills():
