@@ -26,9 +26,12 @@ class Interpreter:
         watch: Watch | None = None,
     ):
         self.module, self.weights, self.symbols, self.watch = module, weights, symbols, watch
+        self.layer: int | None = None  # that is being run, from 0; None outside of all
+        self._num_layers = 0  # that were begun
 
     def run(self, name: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """Results of the function ``name``; arguments in the order of its parameters."""
+        self._num_layers = 0
         return self._call(self.module.functions[name], arguments, self.symbols)
 
     def _call(
@@ -48,23 +51,35 @@ class Interpreter:
         record = record_of(node.op)
         if node.op == "repeat":
             return self._repeat(record.complete(node.attrs), operands, symbols)
-        attrs = {k: _concrete(v, symbols) for k, v in record.complete(node.attrs).items()}
+        attrs = {k: self.attribute(v, symbols) for k, v in record.complete(node.attrs).items()}
         if node.op == "weight":
             return (self.weights[attrs["name"]],)
         if node.op == "region":
             inner = dict(symbols) | ({} if attrs["layer"] is None else {"i": attrs["layer"]})
-            return self._call(self.module.functions[attrs["function"]], operands, inner)
+            return self.call_region(self.module.functions[attrs["function"]], operands, inner)
         return record.reference(operands, attrs)
+
+    def attribute(self, value: Any, symbols: Mapping[str, int]) -> Any:
+        """An attribute as a record takes it: with dims replaced by numbers."""
+        return _concrete(value, symbols)
+
+    def call_region(
+        self, region: Function, operands: Sequence[Any], symbols: Mapping[str, int]
+    ) -> tuple[Any, ...]:
+        """Results of a region; another may come by them in another way."""
+        return self._call(region, operands, symbols)
 
     def _repeat(
         self, attrs: Mapping[str, Any], operands: Sequence[Any], symbols: Mapping[str, int]
     ) -> tuple[Any, ...]:
         carried, shared = tuple(operands[: attrs["carried"]]), tuple(operands[attrs["carried"] :])
         for name, families, index, iteration in steps_of_repeat(attrs):
+            self.layer, self._num_layers = self._num_layers, self._num_layers + 1
             own = [self.weights[f"{family}/{iteration}"] for family in families]
             function = self.module.functions[name]
             arguments = [*carried, *shared, *own]
             carried = self._call(function, arguments, dict(symbols) | {"i": index})
+        self.layer = None
         return carried
 
 

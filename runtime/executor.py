@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact
+from ..artifact import Artifact, Buffer
 from .buffers import Buffers
 from .frame import F32, Frame, Logprobs, StepResult
 from .layout import coefficients
 from .machine import choose_level, choose_num_threads
+from .memory import Place
 from .plan import MemoryPlan
 from .player import Dims, Launch, Player, PlayerLibrary
 from .slot_tables import SlotTables
@@ -58,7 +59,7 @@ class Executor:
         self.buffers = Buffers(self._target, plan, weights)
         kernels = artifact.file_path(self._target.levels[self.level])
         self._player = Player(library, kernels, self.num_threads)
-        self._step = self._add_tape(artifact, ["step"])
+        self._tapes = {name: self._add_tape(artifact, [name]) for name in self._target.tapes}
         self._whole = self._add_tape(artifact, ["step", "sample"])  # one call takes the GIL once
         self.player_s = 0.0  # that the player has computed so far
         self._bind()
@@ -82,15 +83,26 @@ class Executor:
 
     def step(self, frame: Frame) -> F32:
         """Computes a step up to its logits: a view, f32[R, V], valid until the next step."""
-        assert self._thread.num_unreported == 0, "steps are in flight"
-        self._fill(frame)
-        self._play(self._step, frame.dims)
+        self.send(frame)
+        self._play(self._tapes["step"], frame.dims)
         return self.logits(len(frame.logit_rows))
 
-    def run_until(self, frame: Frame, num_launches: int) -> None:
-        """Plays only the first launches of a step, for bisecting."""
+    def send(self, frame: Frame) -> None:
+        """Copies a step's inputs to where launches find them: `play_part` plays some of these."""
+        assert self._thread.num_unreported == 0, "steps are in flight"
         self._fill(frame)
-        self._player.run_until(self._step, frame.dims, num_launches)
+
+    def play_part(self, tape: str, frame: Frame, begin: int, end: int) -> None:
+        """Plays launches `begin` to `end` of a tape for the step that was sent."""
+        self._player.run_part(self._tapes[tape], self.dims_of(frame), begin, end)
+
+    def place(self, buffer: Buffer) -> Place:
+        """Where launches find a buffer."""
+        return Place(self.buffers.address(buffer), on_device=False)
+
+    def dims_of(self, frame: Frame) -> Dims:
+        """A step's T, S, R and P as launches are told them."""
+        return frame.dims
 
     def logits(self, num_rows: int) -> F32:
         """A view of the last step's logits, f32[num_rows, V]."""

@@ -1,6 +1,7 @@
 """Memory for arena, pages and inputs: zeroed, aligned, and taken once."""
 
 import mmap
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,13 @@ ALIGNMENT_BYTES = 64  # what kernels may assume of every buffer
 _HUGE_BYTES = 4 << 20
 
 Bytes = NDArray[np.uint8]
+
+
+class Place(NamedTuple):
+    """Where a buffer of a launch begins: in the host's memory, or in that of a device."""
+
+    address: int
+    on_device: bool
 
 
 def round_up(num_bytes: int) -> int:

@@ -23,7 +23,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "tapeout_player_open": (_POINTER, [_TEXT, _INT, _TEXT, _INT]),
     "tapeout_tape_add": (_INT, [_POINTER, _INT, *[_POINTER] * 5, _TEXT, _INT]),
     "tapeout_tape_run": (_INT, [_POINTER, _INT, _C_DIMS]),
-    "tapeout_tape_run_until": (_INT, [_POINTER, _INT, _C_DIMS, _INT]),
+    "tapeout_tape_run_part": (_INT, [_POINTER, _INT, _C_DIMS, _INT, _INT]),
     "tapeout_player_close": (None, [_POINTER]),
 }
 
@@ -97,11 +97,11 @@ class Player:
         status = self._c.tapeout_tape_run(self._handle, tape, self._dims)
         assert status == 0, f"tape {tape} of the player failed with {status}"
 
-    def run_until(self, tape: int, dims: Dims, num_launches: int) -> None:
-        """Runs the first `num_launches` launches of a tape: for bisecting."""
+    def run_part(self, tape: int, dims: Dims, begin: int, end: int) -> None:
+        """Runs launches `begin` to `end` of a tape: for looking at what each of them does."""
         assert self._handle is not None, "the player is closed"
         self._dims[:] = list(dims)
-        status = self._c.tapeout_tape_run_until(self._handle, tape, self._dims, num_launches)
+        status = self._c.tapeout_tape_run_part(self._handle, tape, self._dims, begin, end)
         assert status == 0, f"tape {tape} of the player failed with {status}"
 
     def close(self) -> None:

@@ -442,22 +442,22 @@ static int launch(player_t *player, const call_t *call, const int64_t dims[DIMS]
     return 0;
 }
 
-/* Launches the first launches of a tape for dims T, S, R, P; does not wait for them. */
-EXPORT int tapeout_cuda_tape_run_until(void *handle, int tape, const int64_t dims[DIMS],
-                                       int first_n_launches) {
+/* Launches `begin` to `end` of a tape for dims T, S, R, P; does not wait for them. */
+EXPORT int tapeout_cuda_tape_run_part(void *handle, int tape, const int64_t dims[DIMS], int begin,
+                                      int end) {
     player_t *player = handle;
     tape_t *job = &player->tapes[tape];
     ENTER(player);
     for (int i = 0; i < job->num_scalars; i++)
         job->scalars[i] = (int32_t)evaluate(job->coefficients + i * COEFFICIENTS, dims);
-    for (int i = 0; i < job->num_launches && i < first_n_launches; i++)
+    for (int i = begin; i < job->num_launches && i < end; i++)
         if (launch(player, &job->calls[i], dims)) return -1;
     return 0;
 }
 
 EXPORT int tapeout_cuda_tape_run(void *handle, int tape, const int64_t dims[DIMS]) {
     player_t *player = handle;
-    return tapeout_cuda_tape_run_until(handle, tape, dims, player->tapes[tape].num_launches);
+    return tapeout_cuda_tape_run_part(handle, tape, dims, 0, player->tapes[tape].num_launches);
 }
 
 /* ---- graphs ---- */

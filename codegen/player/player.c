@@ -246,20 +246,19 @@ static void evaluate(tape_t *tape, const int64_t dims[DIMS]) {
     memset(tape->tickets, 0, (size_t)tape->num_launches * TICKET_STRIDE * sizeof(int64_t));
 }
 
-/* Runs the first launches of a tape for dims T, S, R, P, and returns when they are done. */
-TAPEOUT_EXPORT int tapeout_tape_run_until(void *handle, int tape, const int64_t dims[DIMS],
-                                          int first_n_launches) {
+/* Runs launches `begin` to `end` of a tape for dims T, S, R, P; returns when they are done. */
+TAPEOUT_EXPORT int tapeout_tape_run_part(void *handle, int tape, const int64_t dims[DIMS],
+                                         int begin, int end) {
     player_t *player = handle;
     if (tape < 0 || tape >= player->num_tapes) return -1;
     tape_t *job = &player->tapes[tape];
-    int n = first_n_launches;
     evaluate(job, dims); /* nothing is open: nobody looks at tickets or scalars */
-    for (int i = 0; i < n && i < job->num_launches; i++) run_call(player, &job->calls[i]);
+    for (int i = begin; i < end && i < job->num_launches; i++) run_call(player, &job->calls[i]);
     return 0;
 }
 
 TAPEOUT_EXPORT int tapeout_tape_run(void *handle, int tape, const int64_t dims[DIMS]) {
     player_t *player = handle;
     if (tape < 0 || tape >= player->num_tapes) return -1;
-    return tapeout_tape_run_until(handle, tape, dims, player->tapes[tape].num_launches);
+    return tapeout_tape_run_part(handle, tape, dims, 0, player->tapes[tape].num_launches);
 }

@@ -70,14 +70,15 @@ def _infer_kv_write(types: Sequence[TensorType], _: Attrs) -> Types:
 
 def _kv_write(operands: Sequence[Any], attrs: Attrs) -> tuple[Any, ...]:
     cache, k, v, positions, sequences, table = operands
-    for token in range(k.shape[0]):
-        place = _place(int(positions[token]), table[int(sequences[token])])
+    pages, owners = table.tolist(), sequences.tolist()
+    for token, (position, owner) in enumerate(zip(positions.tolist(), owners, strict=True)):
+        place = _place(position, pages[owner])
         cache[(attrs["layer"], *place)] = (k[token].clone(), v[token].clone())
     return (cache,)
 
 
-def _place(position: int, pages: torch.Tensor) -> tuple[int, int]:
-    return int(pages[position // PAGE_SIZE_TOKENS]), position % PAGE_SIZE_TOKENS
+def _place(position: int, pages: Sequence[int]) -> tuple[int, int]:
+    return pages[position // PAGE_SIZE_TOKENS], position % PAGE_SIZE_TOKENS
 
 
 def _infer_paged(types: Sequence[TensorType], attrs: Attrs) -> Types:
@@ -86,14 +87,23 @@ def _infer_paged(types: Sequence[TensorType], attrs: Attrs) -> Types:
 
 def _paged_attention(operands: Sequence[Any], attrs: Attrs) -> tuple[torch.Tensor, ...]:
     q, cache, positions, sequences, table, *sinks = operands
+    lengths, owners = (positions + 1).tolist(), sequences.tolist()
+    longest: dict[int, int] = {}
+    for owner, length in zip(owners, lengths, strict=True):
+        longest[owner] = max(length, longest.get(owner, 0))
+    seen = {o: _cached(cache, attrs["layer"], table[o].tolist(), n) for o, n in longest.items()}
     rows = []
-    for token in range(q.shape[0]):
-        pages, length = table[int(sequences[token])], int(positions[token]) + 1
-        entries = [cache[(attrs["layer"], *_place(p, pages))] for p in range(length)]
-        k, v = (torch.stack(parts) for parts in zip(*entries, strict=True))
-        distance = torch.arange(length - 1, -1, -1)
+    for token, (owner, length) in enumerate(zip(owners, lengths, strict=True)):
+        k, v = (part[:length] for part in seen[owner])
+        distance = torch.arange(length - 1, -1, -1, device=q.device)
         rows.append(attend(q[token], k, v, distance, attrs, *(sinks or [None])))
     return (torch.stack(rows).to(q.dtype),)
+
+
+def _cached(cache: Any, layer: int, pages: Sequence[int], length: int) -> list[torch.Tensor]:
+    """Keys and values [length, ..] of a sequence whose pages these are."""
+    entries = [cache[(layer, *_place(position, pages))] for position in range(length)]
+    return [torch.stack(parts) for parts in zip(*entries, strict=True)]
 
 
 _MASK = {"scale": REQUIRED, "window": None, "softcap": None}

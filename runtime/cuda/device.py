@@ -44,7 +44,7 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "kernel_add": [_TEXT, _TEXT, _INT, _INT, _INT, _POINTER],
     "tape_add": [_INT, *[_POINTER] * 6, _INT, _POINTER],
     "tape_run": [_INT, _DIMS],
-    "tape_run_until": [_INT, _DIMS, _INT],
+    "tape_run_part": [_INT, _DIMS, _INT, _INT],
     "graph_add": [_POINTER, _INT, _DIMS],
     "graph_run": [_INT],
     "close": [],
@@ -179,9 +179,9 @@ class Device:
         """Queues the launches of a tape for T, S, R, P."""
         self.call("tape_run", tape, _DIMS(*dims))
 
-    def run_tape_until(self, tape: int, dims: Dims, num_launches: int) -> None:
-        """Queues the first launches of a tape: for bisecting."""
-        self.call("tape_run_until", tape, _DIMS(*dims), num_launches)
+    def run_tape_part(self, tape: int, dims: Dims, begin: int, end: int) -> None:
+        """Queues launches `begin` to `end` of a tape."""
+        self.call("tape_run_part", tape, _DIMS(*dims), begin, end)
 
     def add_graph(self, tapes: Sequence[int], dims: Dims) -> int:
         """The number of a graph of tapes, one after another, for T, S, R, P."""

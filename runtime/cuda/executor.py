@@ -11,9 +11,10 @@ from threading import RLock
 
 import numpy as np
 
-from ...artifact import Artifact, Launch
+from ...artifact import Artifact, Buffer, Launch, SlotBuffer
 from ..frame import F32, Frame, Logprobs, StepResult
 from ..machine import choose_num_threads
+from ..memory import Place
 from ..plan import MemoryPlan
 from ..player import Dims
 from ..step_thread import StepError
@@ -98,17 +99,32 @@ class CudaExecutor:
 
     def step(self, frame: Frame) -> F32:
         """Computes a step up to its logits, f32[R, V], by the tape."""
-        self.run_until(frame, len(self._form("step", frame.dims).launches))
+        self.send(frame)
+        tape = self._tape(self._form("step", frame.dims), self._stages[0])
+        self.device.run_tape(tape, self.dims_of(frame))
         return self.logits(len(frame.logit_rows))
 
-    def run_until(self, frame: Frame, num_launches: int) -> None:
-        """Plays only the first launches of a step's tape, for bisecting."""
+    def send(self, frame: Frame) -> None:
+        """Copies a step's inputs to where launches find them: `play_part` plays some of these."""
         assert not self._unreported, "steps are in flight"
-        stage = self._stages[0]
-        self._send(frame, stage, self._memory.step_block)
-        tape = self._tape(self._form("step", frame.dims), stage)
-        self.device.run_tape_until(tape, self._dims(frame), num_launches)
+        self._send(frame, self._stages[0], self._memory.step_block)
         self.device.synchronize()
+
+    def play_part(self, tape: str, frame: Frame, begin: int, end: int) -> None:
+        """Plays launches `begin` to `end` of a tape for the step that was sent."""
+        bound = self._tape(self._tapes.by_name[tape], self._stages[0])
+        self.device.run_tape_part(bound, self.dims_of(frame), begin, end)
+        self.device.synchronize()
+
+    def place(self, buffer: Buffer) -> Place:
+        """Where launches find a buffer: inputs of a step as if it were the largest."""
+        places = self._stages[0].places(self._memory.step_block)
+        is_on_host = isinstance(buffer, SlotBuffer) and buffer.slot in places.slots
+        return Place(self._memory.address(buffer, places), on_device=not is_on_host)
+
+    def dims_of(self, frame: Frame) -> Dims:
+        """A step's T, S, R and P as launches are told them: tables have the load's widest rows."""
+        return *frame.dims[:3], self._bounds[3]
 
     def time_launches(self, frame: Frame) -> list[tuple[Launch, float]]:
         """Every launch of a step with the seconds it adds; the step is computed many times."""
@@ -121,7 +137,7 @@ class CudaExecutor:
         def bind(form: TapeForm, num_launches: int) -> int:
             return form.bind(self.device, self._memory, places, num_launches)
 
-        times_s = time_launches(self.device, forms, bind, self._dims(frame))
+        times_s = time_launches(self.device, forms, bind, self.dims_of(frame))
         launches = [launch for form in forms for launch in form.launches]
         return list(zip(launches, times_s, strict=True))
 
@@ -196,7 +212,7 @@ class CudaExecutor:
         else:
             for entry in _ENTRIES:
                 tape = self._tape(self._form(entry, frame.dims), stage)
-                self.device.run_tape(tape, self._dims(frame))
+                self.device.run_tape(tape, self.dims_of(frame))
         if frame.wants_logprobs:
             stage.fetch_logprobs(frame.dims[2])
         self.device.call("event_record", stage.end)
@@ -241,7 +257,3 @@ class CudaExecutor:
             places = stage.places(self._memory.step_block)
             self._bound[key] = form.bind(self.device, self._memory, places)
         return self._bound[key]
-
-    def _dims(self, frame: Frame) -> Dims:
-        """A block table has the load's widest rows."""
-        return *frame.dims[:3], self._bounds[3]

@@ -100,9 +100,12 @@ class Tapes:
 
     def __init__(self, artifact: Artifact, target_name: str, device: Device) -> None:
         kernels = _load_kernels(artifact, target_name, device)
+        self.by_name = {
+            name: TapeForm(artifact.tape(target_name, name), kernels)
+            for name in artifact.manifest.targets[target_name].tapes
+        }
         self._forms: dict[str, list[TapeForm]] = {}
-        for name in artifact.manifest.targets[target_name].tapes:
-            form = TapeForm(artifact.tape(target_name, name), kernels)
+        for name, form in self.by_name.items():
             self._forms.setdefault(name.split(".")[0], []).append(form)
 
     def choose(self, entry: str, num_rows: int, one_token_each: bool) -> TapeForm:

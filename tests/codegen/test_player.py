@@ -46,12 +46,14 @@ def test_launches_run_in_order_and_each_ends_before_the_next(kernels, num_thread
     player.close()
 
 
-def test_a_tape_can_stop_early(kernels):
+def test_a_part_of_a_tape_can_be_played(kernels):
     player = Player(player_library(), kernels, 2)
     rows = np.zeros((11, 4), np.int64)
     tape = player.add_tape(chain(rows))
-    player.run_until(tape, (4, 0, 0, 0), 3)
+    player.run_part(tape, (4, 0, 0, 0), 0, 3)
     assert rows[3].any() and not rows[4].any()
+    player.run_part(tape, (4, 0, 0, 0), 4, 5)
+    assert not rows[4].any() and rows[5].any()
     player.close()
 
 
