@@ -93,17 +93,21 @@ def throughput_command(as_json: bool, output: IO[str] | None, **options: Any) ->
 
 @bench.command("kernels")
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.option("--batch", default=1, show_default=True, help="Sequences, a token of each.")
-@click.option("--context", default=128, show_default=True, help="Tokens of each before it.")
+@click.option("--batch", default=1, show_default=True, help="Sequences of the step.")
+@click.option("--context", default=128, show_default=True, help="Tokens of each one's prompt.")
+@click.option(
+    "--step",
+    type=click.Choice(["decode", "prefill"]),
+    default="decode",
+    show_default=True,
+    help="A token of each after its prompt, or the prompts.",
+)
 @lambda command: _with(_REPORT, command)
-def kernels_command(
-    artifact: Path, batch: int, context: int, as_json: bool, output: IO[str] | None
-) -> None:
-    """Time every kernel of a decode step on the GPU, against what the card can do."""
+def kernels_command(artifact: Path, as_json: bool, output: IO[str] | None, **options: Any) -> None:
+    """Time every kernel of a step on the GPU, against what the card can do."""
     from .runtime.bench_kernels import KernelOptions, measure_kernels
 
-    options = KernelOptions(batch=batch, context=context)
-    _print(measure_kernels(artifact, options), as_json, output)
+    _print(measure_kernels(artifact, KernelOptions(**options)), as_json, output)
 
 
 _SERVE = [

@@ -1,10 +1,11 @@
-"""`tapeout bench kernels`: the time of each kernel of a decode step, against what the card can do.
+"""`tapeout bench kernels`: the time of each kernel of a step, against what the card can do.
 
 The step is a real one: a scheduler has planned it, and steps before it have filled the cache.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -30,10 +31,14 @@ _MAX_COUNT = 1 << 24
 
 
 class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of `batch` sequences of `context` tokens. Raises InputError naming a bad value."""
+    """A step of `batch` sequences of `context` tokens. Raises InputError naming a bad value.
+
+    It takes a token of each, or their first tokens: as many as go into one step.
+    """
 
     batch: int = 1
     context: int = 128
+    step: Literal["decode", "prefill"] = "decode"
 
     def __post_init__(self) -> None:
         for name in ("batch", "context"):
@@ -74,7 +79,7 @@ def measure_kernels(model: Path, options: KernelOptions) -> KernelsReport:
     executor = loaded.executor
     assert isinstance(executor, CudaExecutor)
     try:
-        frame = _decode_step(loaded, options)
+        frame = _step(loaded, options)
         return _report(loaded, executor, frame)
     finally:
         executor.close()
@@ -96,8 +101,8 @@ def _check(artifact: Artifact, options: KernelOptions) -> None:
     device.close()
 
 
-def _decode_step(loaded: LoadedModel, options: KernelOptions) -> Frame:
-    """The first step that is one token of each sequence after its prompt; it has been run."""
+def _step(loaded: LoadedModel, options: KernelOptions) -> Frame:
+    """The first step, or the first that is a token of each sequence after its prompt; it is run."""
     scheduler = loaded.scheduler(enable_prefix_caching=False)
     prompts = _prompts(options, loaded.manifest.model.vocab_size)
     events: Sequence[Event] = [
@@ -117,6 +122,8 @@ def _decode_step(loaded: LoadedModel, options: KernelOptions) -> Frame:
             raise _too_early(plan.finished[0], options)
         assert plan.frame is not None, "sequences that have not ended go on"
         events = [loaded.executor.run(plan.frame)]
+        if options.step == "prefill":
+            return plan.frame
         is_decode = plan.frame.dims[:3] == (options.batch,) * 3
         if is_decode and plan.frame.positions.min() >= options.context:
             return plan.frame
@@ -158,6 +165,7 @@ def _report(loaded: LoadedModel, executor: CudaExecutor, frame: Frame) -> Kernel
     return KernelsReport(
         target=loaded.target_name,
         device=device,
+        num_tokens=frame.dims[0],
         num_seqs=len(frame.context_lengths),
         context=(int(frame.context_lengths.min()), int(frame.context_lengths.max())),
         step_s=step_s,

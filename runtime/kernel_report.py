@@ -8,10 +8,11 @@ from .kernel_rows import KernelRow
 
 
 class KernelsReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The kernels of a decode step, the longest first."""
+    """The kernels of a step, the longest first."""
 
     target: str
     device: str
+    num_tokens: int
     num_seqs: int
     context: tuple[int, int]  # the shortest and the longest of the sequences, in tokens
     step_s: float  # of the step as the engine runs it
@@ -29,8 +30,8 @@ class KernelsReport(msgspec.Struct, frozen=True, kw_only=True):
         shortest, longest = self.context
         return "\n".join(
             [
-                f"{self.target} on {self.device}: a token of each of {self.num_seqs} sequences, "
-                f"{shortest} to {longest} tokens of context",
+                f"{self.target} on {self.device}: {self.num_tokens} tokens of {self.num_seqs} "
+                f"sequences, {shortest} to {longest} tokens of context",
                 f"{head}{'MB':>10}{'TB/s':>7}{'TFLOP/s':>9}{'roofline':>9}",
                 *(_line(row, width) for row in self.kernels),
                 *self._totals(),

@@ -34,7 +34,7 @@ def invoke(driver, fake_cuda):
 def test_the_kernels_of_a_step_add_up_to_it(invoke):
     report = json.loads(invoke("--batch", 4, "--context", 20, "--json").stdout)
     assert report["target"] == "cuda:sm_90" and report["device"] == "fake device"
-    assert report["num_seqs"] == 4 and report["context"] == [21, 21]
+    assert report["num_tokens"] == report["num_seqs"] == 4 and report["context"] == [21, 21]
     found = {row["name"]: (row["num_launches"], row["time_s"]) for row in report["kernels"]}
     assert found == {
         "write_tags": (2, pytest.approx(12e-3)),
@@ -62,6 +62,12 @@ def test_prompts_that_take_many_steps_end_in_a_step_of_all(invoke, monkeypatch):
     assert report["num_seqs"] == 3
     shortest, longest = report["context"]
     assert 41 <= shortest < longest <= 50
+
+
+def test_the_step_of_prompts_is_timed_too(invoke):
+    report = json.loads(invoke("--batch", 3, "--context", 40, "--step", "prefill", "--json").stdout)
+    assert report["num_tokens"] == 120 and report["num_seqs"] == 3
+    assert report["context"] == [40, 40]
 
 
 @pytest.mark.parametrize(
