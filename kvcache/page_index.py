@@ -20,6 +20,10 @@ class PageIndex:
         """The pages of hashes that are all here."""
         return [self._page_of[page_hash] for page_hash in hashes]
 
+    def named(self, pages: Iterable[int]) -> set[int]:
+        """Those of the pages that have a name."""
+        return self._hash_of.keys() & pages
+
     def has_all(self, pages: Iterable[int]) -> bool:
         """Whether each of the pages has a name."""
         return self._hash_of.keys() >= set(pages)

@@ -75,11 +75,13 @@ class PagePool:
         if fence is not None:
             self._fenced.append((fence, pages))
             return
+        references, unheld = self.num_references, []
         for page in pages:
-            assert self.num_references[page] > 0, f"page {page} has no reference"
-            self.num_references[page] -= 1
-            if self.num_references[page] == 0:
-                self._put_away(page)
+            assert references[page] > 0, f"page {page} has no reference"
+            references[page] -= 1
+            if references[page] == 0:
+                unheld.append(page)
+        self._put_away(unheld)
 
     def settle(self, step_id: int) -> None:
         """Steps up to `step_id` are done: what waited for them goes."""
@@ -93,12 +95,17 @@ class PagePool:
         self._free.extend(self._cached)
         self._cached.clear()
 
-    def _put_away(self, page: int) -> None:
-        if self._keeps_cached and page in self.index:
-            self._cached[page] = None
-        else:
-            self.index.discard(page)
-            self._free.append(page)
+    def _put_away(self, pages: Sequence[int]) -> None:
+        named = self.index.named(pages)
+        if not named:
+            self._free.extend(pages)
+            return
+        for page in pages:
+            if self._keeps_cached and page in named:
+                self._cached[page] = None
+            else:
+                self.index.discard(page)
+                self._free.append(page)
 
     def _evict(self) -> None:
         page, _ = self._cached.popitem(last=False)
