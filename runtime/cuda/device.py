@@ -143,7 +143,7 @@ class Device:
         self.call("copy_in", address, array.ctypes.data, array.nbytes)
 
     def copy_ahead(self, address: int, array: NDArray[Any]) -> None:
-        """Queues a copy from pinned memory that does not wait for what was queued before."""
+        """The same, but the copy does not wait for what was queued before other such copies."""
         assert array.flags.c_contiguous
         self.call("copy_ahead", address, array.ctypes.data, array.nbytes)
 

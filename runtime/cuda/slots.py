@@ -14,7 +14,7 @@ class DeviceSlots:
     """A copy of the tables in the host's memory, and the device's that follow it.
 
     A row is written when a sequence takes its slot, and no step in flight speaks of that slot
-    then. So what is copied late, or more often than needed, is never missed and never seen.
+    then. So what is copied ahead of these steps, or more often than needed, is never seen by them.
     """
 
     def __init__(self, device: Device, memory: DeviceMemory, plan: MemoryPlan) -> None:
@@ -38,12 +38,12 @@ class DeviceSlots:
             self._tables.set_mask(slot, mask)
             self._copy_row("masks", slot)
         staging[:] = self._settings
-        self._device.copy_in(self._settings_address, staging)
+        self._device.copy_ahead(self._settings_address, staging)
 
     def _copy_rows(self, arrival: Arrival) -> None:
         first, count = arrival.first_place, len(arrival.token_ids)
         tokens = self._rows["token_table"][first : first + count]
-        self._device.copy_in(self._addresses["token_table"] + 4 * first, tokens)
+        self._device.copy_ahead(self._addresses["token_table"] + 4 * first, tokens)
         if arrival.sampling.edits is not None:
             for name in _EDITS:
                 self._copy_row(name, arrival.slot)
@@ -54,4 +54,4 @@ class DeviceSlots:
         """From memory that is not pinned: the driver has read it when the call returns."""
         table = self._rows[name].reshape(self._num_slots, -1)
         address = self._addresses[name] + slot * table[slot].nbytes
-        self._device.copy_in(address, table[slot])
+        self._device.copy_ahead(address, table[slot])

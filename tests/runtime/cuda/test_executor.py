@@ -1,3 +1,4 @@
+import ctypes
 import threading
 
 import msgspec
@@ -179,6 +180,16 @@ def test_decode_steps_are_one_copy_and_one_graph(driver, fake_cuda):
     executor.run(following(frame, 1))
     after = [counted(driver, what) for what in ("copies_in", "graph_launches", "launches")]
     assert np.subtract(after, before).tolist() == [1, 1, 0]
+    executor.close()
+
+
+def test_what_arrives_is_copied_while_the_step_before_is_computed(driver, fake_cuda, monkeypatch):
+    monkeypatch.setenv("FAKE_CUDA_AHEAD", "early")
+    executor = executor_of(fake_cuda[0])
+    tokens = ctypes.c_int32.from_address(executor._memory.tables["token_table"])
+    executor.submit(frame_of([[5]], rows=[0]))
+    executor.submit(frame_of([[6]], rows=[0], step_id=1))
+    assert tokens.value == 6  # though nobody has waited for a step, so none has been computed
     executor.close()
 
 
