@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .stop_strings import StopFinder
 
-_CONTEXT_TOKENS = 6  # of the prompt: enough to see that a text goes on, not starts
+CONTEXT_TOKENS = 6  # of the prompt: enough to see that a text goes on, not starts
 _MAX_HELD_TOKENS = 16  # of more than these only the last bytes may yet become a character
 _MAX_OPEN_BYTES = 3
 _KEPT_TOKENS = 8
@@ -41,7 +41,7 @@ class Detokenizer:
         self._tokenizer, self._skip_special = tokenizer, skip_special_tokens
         self._finder = StopFinder(stop) if stop else None
         self._include_stop = include_stop
-        self._window = list(prompt_token_ids[-_CONTEXT_TOKENS:])
+        self._window = list(prompt_token_ids[-CONTEXT_TOKENS:])
         self._num_context = len(self._window)  # tokens of the window that are there for the others
         before = self._decode(self._window)
         self._num_out = len(before.rstrip(_REPLACEMENT))  # characters of its text not to come

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from .completion import Completion
+from .detokenizer import CONTEXT_TOKENS
 from .frame import StepResult
 from .inputs import TokenizedPrompt
 from .logprobs import LogprobsOfToken, logprobs_of_row
@@ -28,12 +29,13 @@ class Generation:
     ) -> None:
         self.request_id, self.params, self.timeout_s = request_id, params, timeout_s
         self.requests = list(requests)  # one for each completion
-        token_ids = prompt.token_ids.tolist()
+        context = prompt.token_ids[-CONTEXT_TOKENS:].tolist()
         self.completions = [
-            Completion(index, params, tokenizer, token_ids, request.stop_token_ids)
+            Completion(index, params, tokenizer, context, request.stop_token_ids)
             for index, request in enumerate(requests)
         ]
-        self._output = RequestOutput(request_id, prompt.text, token_ids, [], finished=False)
+        self._prompt_token_ids = prompt.token_ids
+        self._output = RequestOutput(request_id, prompt.text, [], [], finished=False)
         if params.prompt_logprobs is not None:
             self._output.prompt_logprobs = [None]
         self._tokenizer = tokenizer if params.detokenize else None
@@ -47,6 +49,10 @@ class Generation:
             replace(r, sampling=replace(r.sampling, seed=seed), deadline_s=deadline_s)
             for r, seed in zip(self.requests, seeds, strict=True)
         ]
+
+    def prepare(self) -> None:
+        """Makes what is long and not needed before there is something to tell."""
+        self._output.prompt_token_ids = self._prompt_token_ids.tolist()
 
     @property
     def is_finished(self) -> bool:

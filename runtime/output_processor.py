@@ -17,6 +17,7 @@ class OutputProcessor:
     def __init__(self, seed: int = 0) -> None:
         self._seed, self._seed_ids = seed, count()
         self._generations: dict[str, Generation] = {}
+        self._new: list[Generation] = []  # that are not prepared
         self._children: dict[str, tuple[Generation, int]] = {}  # by the scheduler's request ids
         self._log_requests = topic_log("requests")
 
@@ -32,6 +33,7 @@ class OutputProcessor:
         requests = []
         for generation in generations:
             self._generations[generation.request_id] = generation
+            self._new.append(generation)
             for index, request in enumerate(generation.start(self._seeds(generation), now_s)):
                 self._children[request.request_id] = generation, index
                 requests.append(request)
@@ -41,6 +43,12 @@ class OutputProcessor:
                     "%s arrives, %d tokens of prompt", generation.request_id, num_tokens
                 )
         return requests
+
+    def prepare(self) -> None:
+        """Does what new requests need before their first report, once they are on their way."""
+        new, self._new = self._new, []
+        for generation in new:
+            generation.prepare()
 
     def abort(self, request_id: str) -> list[Cancel]:
         """What ends a request with finish_reason "abort"; nothing for one that has ended."""
@@ -52,11 +60,13 @@ class OutputProcessor:
         """Forgets all generations; gives them."""
         generations = list(self._generations.values())
         self._generations.clear()
+        self._new.clear()
         self._children.clear()
         return generations
 
     def process(self, report: StepReport) -> tuple[list[RequestOutput], list[Cancel]]:
         """Outputs of what ended and what added to streams, and whom the scheduler has to end."""
+        self.prepare()
         touched: dict[str, Generation] = {}
         cancels = []
         for progress in report.progress:

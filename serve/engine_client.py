@@ -173,6 +173,7 @@ class EngineClient:
         orders, self._orders = self._orders, Orders([], [])
         if self._transport is not None and (orders.requests or orders.cancels):
             self._transport.write(framed(encode(orders)))
+        self._processor.prepare()
 
 
 class _Connection(asyncio.Protocol):

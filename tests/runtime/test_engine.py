@@ -7,6 +7,7 @@ from fake_model import NAN_TOKEN, reference
 
 from tapeout import LLM, RequestOutputKind, SamplingParams, StructuredOutputsParams
 from tapeout.errors import EngineDeadError, InputError, QueueFullError
+from tapeout.runtime.generation import Generation
 from tapeout.runtime.grammars.compiler import GrammarCompiler
 from tapeout.runtime.grammars.masks import MaskMaker
 from tapeout.runtime.intake import RequestOptions
@@ -60,6 +61,13 @@ def test_outputs_come_while_the_next_step_is_computed(watched):
     next(stream)
     assert runner.calls == ["submit", "submit", "wait", "submit"]
     stream.close()
+
+
+def test_what_a_long_prompt_needs_later_is_made_while_its_step_is_computed(watched, monkeypatch):
+    calls, prepare = watched.engine.core.runner.calls, Generation.prepare
+    monkeypatch.setattr(Generation, "prepare", lambda own: (calls.append("make"), prepare(own)))
+    [out] = watched.generate(ids([4] * 20), greedy(1), use_tqdm=False)
+    assert calls == ["submit", "make", "wait"] and out.prompt_token_ids == [4] * 20
 
 
 def test_when_all_is_done_no_step_is_left_in_flight(watched):
