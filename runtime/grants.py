@@ -9,6 +9,8 @@ from .slots import SlotTable
 
 Grant = tuple[Slots, I64]  # slots, and the next tokens of each
 
+_NO_TOKENS: I64 = np.zeros(0, np.int64)
+
 
 class Budget:
     """The tokens and rows of logits that a step has left."""
@@ -23,13 +25,15 @@ class Budget:
 
     def share(self, table: SlotTable, running: Slots) -> Grant:
         """Sequences that decode come first, then prompts, both from the best rank on."""
+        if len(running) == 0:
+            return running, _NO_TOKENS
         slots, wanted = running, table.remaining(running)
         if not (wanted == 1).all():
             order = np.argsort(wanted > 1, kind="stable")
             order = order[wanted[order] > 0]
             slots, wanted = slots[order], wanted[order]
-        before = np.cumsum(wanted) - wanted
-        granted = np.clip(self.num_tokens - before, 0, wanted)
+        before = wanted.cumsum() - wanted
+        granted = np.minimum(np.maximum(self.num_tokens - before, 0), wanted)
         if table.num_unscored[slots].any():
             granted = self._limit_rows(table, slots, granted)
         gets = granted > 0

@@ -4,7 +4,7 @@ Pages of a sequence enter the prefix index when a step that computed them has re
 logits finite: those of the prompt at once, those of the output when the sequence ends.
 """
 
-from bisect import bisect
+from bisect import insort
 from collections import deque
 
 import numpy as np
@@ -38,8 +38,9 @@ class Sequences:
         slot = self.table.occupy(entry, tenant, num_hit_pages * cache.page_size_tokens)
         cache.attach(slot, hits)
         self.slot_of[entry.request.request_id] = slot
-        place = bisect(self.running.tolist(), entry.rank_key, key=self._rank_key)
-        self._set_running(np.insert(self.running, place, slot))
+        order = self.running.tolist()
+        insort(order, slot, key=self._rank_key)
+        self._set_running(np.array(order, np.intp))
         self._num_registered[slot] = num_hit_pages
         for page_hash in entry.page_hashes[num_hit_pages : self.num_shareable_pages(entry)]:
             self._computing.setdefault(page_hash, slot)
