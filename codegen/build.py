@@ -25,6 +25,7 @@ from ..artifact import (
 )
 from ..ir.graph import Module
 from ..ir.weights import Weight
+from .cpp.choices import Asked
 from .cpp.emit import EmittedRegion
 from .cpp.kernel import KernelLaunch
 from .cpp.library import build_libraries, build_player, kit_sources
@@ -51,16 +52,18 @@ def build_artifact(
     *,
     files: Mapping[str, bytes] | None = None,
     levels: Sequence[str] | None = None,
+    asked: Asked | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the artifact ``output`` for a module at level region; returns its path.
 
     ``files`` are copied into the artifact (tokenizer, config); ``levels`` limits the
-    instruction-set levels, best first. Raises BuildError, and what ``stream`` raises.
+    instruction-set levels, best first; kernels have the configurations that are ``asked`` for.
+    Raises BuildError, and what ``stream`` raises.
     """
     report = progress or (lambda stage, done, total: None)
     stored, packed = pack_weights(module)
-    program = compile_program(module, packed)
+    program = compile_program(module, packed, asked)
     with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
         with ThreadPoolExecutor(1) as pool:  # the compiler runs while weights are packed
             built = pool.submit(_build_kernels, program, tuple(levels or LEVELS), Path(folder))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..artifact.schema import Slot
 from ..ir.graph import Function, Module
+from .cpp.choices import Asked
 from .cpp.emit import EmittedRegion, emit_region
 from .plan import Plan, plan_slots
 from .tape import Place, TapeLaunch, Unrolled, Unroller
@@ -34,12 +35,13 @@ class Program:
 class _Emitter:
     """Emits each distinct region once; regions whose C++ is equal share a kernel."""
 
+    asked: Asked
     regions: dict[tuple[str, frozenset[str]], EmittedRegion] = field(default_factory=dict)
 
     def __call__(self, function: Function, packed: frozenset[str]) -> EmittedRegion:
         key = (function.name, packed)
         if key not in self.regions:
-            made = emit_region(function, packed)
+            made = emit_region(function, packed, self.asked)
             for other in self.regions.values():
                 if other.body == made.body:
                     made = replace(made, name=other.name, source=other.source)
@@ -51,9 +53,12 @@ class _Emitter:
         return tuple({region.name: region for region in reversed(self.regions.values())}.values())
 
 
-def compile_program(module: Module, packed: frozenset[str]) -> Program:
-    """Emit every region, unroll every entry and place its values; entries run one after another."""
-    emitter = _Emitter()
+def compile_program(module: Module, packed: frozenset[str], asked: Asked | None = None) -> Program:
+    """Emit every region, unroll every entry and place its values; entries run one after another.
+
+    Kernels have the configurations that are ``asked`` for. Raises BuildError where one cannot.
+    """
+    emitter = _Emitter(asked or {})
     unroller, tape = Unroller(module, packed, emitter), Unrolled()
     known: dict[str, Place] = {}
     ends = [0]

@@ -35,7 +35,7 @@ def usable_levels():
 class Region:
     """A region function, given as IR text, compiled for ``level``."""
 
-    def __init__(self, text, level, also_packed=()):
+    def __init__(self, text, level, also_packed=(), asked=None):
         self.function = parse_function(text)
         self.packed = frozenset(
             node.operands[place].name
@@ -47,7 +47,7 @@ class Region:
             for node in self.function.nodes
             for value, _ in zip(node.results, record_of(node.op).writes, strict=False)
         }
-        self.emitted = emit_region(self.function, self.packed)
+        self.emitted = emit_region(self.function, self.packed, asked)
         objects = settings.CACHE.get() / "objects"
         folder = Path(tempfile.mkdtemp(dir=settings.CACHE.get()))
         sources = {"region.cpp": self.emitted.source}

@@ -6,11 +6,12 @@ from math import prod
 
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
+from .choices import Asked
 from .elements import CPP_TYPES
 from .kernel import KernelLaunch, Operand, RegionKernel, params
 
 
-def emit_attention(function: Function, packed: frozenset[str]) -> RegionKernel:
+def emit_attention(function: Function, packed: frozenset[str], asked: Asked) -> RegionKernel:
     """The kernel of an attention region."""
     node = next(n for n in function.nodes if n.op == "paged_attention")
     query, cache, positions, _, table, *sinks = node.operands

@@ -9,6 +9,7 @@ from ...ir.graph import Function
 from ...ir.printer import print_function
 from ...ir.types import Dim
 from .attention import emit_attention
+from .choices import Asked
 from .cost import region_bytes, region_flops
 from .experts import emit_experts
 from .kernel import KernelLaunch, RegionKernel
@@ -16,14 +17,15 @@ from .linear import emit_linear
 from .rows import emit_rows
 from .sample import emit_sample
 
-EMITTERS: Mapping[str, Callable[[Function, frozenset[str]], RegionKernel]] = {
+EMITTERS: Mapping[str, Callable[[Function, frozenset[str], Asked], RegionKernel]] = {
     "rows": emit_rows,
     "linear": emit_linear,
     "attention": emit_attention,
     "experts": emit_experts,
     "sample": emit_sample,
 }
-"""By anchor: takes a region and the names of its parameters that are stored packed."""
+"""By anchor: takes a region, the names of its parameters that are stored packed, and what
+configurations are asked for."""
 
 UNITS = {
     "rows": "a run of rows",
@@ -58,10 +60,16 @@ class EmittedRegion:
     bytes: Dim
 
 
-def emit_region(function: Function, packed: frozenset[str]) -> EmittedRegion:
-    """The C++ of a region; ``packed`` names the parameters that are stored as packed weights."""
+def emit_region(
+    function: Function, packed: frozenset[str], asked: Asked | None = None
+) -> EmittedRegion:
+    """The C++ of a region; ``packed`` names the parameters that are stored as packed weights.
+
+    Configurations are what is ``asked`` for by level and key, and else our own. Raises BuildError
+    for one that a kernel cannot have.
+    """
     anchor = str(function.attrs["anchor"])
-    kernel = EMITTERS[anchor](function, packed)
+    kernel = EMITTERS[anchor](function, packed, asked or {})
     name = f"tapeout_{function.name}" + ("_from_packed" if packed and anchor == "rows" else "")
     math, flops, moved = print_function(function), region_flops(function), region_bytes(function)
     head = [f"Region {function.name}, anchor {anchor}.", "", *math.splitlines(), ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
+from .choices import Asked
 from .elements import CPP_TYPES
 from .expressions import cpp_expression
 from .kernel import KernelLaunch, Operand, RegionKernel
@@ -56,7 +57,7 @@ _SUM = """TAPEOUT_KERNEL(NAME_sum) {{
 }}"""
 
 
-def emit_experts(function: Function, packed: frozenset[str]) -> RegionKernel:
+def emit_experts(function: Function, packed: frozenset[str], asked: Asked) -> RegionKernel:
     """The kernels of an experts region; its two weights are packed, gates and ups apart."""
     (node,) = function.nodes
     x, indices, weights, gate_up, down, *biases = node.operands

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
 from ..reshape import number
+from .choices import Asked, choice_rows
 from .elements import CPP_TYPES, Elements, Given, Indices, Writer, cpp_name
 from .indices import Index
 from .kernel import KernelLaunch, RegionKernel, buffer_line, params
@@ -16,7 +17,7 @@ from .kernel import Operand as Buffer
 ROW, COLUMN = "t", "c"
 
 
-def emit_linear(function: Function, packed: frozenset[str]) -> RegionKernel:
+def emit_linear(function: Function, packed: frozenset[str], asked: Asked) -> RegionKernel:
     """The kernel of a linear region. Its weights are packed, whatever ``packed`` says of others."""
     out = Writer()
     linears = [node for node in function.nodes if node.op == "linear"]
@@ -31,8 +32,13 @@ def emit_linear(function: Function, packed: frozenset[str]) -> RegionKernel:
     out.close("};")
     out.line(f"const auto row_of = [&](i64 t) {{ return p_{source} + t * {k}; }};")
     weights = ", ".join(f"p_{cpp_name(node.operands[1])}" for node in linears)
-    out.line(f"matmul_columns<{kind}, {n}>(launch->scalars[0], {k}, launch->ticket, num_workers,")
-    out.line(f"    row_of, epilogue, {weights});")
+    out.line("static constexpr product_choice choices[] = {  // a level, rows at most; unit; tile")
+    for row in choice_rows(function, asked):
+        out.line(f"    {row}")
+    out.line("};")
+    out.line("const i64 rows = launch->scalars[0];")
+    out.line(f"matmul_columns<{kind}, {n}>(rows, {k}, launch->ticket, num_workers,")
+    out.line(f"    choice_of(choices, rows), row_of, epilogue, {weights});")
     body = "\n".join(["TAPEOUT_KERNEL(NAME) {", *out.lines, "}"])
     buffers = (*params(*range(len(function.params))), Buffer("result", 0))
     return RegionKernel(body, (KernelLaunch("", buffers, (_rows(result),)),))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim, DType
 from ..reshape import number
+from .choices import Asked
 from .elements import CPP_TYPES, Elements, Indices, Writer, cpp_name
 from .indices import Index
 from .kernel import KernelLaunch, Operand, RegionKernel, buffer_line, row_dim
@@ -18,7 +19,7 @@ from .reductions import REDUCERS
 ROW = Index("t")
 
 
-def emit_rows(function: Function, packed: frozenset[str]) -> RegionKernel:
+def emit_rows(function: Function, packed: frozenset[str], asked: Asked) -> RegionKernel:
     """The kernel of a rows region; ``packed`` names parameters in the layout of packed weights."""
     out = Writer()
     elements = Elements(function, out, packed)

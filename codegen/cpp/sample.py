@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ...ir.graph import Function, Node, Value
 from ...ir.ops import record_of
 from ...ir.ops.sampling import RESULTS
+from .choices import Asked
 from .elements import CPP_TYPES
 from .kernel import KernelLaunch, Operand, RegionKernel
 
@@ -20,7 +21,7 @@ Field = tuple[str, Value, Operand]
 """A pointer of the record: its name, a value of its type, and the buffer."""
 
 
-def emit_sample(function: Function, packed: frozenset[str]) -> RegionKernel:
+def emit_sample(function: Function, packed: frozenset[str], asked: Asked) -> RegionKernel:
     """The kernel of a sample region, whose first op reads the row that is sampled from."""
     logits = function.nodes[0].operands[0]
     rows, vocab_size = logits.shape

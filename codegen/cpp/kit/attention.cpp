@@ -68,7 +68,7 @@ template <class X> void score(const tile<X> &t, i64 block, int pages, tile_state
         q[r] = t.step.q + t.token(r) * t.step.q_stride + t.head_of(r) * t.shape.head_dim;
     for (i64 r = 0; r < t.rows; r += MAX_TILE_ROWS)
         product_tile((int)min_of(MAX_TILE_ROWS, t.rows - r), pages, q + r, keys, 0,
-                     t.shape.head_dim, state.scores[r], BLOCK_KEYS);
+                     t.shape.head_dim, state.scores[r], BLOCK_KEYS, default_tile(t.rows - r));
 }
 
 // Which lanes of the page from `key` on lie in [first, last].

@@ -45,7 +45,7 @@ inline void expert_matmul(const i32 *begin, i64 experts, i64 k, const W *w, i64 
         for (int part = 0; part < PARTS; part++)
             product_unit(rows, (int)blocks, x,
                          w + ((expert * PARTS + part) * BLOCKS + first_block) * block_size, k,
-                         acc + part * SPAN);
+                         acc + part * SPAN, default_tile(rows));
         for (i64 r = 0; r < rows; r++)
             for (i64 b = 0; b < blocks; b++) {
                 const float *sums = acc + r * STRIDE + b * LANES;

@@ -57,12 +57,9 @@ template <> struct step<bf16, bf16> {
 template <> struct step<bf16, bf16> : fma_pair<bf16> {};
 #endif
 
-// Cache lines ahead, in each stream of weights: for a few rows; one row keeps up with the memory
-// by itself, and many rows read weights from the L2 cache.
-constexpr int PREFETCH_STEPS = 16;
-
-template <class X, class W, int ROWS, int BLOCKS>
-void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc, i64 acc_stride) {
+template <class X, class W, int ROWS, int BLOCKS, bool PREFETCHES>
+void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc, i64 acc_stride,
+          int prefetch) {
     using S = step<X, W>;
     vf sum[ROWS][BLOCKS];
     UNROLL for (int r = 0; r < ROWS; r++)
@@ -77,7 +74,7 @@ void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *a
         UNROLL for (int b = 0; b < BLOCKS; b++) {
             const W *at = blocks[b] + k * LANES;
             weights[b] = S::load_weight(at);
-            if (ROWS > 1 && ROWS <= 8) __builtin_prefetch(at + PREFETCH_STEPS * S::K * LANES);
+            if (PREFETCHES) __builtin_prefetch(at + prefetch * S::K * LANES);
         }
         UNROLL for (int r = 0; r < ROWS; r++) {
             const typename S::input input = S::load_input(rows[r] + k, whole);
@@ -95,48 +92,54 @@ void tile(const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *a
         }
 }
 
-// The most blocks that stay in registers beside `rows` rows.
-constexpr int max_blocks(int rows) {
+// Whether the sums of a tile, the weights they meet and an input stay in registers.
 #ifdef __AVX512F__
-    return rows <= 1 ? 4 : 2;
+constexpr int REGISTERS = 32, MAX_TILE_BLOCKS = 8;
 #else
-    return rows <= 2 ? 2 : 1;
+constexpr int REGISTERS = 8, MAX_TILE_BLOCKS = 2;
 #endif
+constexpr bool fits(int rows, int blocks) {
+    return blocks == 1 || (rows + 1) * blocks + 1 <= REGISTERS;
 }
 
 template <class X, class W, int ROWS, int BLOCKS>
 void tiles(int blocks, const X *const *x, const W *const *w, i64 k_begin, i64 k_end, float *acc,
-           i64 acc_stride) {
-    for (; blocks >= BLOCKS; blocks -= BLOCKS, w += BLOCKS, acc += BLOCKS * LANES)
-        tile<X, W, ROWS, BLOCKS>(x, w, k_begin, k_end, acc, acc_stride);
+           i64 acc_stride, const tile_choice &choice) {
+    if constexpr (fits(ROWS, BLOCKS)) {
+        const auto run = choice.prefetch ? tile<X, W, ROWS, BLOCKS, true>
+                                         : tile<X, W, ROWS, BLOCKS, false>;
+        if (BLOCKS <= choice.blocks)
+            for (; blocks >= BLOCKS; blocks -= BLOCKS, w += BLOCKS, acc += BLOCKS * LANES)
+                run(x, w, k_begin, k_end, acc, acc_stride, choice.prefetch);
+    }
     if constexpr (BLOCKS > 1)
-        tiles<X, W, ROWS, BLOCKS / 2>(blocks, x, w, k_begin, k_end, acc, acc_stride);
+        tiles<X, W, ROWS, BLOCKS / 2>(blocks, x, w, k_begin, k_end, acc, acc_stride, choice);
 }
 
 template <class X, class W, int ROWS>
 void dispatch(int rows, int blocks, const X *const *x, const W *const *w, i64 k_begin, i64 k_end,
-              float *acc, i64 acc_stride) {
+              float *acc, i64 acc_stride, const tile_choice &choice) {
     if (rows == ROWS)
-        tiles<X, W, ROWS, max_blocks(ROWS)>(blocks, x, w, k_begin, k_end, acc, acc_stride);
+        tiles<X, W, ROWS, MAX_TILE_BLOCKS>(blocks, x, w, k_begin, k_end, acc, acc_stride, choice);
     else if constexpr (ROWS > 1)
-        dispatch<X, W, ROWS - 1>(rows, blocks, x, w, k_begin, k_end, acc, acc_stride);
+        dispatch<X, W, ROWS - 1>(rows, blocks, x, w, k_begin, k_end, acc, acc_stride, choice);
 }
 
 }  // namespace
 
 template <class X, class W>
 void product_tile(int rows, int blocks, const X *const *x, const W *const *w, i64 k_begin,
-                  i64 k_end, float *acc, i64 acc_stride) {
-    dispatch<X, W, MAX_TILE_ROWS>(rows, blocks, x, w, k_begin, k_end, acc, acc_stride);
+                  i64 k_end, float *acc, i64 acc_stride, const tile_choice &choice) {
+    dispatch<X, W, MAX_TILE_ROWS>(rows, blocks, x, w, k_begin, k_end, acc, acc_stride, choice);
 }
 
 template void product_tile(int, int, const float *const *, const float *const *, i64, i64, float *,
-                           i64);
+                           i64, const tile_choice &);
 template void product_tile(int, int, const float *const *, const bf16 *const *, i64, i64, float *,
-                           i64);
+                           i64, const tile_choice &);
 template void product_tile(int, int, const bf16 *const *, const float *const *, i64, i64, float *,
-                           i64);
+                           i64, const tile_choice &);
 template void product_tile(int, int, const bf16 *const *, const bf16 *const *, i64, i64, float *,
-                           i64);
+                           i64, const tile_choice &);
 
 }  // namespace tapeout

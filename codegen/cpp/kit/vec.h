@@ -16,6 +16,16 @@
 
 namespace tapeout {
 
+// The instruction-set level that is compiled for.
+constexpr int ANY_LEVEL = 0, LEVEL_V3 = 1, LEVEL_V4 = 2, LEVEL_V4_BF16 = 3;
+#if defined(__AVX512BF16__)
+constexpr int LEVEL = LEVEL_V4_BF16;
+#elif defined(__AVX512F__)
+constexpr int LEVEL = LEVEL_V4;
+#else
+constexpr int LEVEL = LEVEL_V3;
+#endif
+
 using i64 = int64_t;
 using i32 = int32_t;
 using f32 = float;
