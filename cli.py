@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli_bench import bench
+from .cli_inspect import inspect_command
 from .cli_serve import run_batch_command, serve_command
 from .errors import TapeoutError
 
@@ -53,6 +54,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(inspect_command)
 main.add_command(serve_command)
 main.add_command(run_batch_command)
 
@@ -171,24 +173,6 @@ def plan_command(
     _print_plan(plan, described, as_json)
 
 
-@main.command("inspect")
-@click.argument("artifact", type=_PATH)
-@_AS_JSON
-def inspect_command(artifact: Path, as_json: bool) -> None:
-    """Verify ARTIFACT and say what is inside."""
-    from .artifact import Artifact
-
-    opened = Artifact.open(artifact)
-    summary = _summary(opened.manifest)
-    for name, target in opened.manifest.targets.items():
-        counts = {entry: len(opened.tape(name, entry).launches) for entry in target.tapes}
-        summary["targets"][name]["launches"] = counts
-    if as_json:
-        _print_json(summary)
-    else:
-        _print_tree(summary)
-
-
 # ---- run ----
 
 
@@ -241,7 +225,7 @@ def _report_run(output: "RequestOutput", took_s: float, as_json: bool) -> None:
     )
 
 
-# ---- plan and inspect ----
+# ---- plan ----
 
 
 def _target(manifest: "Manifest", name: str) -> "Target":
@@ -277,34 +261,6 @@ def _print_plan(plan: "MemoryPlan", target: "Target", as_json: bool) -> None:
     click.echo(f"{'batch_invariant':<24}{'yes' if target.batch_invariant else 'no':>16}")
 
 
-def _summary(manifest: "Manifest") -> dict[str, Any]:
-    from msgspec import to_builtins
-
-    return {
-        "model": to_builtins(manifest.model),
-        "tool": manifest.tool,
-        "files": len(manifest.files),
-        "bytes": sum(file.bytes for file in manifest.files.values()),
-        "targets": {name: _target_summary(t) for name, t in manifest.targets.items()},
-    }
-
-
-def _target_summary(target: "Target") -> dict[str, Any]:
-    from collections import Counter
-
-    return {
-        "levels": [*target.levels],
-        "kernels": dict(Counter(kernel.anchor for kernel in target.kernels)),
-        "batch_invariant": target.batch_invariant,
-        "weights": len(target.weights.tensors),
-        "weights_bytes": target.weights.total_bytes,
-        "cache_groups": {
-            group.name: f"{group.layers} layers, window {group.window or 'none'}"
-            for group in target.cache_groups
-        },
-    }
-
-
 # ---- printing ----
 
 
@@ -321,15 +277,6 @@ def _build_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def _print_json(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _print_tree(value: dict[str, Any], indent: str = "") -> None:
-    for name, entry in value.items():
-        if isinstance(entry, dict):
-            click.echo(f"{indent}{name}:")
-            _print_tree(entry, indent + "  ")
-        else:
-            click.echo(f"{indent}{name}: {entry}")
 
 
 def _readable(num_bytes: int) -> str:

@@ -35,9 +35,12 @@ _REBUILD = "build the artifact again, or copy it again from where it is whole"
 class Artifact:
     """A verified artifact. Its views of weights stay valid as long as they are referenced."""
 
-    def __init__(self, path: Path, manifest: Manifest, files: dict[str, "_File"]) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, digest: str, files: dict[str, "_File"]
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self.digest = digest  # of the manifest, which has those of all files
         self._files = files
 
     @classmethod
@@ -116,21 +119,21 @@ class _File(NamedTuple):
     identity: _Identity
 
 
-def _load(path: Path, verify_weights: bool) -> tuple[Manifest, dict[str, _File]]:
-    manifest = _read_manifest(path)
+def _load(path: Path, verify_weights: bool) -> tuple[Manifest, str, dict[str, _File]]:
+    manifest, digest = _read_manifest(path)
     _check_file_set(path, manifest)
     files = {name: _map(path / name, file.bytes) for name, file in manifest.files.items()}
     targets = () if verify_weights else manifest.targets.values()
     later = {name for target in targets for name in _weight_files(target)}
     _verify(path, manifest, {name: file for name, file in files.items() if name not in later})
-    return manifest, files
+    return manifest, digest, files
 
 
 def _weight_files(target: Target) -> set[str]:
     return {tensor.file for tensor in target.weights.tensors.values()}
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path) -> tuple[Manifest, str]:
     wanted = _read_small(path / MANIFEST_DIGEST, 65)
     data = _read_small(path / MANIFEST, _MAX_MANIFEST_BYTES)
     found = f"{digest_of(data)}\n".encode()
@@ -142,7 +145,7 @@ def _read_manifest(path: Path) -> Manifest:
         raise ArtifactError(path / MANIFEST, "schema", version, SCHEMA_VERSION, remedy)
     manifest = _decode(data, Manifest, path / MANIFEST)
     check_manifest(manifest, path)
-    return manifest
+    return manifest, found.decode().strip()
 
 
 class _Versioned(msgspec.Struct):

@@ -155,6 +155,19 @@ def test_inspect_says_what_is_inside(fake):
     assert "FakeForCausalLM" in invoke("inspect", fake).stdout
 
 
+def test_inspect_writes_a_page_and_says_where(fake, tmp_path):
+    page = tmp_path / "report.html"
+    assert invoke("inspect", fake, "--html", page).stdout == f"{page}: the report of {fake}\n"
+    assert "FakeForCausalLM" in page.read_text()
+    assert json.loads(invoke("inspect", fake, "--html", page, "--json").stdout)["files"]
+
+
+def test_inspect_writes_no_page_of_what_is_no_artifact(tmp_path):
+    page = tmp_path / "report.html"
+    invoke("inspect", tmp_path / "none", "--html", page, exit_code=2)
+    assert not page.exists()
+
+
 @pytest.mark.parametrize("command", ["compile", "plan"])
 def test_without_torch_a_checkpoint_is_refused_in_one_line(command, checkpoint, monkeypatch):
     for name in [n for n in sys.modules if n.split(".")[0] == "torch" or n == "tapeout.api"]:

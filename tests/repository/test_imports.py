@@ -30,12 +30,13 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
     "tuning": (COMPILER | {"api", "runtime", "kvcache"}, True),  # compiles and runs in turns
     # These reach it from inside functions alone.
-    "cli": ({"runtime", "kvcache", "cli_bench", "cli_serve"}, False),
+    "cli": ({"runtime", "kvcache", "cli_bench", "cli_inspect", "cli_serve"}, False),
     "cli_bench": ({"runtime", "serve"}, False),
+    "cli_inspect": ({"runtime"}, False),
     "cli_serve": ({"serve"}, False),
     "__init__": ({"runtime"}, False),
 }
-LAZY = {"cli", "cli_bench", "cli_serve", "__init__"}
+LAZY = {"cli", "cli_bench", "cli_inspect", "cli_serve", "__init__"}
 
 
 def part_of(path: Path) -> str:

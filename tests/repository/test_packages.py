@@ -1,5 +1,6 @@
 import tomllib
 
+import pytest
 from source_tree import ROOT, native_files, package_folders, relative
 
 
@@ -26,8 +27,9 @@ def test_package_data_holds_every_native_source():
     assert [relative(path) for path in native_files() if path not in shipped] == []
 
 
-def test_package_data_holds_every_file_of_the_playground():
-    page = {path for path in (ROOT / "serve" / "playground").rglob("*") if path.is_file()}
+@pytest.mark.parametrize("folder", ["serve/playground", "runtime/report/page"])
+def test_package_data_holds_every_file_of_a_page(folder):
+    page = {path for path in (ROOT / folder).rglob("*") if path.is_file()}
     assert page and page <= shipped_data()
 
 

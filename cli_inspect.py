@@ -1,0 +1,37 @@
+"""`tapeout inspect`: says what is inside an artifact; see `runtime/report/`."""
+
+from pathlib import Path
+from typing import IO
+
+import click
+
+
+@click.command("inspect")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--html",
+    "page",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    help="A file for a page to open in a browser, whole in itself.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect_command(artifact: Path, page: IO[str] | None, as_json: bool) -> None:
+    """Say what is inside ARTIFACT. All of it but the weights is checked first."""
+    from msgspec.json import encode
+
+    from .artifact import Artifact
+    from .runtime.report.facts import facts_of
+    from .runtime.report.text import text_of
+
+    opened = Artifact.open(artifact, verify_weights=False)
+    facts = facts_of(opened)
+    if page is not None:
+        from .runtime.report.render_page import render_page
+
+        page.write(render_page(opened, facts))
+    if as_json:
+        click.echo(encode(facts).decode())
+    elif page is None:
+        click.echo(text_of(facts))
+    else:
+        click.echo(f"{page.name}: the report of {artifact}")

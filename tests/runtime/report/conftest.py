@@ -1,0 +1,21 @@
+import pytest
+from gpu_builds import GPU_TARGET
+from locked import locked
+from models import save_tiny
+
+from tapeout import settings
+
+
+@pytest.fixture(scope="session")
+def eighty_layers(shared_folder):
+    """The artifact of a model of 80 layers for a GPU, with kernels of a tiny one."""
+    pytest.importorskip("triton")
+    from tapeout import compile_model
+
+    output = shared_folder / "eighty-layers.tapeout"
+    with locked(output):
+        if not output.exists():
+            folder = save_tiny("llama", shared_folder / "eighty-layers", num_hidden_layers=80)
+            with settings.CHECK_PASSES.override("0"):
+                compile_model(folder, output, target=GPU_TARGET, dtype="bfloat16")
+    return output
