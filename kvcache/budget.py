@@ -44,18 +44,24 @@ def num_pages_for_tokens(
     return [1 + _num_pages(group, num_tokens, demand) for group in groups]
 
 
+def num_useful_tokens(groups: Sequence[CacheGroup], demand: Demand) -> int:
+    """What all sequences at their longest can fill: each begins a page of its own."""
+    unit_tokens = _unit_tokens(groups)
+    return demand.max_num_seqs * -(-demand.max_model_len // unit_tokens) * unit_tokens
+
+
 def num_tokens_in_budget(groups: Sequence[CacheGroup], budget_bytes: int, demand: Demand) -> int:
     """The most tokens of sequences that the budget has pages for, in every group at once.
 
     Negative if not even the null pages fit. Where each group has a window, tokens beyond all
     sequences at their longest cost nothing, and are not counted.
     """
-    unit_tokens = lcm(*(group.page_size_tokens for group in groups))
+    unit_tokens = _unit_tokens(groups)
     unit_bytes = sum(
         bytes_per_page(g) * (unit_tokens // g.page_size_tokens) for g in groups if g.window is None
     )
-    all_tokens = demand.max_num_seqs * demand.max_model_len
-    most_units = budget_bytes // unit_bytes if unit_bytes else -(-all_tokens // unit_tokens)
+    useful_units = num_useful_tokens(groups, demand) // unit_tokens
+    most_units = budget_bytes // unit_bytes if unit_bytes else useful_units
 
     def bytes_of(num_units: int) -> int:
         return cache_bytes(groups, num_pages_for_tokens(groups, num_units * unit_tokens, demand))
@@ -67,6 +73,11 @@ def num_tokens_in_budget(groups: Sequence[CacheGroup], budget_bytes: int, demand
 def cache_bytes(groups: Sequence[CacheGroup], num_pages: Sequence[int]) -> int:
     """Bytes of all pages of all groups, null pages included."""
     return sum(bytes_per_page(g) * count for g, count in zip(groups, num_pages, strict=True))
+
+
+def _unit_tokens(groups: Sequence[CacheGroup]) -> int:
+    """The fewest tokens that are whole pages in every group."""
+    return lcm(*(group.page_size_tokens for group in groups))
 
 
 def _num_pages(group: CacheGroup, num_tokens: int, demand: Demand) -> int:

@@ -25,7 +25,6 @@ from .plan import Limits
 from .request import Arrive, Event, Finished, Request
 
 _STEP_TOKENS = 8192  # that one step takes of the prompts
-_PAGE_TOKENS = 16  # or a multiple of it
 _NUM_STEPS = 32  # that are timed as the engine runs them
 _MAX_COUNT = 1 << 24
 
@@ -51,12 +50,8 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def max_model_len(self) -> int:
-        """For the longest sequence when the step comes, and the token that it gives.
-
-        In whole pages: the cache is planned for so many tokens in all.
-        """
-        num_tokens = self.context + 1 + self.num_steps
-        return -(-num_tokens // _PAGE_TOKENS) * _PAGE_TOKENS
+        """For the longest sequence when the step comes, and the token that it gives."""
+        return self.context + 1 + self.num_steps
 
     @property
     def limits(self) -> Limits:

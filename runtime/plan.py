@@ -11,7 +11,13 @@ import msgspec
 
 from ..artifact import CacheGroup, Target
 from ..errors import CapacityError, InputError, shown
-from ..kvcache.budget import Demand, cache_bytes, num_pages_for_tokens, num_tokens_in_budget
+from ..kvcache.budget import (
+    Demand,
+    cache_bytes,
+    num_pages_for_tokens,
+    num_tokens_in_budget,
+    num_useful_tokens,
+)
 from .layout import Sizes, inputs_bytes, lay_out_arena
 from .machine import memory_bytes
 from .player import Dims
@@ -177,7 +183,8 @@ def _kv_budget(target: Target, limits: Limits, max_model_len: int, device_bytes:
     share = int(limits.memory_utilization * (device_bytes or memory_bytes()))
     wanted = limits.kv_cache_bytes
     if wanted is None:
-        num_tokens, demand = limits.max_num_seqs * max_model_len, _demand(limits, max_model_len)
+        demand = _demand(limits, max_model_len)
+        num_tokens = num_useful_tokens(target.cache_groups, demand)
         useful = num_pages_for_tokens(target.cache_groups, num_tokens, demand)
         most = share - others if device_bytes else min(DEFAULT_KV_CACHE_BYTES, share - others)
         wanted = min(most, cache_bytes(target.cache_groups, useful))

@@ -24,6 +24,11 @@ def test_by_default_every_sequence_can_be_as_long_as_the_context(planned):
     assert plan.kv_cache_bytes == plan.num_pages[0] * PAGE_BYTES
 
 
+def test_every_sequence_has_pages_of_its_own(planned):
+    plan = planned(max_num_seqs=4, max_model_len=23)
+    assert plan.num_pages == [1 + 4 * 2] and plan.num_kv_tokens == 4 * 32
+
+
 @pytest.mark.parametrize("pages", [17, 18, 100])
 def test_a_budget_of_bytes_is_rounded_down_to_pages(planned, pages):
     plan = planned(kv_cache_bytes=pages * PAGE_BYTES + 255)
