@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ..errors import ArtifactError
 from .schema import (
+    COST_SYMBOLS,
     INPUT_SYMBOLS,
     SCHEMA_VERSION,
     SYMBOLS,
     CacheBuffer,
-    Expression,
     InputBuffer,
     Manifest,
     SlotBuffer,
@@ -66,7 +66,7 @@ def check_tape(tape: Tape, target: Target, path: Path) -> None:
             if not exists(buffer):
                 raise ArtifactError(path, f"{field}.buffers", buffer, "a buffer of the manifest")
         for scalar in (*launch.scalars, *(term.extent for term in launch.grid)):
-            if not _is_expression(scalar):
+            if not set(scalar) <= set(SYMBOLS):
                 raise ArtifactError(path, f"{field}.scalars", scalar, f"symbols of {SYMBOLS}")
         if len(launch.grid) not in (0, 3):
             raise ArtifactError(path, f"{field}.grid", len(launch.grid), "none or three terms")
@@ -91,9 +91,12 @@ def _wrong_of_target(
     for name, slot in target.outputs.items():
         if slot >= len(target.slots):
             yield f"{at}.outputs.{name}", slot, f"a slot below {len(target.slots)}"
-    for expression in _expressions(target):
-        if not _is_expression(expression):
-            yield at, expression, f"an expression of the symbols {SYMBOLS}"
+    sizes = [expression for slot in target.slots for expression in slot.bytes]
+    costs = [e for kernel in target.kernels for e in (kernel.flops, kernel.bytes) if e is not None]
+    for expressions, symbols in ((sizes, SYMBOLS), (costs, COST_SYMBOLS)):
+        for expression in expressions:
+            if not set(expression) <= set(symbols):
+                yield at, expression, f"an expression of the symbols {symbols}"
     for entry in target.inputs:
         if not set(entry.bytes) <= set(INPUT_SYMBOLS):
             yield f"{at}.inputs.{entry.name}", entry.bytes, f"symbols of {INPUT_SYMBOLS}"
@@ -113,13 +116,3 @@ def _wrong_of_weights(
     total_bytes = sum(tensor.bytes for tensor in target.weights.tensors.values())
     if total_bytes != target.weights.total_bytes:
         yield f"{at}.total_bytes", target.weights.total_bytes, total_bytes
-
-
-def _expressions(target: Target) -> Iterator[Expression]:
-    yield from (expression for slot in target.slots for expression in slot.bytes)
-    for kernel in target.kernels:
-        yield from (e for e in (kernel.flops, kernel.bytes) if e is not None)
-
-
-def _is_expression(expression: Expression) -> bool:
-    return set(expression) <= set(SYMBOLS)

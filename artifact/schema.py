@@ -16,6 +16,7 @@ SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.digest"
 SYMBOLS = ("", "T", "S", "R", "P", "SP")
+COST_SYMBOLS = (*SYMBOLS, "K", "E")
 INPUT_SYMBOLS = (*SYMBOLS, "N", "L")
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -112,8 +113,19 @@ class Operand(Strict, frozen=True, array_like=True):
     place: int | str
 
 
+class Routing(Strict, frozen=True, array_like=True):
+    """Experts of a region, and how many of them a token chooses."""
+
+    num_experts: Count
+    num_chosen: Count
+
+
 class Kernel(Strict, frozen=True, kw_only=True):
-    """One compiled region, and what a reader wants to know of it."""
+    """A compiled region, or a part of one, and what a reader wants to know of it.
+
+    What a launch costs has two symbols more: K pairs of a token and a key that attention sees, and
+    E distinct experts that are read. Keys and values themselves are not in it.
+    """
 
     name: str
     region: str
@@ -123,6 +135,7 @@ class Kernel(Strict, frozen=True, kw_only=True):
     flops: Expression | None = None
     bytes: Expression | None = None
     operands: list[Operand] = []  # what its buffers are, in order; none where nobody has said it
+    routing: Routing | None = None
     cubin: Cubin | None = None  # None for the CPU, whose kernels are in the library of a level
 
 

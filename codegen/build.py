@@ -17,6 +17,7 @@ from ..artifact import (
     Kernel,
     Manifest,
     Model,
+    Routing,
     Target,
     TensorSpec,
     Weights,
@@ -163,7 +164,8 @@ def _target(
 
 
 def _kernel(region: EmittedRegion, launch: KernelLaunch) -> Kernel:
-    """One entry point of a region; the cost is that of the whole region."""
+    """One entry point of a region."""
+    cost = launch.cost or region.cost
     return Kernel(
         name=region.name + launch.suffix,
         region=region.name.removeprefix("tapeout_"),
@@ -171,6 +173,7 @@ def _kernel(region: EmittedRegion, launch: KernelLaunch) -> Kernel:
         math=region.math,
         source=f"{KERNELS}/source/{region.name}.cpp",
         operands=[*launch.buffers],
-        flops=region.flops.to_json(),
-        bytes=region.bytes.to_json(),
+        flops=cost.flops.to_json(),
+        bytes=cost.bytes.to_json(),
+        routing=Routing(*region.routing) if region.routing else None,
     )

@@ -17,7 +17,7 @@ from .choose_target import choose_target
 from .cuda.card_limits import limits_of
 from .cuda.executor import CudaExecutor
 from .frame import I32, Frame
-from .kernel_costs import RegionCosts
+from .kernel_costs import LaunchCosts
 from .kernel_report import KernelsReport
 from .kernel_rows import rows_of
 from .load import LoadedModel, artifact_path, open_model
@@ -155,7 +155,7 @@ def _report(loaded: LoadedModel, executor: CudaExecutor, frame: Frame) -> Kernel
     step_s, timed = _step_s(executor, frame), executor.time_launches(frame)
     target, device = loaded.manifest.targets[loaded.target_name], executor.device.facts.name
     card = limits_of(device)
-    rows = rows_of(timed, RegionCosts(target, frame), card, loaded.manifest.model.dtype)
+    rows = rows_of(timed, LaunchCosts(target, frame), card, loaded.manifest.model.dtype)
     num_repeated = sum(row.num_launches for row in rows if row.num_launches > 1)
     return KernelsReport(
         target=loaded.target_name,

@@ -50,7 +50,7 @@ class KernelsReport(msgspec.Struct, frozen=True, kw_only=True):
         )
         if self.memory_bytes_per_s is None:
             yield f"no roofline: the limits of {self.device} are not known"
-        yield "a region of several kernels has its costs in the row of the longest; -: not known"
+        yield "-: not known"
 
 
 def _line(row: KernelRow, width: int) -> str:

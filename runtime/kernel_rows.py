@@ -6,17 +6,13 @@ import msgspec
 
 from ..artifact import Launch
 from .cuda.card_limits import CardLimits
-from .kernel_costs import Cost, RegionCosts
+from .kernel_costs import LaunchCosts
 
 TimedLaunches = Sequence[tuple[Launch, float]]  # with the seconds of each
 
 
 class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A kernel in one step, all its launches together.
-
-    Costs are its region's, and rates those over the time of all of the region's kernels: they are
-    in the row of the longest. None is what no record can say.
-    """
+    """A kernel in one step, all its launches together. None is what no record can say."""
 
     name: str
     num_launches: int
@@ -30,51 +26,42 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows_of(
-    timed: TimedLaunches, costs: RegionCosts, card: CardLimits | None, dtype: str
+    timed: TimedLaunches, costs: LaunchCosts, card: CardLimits | None, dtype: str
 ) -> list[KernelRow]:
     """A row for each kernel, the longest first; no roofline without a card's limits."""
     total_s = sum(time_s for _, time_s in timed)
-    rows = []
-    for own in _grouped(timed, [costs.region_of(launch) for launch, _ in timed]):
-        kernels = _grouped(own, [launch.kernel for launch, _ in own])
-        first, *others = sorted((_row(kernel, total_s) for kernel in kernels), key=_longest_first)
-        time_s = sum(seconds for _, seconds in own)
-        cost = costs.of([launch for launch, _ in own])
-        rows += [_with_rates(first, cost, time_s, card, dtype), *others]
-    return sorted(rows, key=_longest_first)
+    kernels: dict[str, list[tuple[Launch, float]]] = {}
+    for launch, time_s in timed:
+        kernels.setdefault(launch.kernel, []).append((launch, time_s))
+    rows = [_row(own, costs, card, dtype, total_s) for own in kernels.values()]
+    return sorted(rows, key=lambda row: -row.time_s)
 
 
-def _longest_first(row: KernelRow) -> float:
-    return -row.time_s
-
-
-def _grouped(timed: TimedLaunches, keys: Sequence[str]) -> list[TimedLaunches]:
-    groups: dict[str, list[tuple[Launch, float]]] = {}
-    for key, entry in zip(keys, timed, strict=True):
-        groups.setdefault(key, []).append(entry)
-    return list(groups.values())
-
-
-def _row(timed: TimedLaunches, total_s: float) -> KernelRow:
-    name, time_s = timed[0][0].kernel, sum(seconds for _, seconds in timed)
-    return KernelRow(name=name, num_launches=len(timed), time_s=time_s, share=time_s / total_s)
-
-
-def _with_rates(
-    row: KernelRow, cost: Cost, time_s: float, card: CardLimits | None, dtype: str
+def _row(
+    timed: TimedLaunches, costs: LaunchCosts, card: CardLimits | None, dtype: str, total_s: float
 ) -> KernelRow:
+    name, time_s = timed[0][0].kernel, sum(seconds for _, seconds in timed)
+    num_bytes, flops = map(_sum, zip(*(costs.of(launch) for launch, _ in timed), strict=True))
     least_s = None
-    if card is not None and cost.bytes is not None:
-        compute_s = (cost.flops or 0) / card.flops_per_s[dtype]
-        least_s = max(cost.bytes / card.bytes_per_s, compute_s)
-    return msgspec.structs.replace(
-        row,
-        bytes=cost.bytes,
-        flops=cost.flops,
-        bytes_per_s=_per(cost.bytes, time_s),
-        flops_per_s=_per(cost.flops, time_s),
+    if card is not None and num_bytes is not None:
+        least_s = max(num_bytes / card.bytes_per_s, (flops or 0) / card.flops_per_s[dtype])
+    return KernelRow(
+        name=name,
+        num_launches=len(timed),
+        time_s=time_s,
+        share=time_s / total_s,
+        bytes=num_bytes,
+        flops=flops,
+        bytes_per_s=_per(num_bytes, time_s),
+        flops_per_s=_per(flops, time_s),
         roofline=_per(least_s, time_s),
     )
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    """None if a value is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def _per(value: float | None, time_s: float) -> float | None:

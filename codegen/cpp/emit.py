@@ -10,7 +10,7 @@ from ...ir.printer import print_function
 from ...ir.types import Dim
 from .attention import emit_attention
 from .choices import Asked
-from .cost import region_bytes, region_flops
+from .cost import Cost, cost_of, routing_of
 from .experts import emit_experts
 from .kernel import KernelLaunch, RegionKernel
 from .linear import emit_linear
@@ -56,8 +56,8 @@ class EmittedRegion:
     source: str  # a whole C++ file
     launches: tuple[KernelLaunch, ...]
     workspaces: tuple[Dim, ...]
-    flops: Dim
-    bytes: Dim
+    cost: Cost  # of all launches that do not say theirs
+    routing: tuple[int, int] | None
 
 
 def emit_region(
@@ -71,9 +71,9 @@ def emit_region(
     anchor = str(function.attrs["anchor"])
     kernel = EMITTERS[anchor](function, packed, asked or {})
     name = f"tapeout_{function.name}" + ("_from_packed" if packed and anchor == "rows" else "")
-    math, flops, moved = print_function(function), region_flops(function), region_bytes(function)
+    math, cost = print_function(function), cost_of(function)
     head = [f"Region {function.name}, anchor {anchor}.", "", *math.splitlines(), ""]
-    head += [f"Moves {moved} bytes and takes {flops} floating-point operations a call."]
+    head += [f"Moves {cost.bytes} bytes and takes {cost.flops} floating-point operations a call."]
     head += [f"A unit of work is {UNITS[anchor]}; workers take units from the launch's ticket."]
     head += [f"Stored as packed weights: {', '.join(sorted(packed))}."] if packed else []
     source = _FRAME.format(
@@ -81,5 +81,6 @@ def emit_region(
         body=kernel.body.replace("NAME", name),
     )
     return EmittedRegion(
-        name, kernel.body, anchor, math, source, kernel.launches, kernel.workspaces, flops, moved
+        *(name, kernel.body, anchor, math, source),
+        *(kernel.launches, kernel.workspaces, cost, routing_of(function)),
     )

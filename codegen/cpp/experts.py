@@ -6,6 +6,7 @@ from __future__ import annotations
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
 from .choices import Asked
+from .cost import NOTHING, experts_costs
 from .elements import CPP_TYPES
 from .expressions import cpp_expression
 from .kernel import KernelLaunch, Operand, RegionKernel
@@ -85,12 +86,12 @@ def _launches(function: Function, node: Node, rows: Dim) -> tuple[KernelLaunch, 
     operands = [Operand("param", function.params.index(value)) for value in node.operands]
     x, indices, weights, gate_up, down, *biases = operands
     up_bias, down_bias = (biases[:1], biases[1:]) if biases else ([], [])
-    result = Operand("result", 0)
+    result, (up_cost, down_cost) = Operand("result", 0), experts_costs(node)
     return (
-        KernelLaunch("_sort", (indices, SORTED), (rows,)),
-        KernelLaunch("_up", (x, SORTED, gate_up, ACTIVE, *up_bias), ()),
-        KernelLaunch("_down", (ACTIVE, SORTED, down, RESULTS, *down_bias), ()),
-        KernelLaunch("_sum", (RESULTS, weights, result), (rows,)),
+        KernelLaunch("_sort", (indices, SORTED), (rows,), NOTHING),
+        KernelLaunch("_up", (x, SORTED, gate_up, ACTIVE, *up_bias), (), up_cost),
+        KernelLaunch("_down", (ACTIVE, SORTED, down, RESULTS, *down_bias), (), down_cost),
+        KernelLaunch("_sum", (RESULTS, weights, result), (rows,), NOTHING),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ...artifact import Operand
 from ...ir.graph import Function, Value
 from ...ir.types import Dim
+from .cost import Cost
 from .elements import CPP_TYPES, cpp_name
 
 __all__ = ["KernelLaunch", "Operand", "RegionKernel", "buffer_line", "params", "row_dim"]
@@ -19,6 +20,7 @@ class KernelLaunch:
     suffix: str  # after the kernel's name; empty when the region is one launch
     buffers: tuple[Operand, ...]
     scalars: tuple[Dim, ...]
+    cost: Cost | None = None  # None: that of the whole region
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ...artifact import (
     Cubin,
     Manifest,
     Model,
+    Routing,
     Target,
     Weights,
     plan_files,
@@ -23,6 +24,7 @@ from ...artifact import (
 from ...artifact import Kernel as KernelRecord
 from ...ir.graph import Module
 from ..build import Progress, WeightStream, weight_specs, write_weights
+from ..cpp.cost import Cost
 from ..tables import cache_groups, inputs_of
 from .compile import Compiled, compile_kernels, triton_version
 from .kernel import Kernel
@@ -153,13 +155,19 @@ def _kernels(program: GpuProgram, target: str, built: Mapping[str, Compiled]) ->
             anchor=region.anchor,
             math=region.math,
             source=_source_of(target, name),
-            flops=region.flops.to_json(),
-            bytes=region.bytes.to_json(),
+            flops=_cost(kernel).flops.to_json(),
+            bytes=_cost(kernel).bytes.to_json(),
+            routing=Routing(*region.routing) if region.routing else None,
             operands=[*kernel.buffers],
             cubin=_cubin(name, built[name], kernel, target) if built else None,
         )
         for name, (kernel, region) in program.kernels.items()
     ]
+
+
+def _cost(kernel: Kernel) -> Cost:
+    assert kernel.cost is not None, f"{kernel.suffix}: an emitted kernel has its cost"
+    return kernel.cost
 
 
 def _cubin(name: str, compiled: Compiled, kernel: Kernel, target: str) -> Cubin:

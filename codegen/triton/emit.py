@@ -9,7 +9,7 @@ from ...errors import BuildError
 from ...ir.graph import Function
 from ...ir.printer import print_function
 from ...ir.types import Dim
-from ..cpp.cost import region_bytes, region_flops
+from ..cpp.cost import cost_of, routing_of
 from .attention import emit_attention
 from .experts import emit_experts
 from .kernel import Kernel, RegionKernels, Steps
@@ -37,8 +37,7 @@ class EmittedRegion:
     kernels: tuple[Kernel, ...]
     workspaces: tuple[Dim, ...]
     tickets: frozenset[int]
-    flops: Dim
-    bytes: Dim
+    routing: tuple[int, int] | None
 
     @property
     def launches(self) -> tuple[Kernel, ...]:
@@ -52,34 +51,33 @@ def emit_region(function: Function, steps: Steps) -> EmittedRegion:
     if anchor not in EMITTERS:
         raise BuildError(f"kernels of {anchor} regions are not built for GPUs yet: {function.name}")
     made = EMITTERS[anchor](function, steps)
-    math, flops, moved = print_function(function), region_flops(function), region_bytes(function)
+    math, cost = print_function(function), cost_of(function)
+    kernels = [replace(kernel, cost=kernel.cost or cost) for kernel in made.kernels]
     return EmittedRegion(
         function.name,
         function.name,
         anchor,
         math,
-        tuple(
-            _begun(_documented(kernel, function, math, flops, moved), anchor, steps)
-            for kernel in made.kernels
-        ),
+        tuple(_begun(_documented(kernel, function, math), anchor, steps) for kernel in kernels),
         made.workspaces,
         made.tickets,
-        flops,
-        moved,
+        routing_of(function),
     )
 
 
-def _documented(kernel: Kernel, function: Function, math: str, flops: Dim, moved: Dim) -> Kernel:
+def _documented(kernel: Kernel, function: Function, math: str) -> Kernel:
     grid = " by ".join(
         f"ceil(({Dim.of(_text(t.extent))}) / {t.divisor}) * {t.factor}" for t in kernel.grid
     )
+    assert kernel.cost is not None
+    moved, flops = kernel.cost
     doc = [
         f"Region {function.name}, anchor {function.attrs['anchor']}.",
         "",
         *math.splitlines(),
         "",
         f"Grid: {grid} blocks of {kernel.num_warps + kernel.more_warps} warps.",
-        f"The region moves {moved} bytes and takes {flops} floating-point operations.",
+        f"It moves {moved} bytes and takes {flops} floating-point operations.",
     ]
     text = "\n".join(f"    {line}".rstrip() for line in doc).lstrip()
     return replace(kernel, body=kernel.body.replace('"""DOC"""', f'"""{text}\n    """'))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ...artifact.schema import GridTerm
 from ...ir.graph import Function, Node
 from ...ir.types import Dim, DType
+from ..cpp.cost import NOTHING, experts_costs
 from . import experts_text as text
 from .expressions import triton_expression
 from .kernel import TYPES, Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
@@ -88,6 +89,7 @@ class _Emitter:
         assert x.dtype is gate_up.dtype is down.dtype, f"{function.name}: {x} by {gate_up}"
         self.node, self.tiles, self.biases, self.dtype = node, tiles, biases, x.dtype
         self.experts, self.hidden, self.inner = (int(dim) for dim in down.shape)
+        self.costs = dict(zip(("_up", "_down"), experts_costs(node), strict=True))
         self.num_tokens, self.k = indices.shape[0], int(indices.shape[1])
         self.parts = int(gate_up.shape[1]) // self.inner
         self.buffers = {
@@ -153,7 +155,8 @@ class _Emitter:
         names = ("p_indices", "w_order", "w_groups")
         body = text.SORT.format(names=", ".join((*names, "num_pairs")), **values)
         scalars = (self.num_tokens * self.k,)
-        return Kernel("_sort", body, *self._operands(names), scalars, grid_of(self.experts))
+        grid = grid_of(self.experts)
+        return Kernel("_sort", body, *self._operands(names), scalars, grid, cost=NOTHING)
 
     def _up(self, template: str, sources: Names, slots: GridExtent) -> Kernel:
         tile = self.tiles[0]
@@ -189,8 +192,9 @@ class _Emitter:
         grid: tuple[GridTerm, ...],
     ) -> Kernel:
         body = template.format(names=", ".join(names), **values)
-        operands, types = self._operands(names)
-        return Kernel(suffix, body, operands, types, (), grid, tile.num_warps, tile.num_stages)
+        cost = self.costs[suffix]
+        launch = (*self._operands(names), (), grid, tile.num_warps, tile.num_stages)
+        return Kernel(suffix, body, *launch, cost=cost)
 
     def _operands(self, names: Names) -> tuple[tuple[Operand, ...], tuple[str, ...]]:
         operands, types = zip(*(self.buffers[name] for name in names), strict=True)

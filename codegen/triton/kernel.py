@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ...artifact.schema import GridTerm
 from ...ir.graph import Value
 from ...ir.types import Dim, DType
+from ..cpp.cost import Cost
 from ..cpp.kernel import Operand, params, row_dim
 from .expressions import BEGINNING, BEGINNING_IN_TURN, BOX, BOX_BY_POINTERS, HELPERS
 from .targets import GpuTarget
@@ -83,6 +84,7 @@ class Kernel:
     num_stages: int = 3
     more_warps: int = 0  # that it starts itself
     boxes: tuple[Box, ...] = ()  # of some of the buffers, in their order
+    cost: Cost | None = None  # None: that of the whole region
 
     @property
     def is_gluon(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ...ir.graph import Function, Value
+from ..cpp.cost import cost_of
 from .kernel import Kernel, Operand, RegionKernels
 
 
@@ -26,7 +27,12 @@ def as_part(
         return homes[values[int(operand.place)]] if values else operand
 
     return tuple(
-        replace(k, suffix=suffix + k.suffix, buffers=tuple(map(home, k.buffers)))
+        replace(
+            k,
+            suffix=suffix + k.suffix,
+            buffers=tuple(map(home, k.buffers)),
+            cost=k.cost or cost_of(part),
+        )
         for k in made.kernels
     )
 

@@ -17,6 +17,7 @@ from ...ir.ops import record_of
 from ...ir.ops.sampling import MAX_EDITS, MAX_PREFIX_TOKENS, RESULTS
 from ...ir.ops.sampling_reference import NUM_TOP
 from ...ir.types import Dim
+from ..cpp.cost import NOTHING, Cost
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
 from .sample_adjust import ADJUST
 from .sample_logprobs import LOGPROBS
@@ -149,10 +150,13 @@ def emit_sample(function: Function, _: Steps) -> RegionKernels:
     }
     head = "\n".join(f"{name} = tl.constexpr({value!r})" for name, value in values.items())
 
-    def kernel(suffix: str, text: str, names: Names, warps: int, *grid: int) -> Kernel:
+    def kernel(
+        suffix: str, text: str, names: Names, warps: int, *grid: int, cost: Cost | None = NOTHING
+    ) -> Kernel:
         operands, types = zip(*(pointers[name] for name in names), strict=True)
         body = f"{head}\n\n\n{text.replace('ARGUMENTS', ', '.join(names))}"
-        return Kernel(suffix, body, operands, types, (), grid_of((rows, 1, 1), *grid), warps)
+        blocks = grid_of((rows, 1, 1), *grid)
+        return Kernel(suffix, body, operands, types, (), blocks, warps, cost=cost)
 
     read = [name for op in ("adjust_logits", "restrict_logits") for name in record_of(op).operands]
     read = [f"p_{name}" for name in dict.fromkeys((*read, "targets")) if f"p_{name}" in given]
@@ -163,7 +167,7 @@ def emit_sample(function: Function, _: Steps) -> RegionKernels:
     warps = 32 if values["TILE"] == _LARGEST_TILE else 16  # fewer, and registers are spilled
     kernels = (
         kernel("_prepare", prepare, (*read, *_FOUND, "w_list", "w_sums"), warps),
-        kernel("", _CHOOSE, chosen, 16, int(values["NUM_CHUNKS"])),
+        kernel("", _CHOOSE, chosen, 16, int(values["NUM_CHUNKS"]), cost=None),
         kernel("_logprobs", LOGPROBS, ranked, 16),
     )
     sizes = tuple(size for _, size in spaces.values())

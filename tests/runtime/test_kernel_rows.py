@@ -6,18 +6,15 @@ from tapeout.runtime.kernel_costs import Cost
 from tapeout.runtime.kernel_rows import rows_of
 
 H100 = limits_of("NVIDIA H100 80GB HBM3")
-COSTS = {"a": Cost(6_700_000, 10**6), "b": Cost(1000, 989 * 10**6), "c": Cost(None, None)}
+COSTS = {"a": Cost(3_350_000, 10**6), "b": Cost(1000, 989 * 10**6), "c": Cost(None, None)}
 TIMES_S = [("a", 2e-6), ("c", 9e-6), ("a", 3e-6), ("b", 4e-6)]
 
 
 class KnownCosts:
-    """The costs of regions by their names, with which those of their kernels begin."""
+    """The costs of a launch by its kernel's name."""
 
-    def region_of(self, launch):
-        return launch.kernel[0]
-
-    def of(self, launches):
-        return COSTS[launches[0].kernel[0]]
+    def of(self, launch):
+        return COSTS[launch.kernel]
 
 
 def rows(times_s=TIMES_S, card=H100):
@@ -35,12 +32,6 @@ def test_the_roofline_is_of_the_limit_that_binds():
     _, a, b = rows()
     assert a.roofline == pytest.approx(2e-6 / 5e-6) and a.bytes_per_s == pytest.approx(1.34e12)
     assert b.roofline == pytest.approx(1e-6 / 4e-6)
-
-
-def test_a_region_of_several_kernels_has_its_costs_over_the_time_of_all():
-    short, long = sorted(rows([("a_norm", 2e-6), ("a", 6e-6)]), key=lambda row: row.time_s)
-    assert long.roofline == pytest.approx(2e-6 / 8e-6) and long.bytes == 6_700_000
-    assert short.roofline is None and short.bytes is None
 
 
 def test_what_is_not_known_has_no_roofline():
