@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from . import __version__
-from .artifact import Model, Target
+from .artifact import PASSES, Model, Target, encode
 from .codegen.build import Progress, build_artifact, describe_target
+from .codegen.decisions import record_passes
 from .codegen.packing import PACKERS
 from .codegen.triton.build import build_gpu_artifact, describe_gpu_target
 from .codegen.triton.targets import TARGETS as GPU_TARGETS
@@ -29,7 +30,7 @@ from .ir.printer import print_function
 from .ir.weights import Weight
 from .passes.base import Report
 from .passes.check import NumericCheck
-from .passes.pipeline import STAGES
+from .passes.pipeline import stages_of
 from .passes.run import dump, run_stages
 from .settings import CHECK_PASSES
 
@@ -79,14 +80,15 @@ def compile_model(
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
     source = open_source(folder, load_format, seed)
-    module, reports = lower(source, dtype, progress)
+    module, reports = lower(source, dtype, target, progress)
     if dump_ir is not None:
         dump(reports, Path(dump_ir))
 
     def stream(weights: Sequence[Weight]) -> Iterator[tuple[str, torch.Tensor]]:
         return stream_weights(weights, source, PACKERS)
 
-    model, files = describe_model(module, folder, source.config), _copied(folder)
+    model = describe_model(module, folder, source.config)
+    files = _copied(folder) | {PASSES: encode(record_passes(reports))}
     if target != "cpu":
         return build_gpu_artifact(
             module,
@@ -116,7 +118,7 @@ def plan_checkpoint(
     folder = _folder(checkpoint)
     has_weights = any(folder.glob("*.safetensors"))
     source = open_source(folder, "auto" if has_weights else "dummy")
-    module, _ = lower(source, dtype)
+    module, _ = lower(source, dtype, target)
     model = describe_model(module, folder, source.config)
     if target == "cpu":
         return model, describe_target(module)
@@ -124,9 +126,12 @@ def plan_checkpoint(
 
 
 def lower(
-    source: TensorSource, dtype: object = "auto", progress: Progress | None = None
+    source: TensorSource,
+    dtype: object = "auto",
+    target: str = "cpu",
+    progress: Progress | None = None,
 ) -> tuple[Module, list[Report]]:
-    """Trace the model and run every pass; gives the module of regions and a report of each pass.
+    """Trace the model and run every pass of the target; gives the module and a report of each pass.
 
     With TAPEOUT_CHECK_PASSES each pass is compared numerically with the module it was given.
     """
@@ -134,7 +139,7 @@ def lower(
     report("trace", 0, 1)
     module = trace(source, choose_dtype(dtype, source.config))
     report("passes", 0, 1)
-    module, reports = run_stages(module, STAGES, _check(source))
+    module, reports = run_stages(module, stages_of(target), _check(source))
     _log(module, reports)
     return module, reports
 

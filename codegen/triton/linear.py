@@ -13,9 +13,9 @@ from dataclasses import replace
 from ...artifact.schema import GridTerm
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
+from ...passes.fold_norms import norm_of
 from ..reshape import number
 from .elements import Elements, Given, Indices, name_of
-from .fold_norms import norm_of
 from .indices import ZERO, Index, linear_index, masks_of
 from .invariant_tiles import choose_invariant_tile
 from .kernel import Box, Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type

@@ -13,8 +13,6 @@ from ..plan import Plan, plan_slots
 from ..program import OUTPUTS, buffer_json, input_names
 from ..tape import Place, TapeLaunch, Unrolled, Unroller, written_states
 from .emit import EmittedRegion, emit_region
-from .fold_norms import fold_norms
-from .join_cache_writes import join_cache_writes
 from .kernel import Kernel, Steps
 from .targets import TARGETS, GpuTarget
 
@@ -122,7 +120,7 @@ def compile_gpu_program(module: Module, target: str, batch_invariant: bool = Fal
 
     With ``batch_invariant`` a row has the same bits in every size of step.
     """
-    tapes = _Tapes(join_cache_writes(fold_norms(module)), _Emitter(TARGETS[target]))
+    tapes = _Tapes(module, _Emitter(TARGETS[target]))
     for entry in module.entries:
         for steps in VARIANTS[entry]:
             tapes.add(entry, replace(steps, batch_invariant=batch_invariant))

@@ -15,7 +15,7 @@ from tapeout.codegen.triton.program import VARIANTS, compile_gpu_program
 from tapeout.frontend.trace import trace_config
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
-from tapeout.passes.pipeline import STAGES
+from tapeout.passes.pipeline import GPU_STAGES
 from tapeout.passes.run import run_stages
 
 TARGET = "cuda:sm_90"
@@ -24,7 +24,7 @@ SIZES = [(2048, 2048), (16384, 2048), (6144, 4096), (4096, 14336), (515, 160), (
 
 
 def program_of(name):
-    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), STAGES)[0]
+    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), GPU_STAGES)[0]
     return compile_gpu_program(module, TARGET, batch_invariant=True)
 
 
