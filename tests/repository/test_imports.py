@@ -29,10 +29,11 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "serve": ({"runtime", "kvcache"}, False),
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
     "tuning": (COMPILER | {"api", "runtime", "kvcache"}, True),  # compiles and runs in turns
+    "inspection": ({"runtime"}, False),
     # These reach it from inside functions alone.
     "cli": ({"runtime", "kvcache", "cli_bench", "cli_inspect", "cli_serve"}, False),
     "cli_bench": ({"runtime", "serve"}, False),
-    "cli_inspect": ({"runtime"}, False),
+    "cli_inspect": ({"inspection"}, False),
     "cli_serve": ({"serve"}, False),
     "__init__": ({"runtime"}, False),
 }
