@@ -18,6 +18,7 @@ from .codegen.decisions import record_passes
 from .codegen.packing import PACKERS
 from .codegen.triton.build import build_gpu_artifact, describe_gpu_target
 from .codegen.triton.targets import TARGETS as GPU_TARGETS
+from .codegen.tuned_kernels import open_table, tuned_for
 from .debug import topic_log
 from .errors import InputError
 from .frontend.checkpoint import TensorSource
@@ -59,6 +60,7 @@ def compile_model(
     quantization: str | None = None,
     tensor_parallel_size: int = 1,
     batch_invariant: bool = False,
+    tuning: str | os.PathLike[str] | None = None,
     load_format: str = "auto",
     seed: int = 0,
     dump_ir: str | os.PathLike[str] | None = None,
@@ -69,7 +71,8 @@ def compile_model(
 
     ``output`` defaults to ``<checkpoint name>.tapeout`` in the working directory; what is there is
     replaced only when the new artifact is whole. With ``batch_invariant`` a request has the same
-    bits alone, in any batch and at any chunking; on a CPU it always has. ``load_format="dummy"``
+    bits alone, in any batch and at any chunking; on a CPU it always has. Kernels are configured as
+    the table ``tuning`` says, a file or the name of one that ships. ``load_format="dummy"``
     needs no weights: random ones are drawn from ``seed``. ``dump_ir`` takes the IR after each pass.
     ``cpu_levels`` restricts the instruction-set levels that are built.
 
@@ -77,6 +80,7 @@ def compile_model(
     written except in the last case, which leaves nothing behind.
     """
     _check_options(target, quantization, tensor_parallel_size)
+    tuned = {} if tuning is None else tuned_for(open_table(tuning), target.split(":")[-1])
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
     source = open_source(folder, load_format, seed)
@@ -98,6 +102,7 @@ def compile_model(
             path,
             target,
             batch_invariant=batch_invariant,
+            tuned=tuned,
             files=files,
             progress=progress,
         )

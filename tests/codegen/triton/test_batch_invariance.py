@@ -50,7 +50,7 @@ def test_the_kernels_of_all_sizes_are_one_or_cut_their_sums_alike(name):
 @pytest.mark.parametrize("num_weights", [1, 2])
 def test_a_product_has_the_same_parts_of_k_for_every_number_of_rows(n, k, num_weights):
     sizes = [steps.max_rows for steps in VARIANTS["step"]]
-    tiles = [choose_invariant_tile(rows, n, k, num_weights, DType.BF16) for rows in sizes]
+    tiles = [choose_invariant_tile(rows, n, k, num_weights, DType.BF16).chosen for rows in sizes]
     [parts] = {max(tile.parts, tile.splits) for tile in tiles}
     assert all(k // parts % tile.depth == 0 for tile in tiles) or parts == 1
     assert min(tile.rows for tile in tiles) >= 64  # one instruction
