@@ -13,6 +13,7 @@ import click
 from .cli_bench import bench
 from .cli_inspect import inspect_command
 from .cli_serve import run_batch_command, serve_command
+from .cli_verify import verify_command
 from .errors import TapeoutError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ main.add_command(bench)
 main.add_command(inspect_command)
 main.add_command(serve_command)
 main.add_command(run_batch_command)
+main.add_command(verify_command)
 
 
 @main.command("compile")
@@ -67,7 +69,6 @@ main.add_command(run_batch_command)
 @click.option("--quantize", "quantization", help="A quantization scheme.")
 @click.option("--tensor-parallel-size", default=1, show_default=True)
 @_BATCH_INVARIANT
-@click.option("--tuning", help="A table of `tapeout tune`, or the name of one that ships.")
 @click.option("--load-format", default="auto", help="auto, or dummy: random weights.")
 @click.option("--dump-ir", type=_PATH, help="A folder for the IR before and after each pass.")
 @click.option("--cpu-level", "cpu_levels", multiple=True, help="Build for these levels alone.")

@@ -143,7 +143,7 @@ def speed_rows(
     options = {"max_model_len": 9216, "max_num_seqs": 256, "max_num_batched_tokens": 8192}
     llm = LLM(artifact, skip_tokenizer_init=True, enable_prefix_caching=False, **options)
     rows = [Row(f"load: {k}", v, "s") for k, v in llm.executor.startup_s.items()]
-    rows.append(Row("graphs", llm.executor.num_graphs, ""))
+    rows.append(Row("graphs", len(llm.executor.graph_sizes), ""))
     bench = Bench(llm, *bytes_of(artifact), limits["read bytes/s"])
     jobs = [("step", bench.step_ms, arguments) for arguments in steps]
     jobs += [("prefill", bench.prefill_ms, arguments) for arguments in PREFILLS]

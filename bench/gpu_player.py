@@ -17,7 +17,6 @@ import click
 import numpy as np
 from fake_cuda_model import TARGET, build_fake_cuda, executor_of, machine_code, with_weights
 from fake_steps import following
-from frames import i32, packed_frame
 from report import BUILD, report
 
 from tapeout.artifact import Artifact, Tape, TensorSpec
@@ -27,6 +26,7 @@ from tapeout.runtime.cuda.tapes import LoadedKernel, TapeForm
 from tapeout.runtime.cuda.weights import place_weights, stream_weights
 from tapeout.runtime.frame import Frame
 from tapeout.runtime.plan import Limits
+from tapeout.verification.frames import i32, packed_frame
 
 NUM_LAUNCHES, REPEATS = 200, 50
 COPIES_KIB = (1, 16, 100, 600, 2048)

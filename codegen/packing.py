@@ -7,7 +7,9 @@ margins. Everything else is stored as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 
@@ -29,6 +31,15 @@ def pack_rows16(x: torch.Tensor) -> torch.Tensor:
         x = torch.nn.functional.pad(x, margin)
     x = x.reshape(*lead, blocks, BLOCK_ROWS, steps, pair)
     return x.transpose(-3, -2).contiguous()
+
+
+def unpack_rows16(packed: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """x[.., N, K] of that shape, from its blocks; of x whose rows are halved, too."""
+    *lead, blocks, steps, rows, pair = packed.shape
+    *_, n, k = shape
+    x = packed.transpose(-3, -2).reshape(*lead, blocks * rows, steps * pair)
+    halves = prod(lead) // prod(shape[:-2])
+    return x[..., : n // halves, :k].reshape(shape)
 
 
 PACKERS = {"pack_rows16": pack_rows16}

@@ -3,7 +3,8 @@
 import msgspec
 import numpy as np
 from fake_model import VOCAB
-from frames import i32, packed_frame
+
+from tapeout.verification.frames import i32, packed_frame
 
 LENGTH = 200
 PROMPTS = [[(5 * i + n) % VOCAB for i in range(n)] for n in (1, 33, 7, 100)]

@@ -59,6 +59,7 @@ class CudaExecutor:
         self.vocab_size = artifact.manifest.model.vocab_size
         self.plan, self._bounds, self.device = plan, plan.bounds, device
         self.num_threads = choose_num_threads(num_threads)
+        self.uses_graphs = True  # where there are some for a step
         self.player_s = 0.0  # that the device has computed so far
         self.startup_s: dict[str, float] = {}  # by what was done, in order
         self.device_bytes: dict[str, int] = {}  # what the device has lent, by what for
@@ -149,9 +150,9 @@ class CudaExecutor:
         return logits
 
     @property
-    def num_graphs(self) -> int:
-        """Sizes of decode steps that are replayed as graphs."""
-        return self._graphs.num_graphs
+    def graph_sizes(self) -> list[int]:
+        """Numbers of sequences whose decode steps are captured as graphs, in growing order."""
+        return self._graphs.sizes
 
     def close(self) -> None:
         """Frees the device after what is queued; nothing may be run afterwards."""
@@ -204,7 +205,7 @@ class CudaExecutor:
         return None
 
     def _play(self, frame: Frame, stage: Stage) -> None:
-        graph = self._graphs.find(frame.dims)
+        graph = self._graphs.find(frame.dims) if self.uses_graphs else None
         self._send(frame, stage, graph.inputs if graph else self._memory.step_block)
         self.device.call("event_record", stage.start)
         if graph is not None:

@@ -54,9 +54,9 @@ class DecodeGraphs:
         return None
 
     @property
-    def num_graphs(self) -> int:
-        """How many were captured."""
-        return len({graph.num_rows for graph in self._graph_for})
+    def sizes(self) -> list[int]:
+        """The numbers of sequences that were captured, in growing order."""
+        return sorted({graph.num_rows for graph in self._graph_for})
 
     def _capture(self, num_rows: int) -> Graph:
         sizes: Mapping[str, int] = {**self._sizes, "T": num_rows, "S": num_rows, "R": num_rows}

@@ -11,6 +11,7 @@ from source_tree import ROOT, package_files, relative, tree
 
 LEAVES = {"artifact", "debug", "errors", "settings"}  # usable by all; they use each other alone
 COMPILER = {"ir", "frontend", "passes", "codegen"}
+COMMANDS = {"cli_bench", "cli_inspect", "cli_serve", "cli_verify"}
 HEAVY = {"torch", "triton", "transformers", "safetensors"}
 
 # part -> (parts it may import beside the leaves, may it import torch and transformers)
@@ -27,17 +28,18 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "distributed": (set(), False),
     "runtime": ({"kvcache", "distributed"}, False),
     "serve": ({"runtime", "kvcache"}, False),
+    "verification": (COMPILER | {"runtime", "kvcache"}, True),  # runs and interprets
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
     "tuning": (COMPILER | {"api", "runtime", "kvcache"}, True),  # compiles and runs in turns
-    "inspection": ({"runtime"}, False),
     # These reach it from inside functions alone.
-    "cli": ({"runtime", "kvcache", "cli_bench", "cli_inspect", "cli_serve"}, False),
+    "cli": ({"runtime", "kvcache"} | COMMANDS, False),
     "cli_bench": ({"runtime", "serve"}, False),
-    "cli_inspect": ({"inspection"}, False),
+    "cli_inspect": ({"runtime"}, False),
     "cli_serve": ({"serve"}, False),
+    "cli_verify": ({"runtime", "verification"}, False),
     "__init__": ({"runtime"}, False),
 }
-LAZY = {"cli", "cli_bench", "cli_inspect", "cli_serve", "__init__"}
+LAZY = {"cli", "__init__"} | COMMANDS
 
 
 def part_of(path: Path) -> str:

@@ -5,7 +5,6 @@ import msgspec
 import numpy as np
 import pytest
 from fake_model import NAN_TOKEN, PAGE, VOCAB, build_fake, reference
-from frames import i32, packed_frame
 
 from tapeout.artifact import Artifact
 from tapeout.errors import InputError
@@ -15,6 +14,7 @@ from tapeout.runtime.memory import ALIGNMENT_BYTES
 from tapeout.runtime.plan import Limits, plan_memory
 from tapeout.runtime.player import Launch, PlayerError
 from tapeout.runtime.step_thread import StepError
+from tapeout.verification.frames import i32, packed_frame
 
 LENGTH = 200
 LIMITS = Limits(

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from fake_model import INPUTS
-from frames import i32
 
 from tapeout.runtime.frame import Arrival, Edits, Sampling
 from tapeout.runtime.slot_tables import SlotTables
+from tapeout.verification.frames import i32
 
 SLOTS, LENGTH = 3, 10
 DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}

@@ -7,12 +7,12 @@ import pytest
 from fake_cuda_model import counted, executor_of
 from fake_model import NAN_TOKEN, VOCAB, reference
 from fake_steps import PROMPTS, following, frame_of, last_rows
-from frames import i32
 
 from tapeout.errors import CapacityError
 from tapeout.runtime.cuda.device import CudaError
 from tapeout.runtime.frame import Edits, Sampling
 from tapeout.runtime.step_thread import StepError
+from tapeout.verification.frames import i32
 
 
 @pytest.fixture(params=["graphs", "tapes"])
@@ -173,7 +173,7 @@ def test_the_load_says_how_long_each_part_took_and_what_it_takes(executor):
 
 def test_decode_steps_are_one_copy_and_one_graph(driver, fake_cuda):
     executor = executor_of(fake_cuda[0])
-    assert executor.num_graphs == 4  # of 1, 2, 4 and 8 sequences
+    assert executor.graph_sizes == [1, 2, 4, 8]
     frame = frame_of(PROMPTS[:3], rows=last_rows(PROMPTS[:3]))
     executor.run(frame)
     before = [counted(driver, what) for what in ("copies_in", "graph_launches", "launches")]
@@ -203,9 +203,9 @@ def test_kernels_that_wait_by_themselves_may_begin_early(driver, fake_cuda):
 
 def test_without_time_to_capture_there_are_no_graphs(driver, fake_cuda):
     executor = executor_of(fake_cuda[0], capture_s=0.0)
-    assert executor.num_graphs == 0
+    assert executor.graph_sizes == []
     executor.run(frame_of([[5]], rows=[0]))
-    assert counted(driver, "graph_launches") == 0 or executor.num_graphs == 0
+    assert counted(driver, "graph_launches") == 0 or not executor.graph_sizes
     executor.close()
 
 

@@ -26,7 +26,7 @@ def said(llm):
 def test_a_model_on_a_gpu_says_what_it_says_alone(model, enforce_eager):
     llm = LLM(model, max_num_seqs=5, max_num_batched_tokens=24, enforce_eager=enforce_eager)
     assert isinstance(llm.executor, CudaExecutor)
-    assert bool(llm.executor.num_graphs) is not enforce_eager
+    assert bool(llm.executor.graph_sizes) is not enforce_eager
     assert said(llm) == [reference(prompt, 12) for prompt in PROMPTS]
     llm._close()
 

@@ -1,0 +1,58 @@
+"""`tapeout verify`: compares an artifact with the reference; see `verification/`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from .verification.certificate import Certificate
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("verify")
+@click.argument("artifact", type=_PATH)
+@click.option("--checkpoint", type=_PATH, help="What it was compiled from: compare with that, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate.")
+@click.pass_context
+def verify_command(
+    context: click.Context, artifact: Path, checkpoint: Path | None, as_json: bool
+) -> None:
+    """Compare ARTIFACT with the reference on the device at hand; certify it beside the artifact.
+
+    Ends with 0 where nothing is wrong, with 1 where something is.
+    """
+    from .runtime.progress import BuildProgress
+    from .verification.certificate import write
+    from .verification.run import verify
+
+    progress = BuildProgress()
+    try:
+        certificate = verify(artifact, checkpoint, progress)
+    finally:
+        progress.close()
+    path = write(certificate, artifact)
+    if as_json:
+        click.echo(path.read_text(), nl=False)
+    else:
+        _print(certificate, path)
+    context.exit(0 if certificate.passed else 1)
+
+
+def _print(certificate: "Certificate", path: Path) -> None:
+    for check in certificate.checks:
+        click.echo(f"{check.name:<9}{check.status:<10}{check.detail}")
+    for one in certificate.logits:
+        click.echo(
+            f"  {one.steps}: off by {one.distance:.3g}, KL {one.kl:.3g}, top-1 {one.top1:.1%} "
+            f"(rounded reference {one.distance_of_rounded:.3g}, {one.kl_of_rounded:.3g}, "
+            f"{one.top1_of_rounded:.1%})"
+        )
+    for kernel in certificate.kernels[:1]:
+        share = kernel.error / kernel.limit
+        click.echo(f"  the kernel nearest its limit: {', '.join(kernel.kernels)}, at {share:.0%}")
+    for fault in certificate.faults:
+        click.echo(f"fault: {fault}", err=True)
+    where = f" on {certificate.device}" if certificate.device else ""
+    click.echo(f"{'passed' if certificate.passed else 'failed'}{where}: {path}")

@@ -1,0 +1,187 @@
+"""What is inside an artifact, as one record: `tapeout inspect --json` prints it, the page shows it.
+
+It is read from the manifest and the tapes, never from weights.
+"""
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+import msgspec
+
+from ...artifact import (
+    Artifact,
+    CacheGroup,
+    File,
+    Input,
+    Kernel,
+    Model,
+    Slot,
+)
+from ...artifact.schema import Expression
+from .occupancy import occupancy_of, threads_of
+from .region_text import RegionText
+from .tape_facts import TapeFacts, tape_facts
+
+
+class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a GPU kernel's block takes; the last four are None for a GPU that is not known."""
+
+    num_warps: int
+    registers: int  # of a thread
+    local_bytes: int  # of a thread: spilled registers, or arrays of a slow path
+    shared_bytes: int
+    num_maps: int  # buffers that it takes as tensor maps
+    begins_early: bool
+    num_threads: int | None
+    blocks: int | None  # on a multiprocessor at once
+    occupancy: float | None  # share of the warps that a multiprocessor could hold
+    limit: str | None  # what there is no more of for another block
+
+
+class KernelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel: what it computes, what a block takes, and how often each tape launches it."""
+
+    name: str
+    region: str
+    anchor: str
+    flops: Expression | None
+    bytes: Expression | None
+    operands: list[str]  # what its buffers are called in the region
+    machine: MachineFacts | None  # None on a CPU
+    launches: dict[str, int]  # by tape, where there are any
+
+
+class CacheFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Layers that share a block table."""
+
+    name: str
+    layers: int
+    page_size_tokens: int
+    bytes_per_token: int  # of all layers
+    window: int | None
+
+
+class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that runs on one kind of machine."""
+
+    levels: list[str]
+    batch_invariant: bool
+    weights: int
+    weights_bytes: int
+    cache_groups: list[CacheFacts]
+    inputs: list[Input]
+    slots: list[Slot]
+    outputs: dict[str, int]
+    launches: dict[str, int]  # by tape
+    kernels: list[KernelFacts]
+    tapes: list[TapeFacts]
+
+
+class FolderFacts(msgspec.Struct, frozen=True):
+    """The files of one kind."""
+
+    name: str
+    files: int
+    bytes: int
+
+
+class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact."""
+
+    name: str
+    digest: str  # of the manifest, which has those of all files
+    model: Model
+    tool: dict[str, str]
+    files: int
+    bytes: int
+    folders: list[FolderFacts]
+    targets: dict[str, TargetFacts]
+
+
+def facts_of(artifact: Artifact) -> ArtifactFacts:
+    """The record of an opened artifact. Raises ArtifactError."""
+    manifest = artifact.manifest
+    return ArtifactFacts(
+        name=artifact.path.name,
+        digest=artifact.digest,
+        model=manifest.model,
+        tool=manifest.tool,
+        files=len(manifest.files),
+        bytes=sum(file.bytes for file in manifest.files.values()),
+        folders=_folders(manifest.files),
+        targets={name: _target(artifact, name) for name in manifest.targets},
+    )
+
+
+def _folders(files: dict[str, File]) -> list[FolderFacts]:
+    """By folder, the largest first; what lies at the top is one."""
+    sizes, counts = Counter[str](), Counter[str]()
+    for path, file in files.items():
+        folder = str(PurePosixPath(path).parent)
+        sizes[folder] += file.bytes
+        counts[folder] += 1
+    return [FolderFacts(name, counts[name], size) for name, size in sizes.most_common()]
+
+
+def _target(artifact: Artifact, name: str) -> TargetFacts:
+    target = artifact.manifest.targets[name]
+    tapes = {entry: artifact.tape(name, entry) for entry in target.tapes}
+    used = {
+        entry: Counter(launch.kernel for launch in tape.launches) for entry, tape in tapes.items()
+    }
+    return TargetFacts(
+        levels=[*target.levels],
+        batch_invariant=target.batch_invariant,
+        weights=len(target.weights.tensors),
+        weights_bytes=target.weights.total_bytes,
+        cache_groups=[_cache_group(group) for group in target.cache_groups],
+        inputs=target.inputs,
+        slots=target.slots,
+        outputs=target.outputs,
+        launches={entry: len(tape.launches) for entry, tape in tapes.items()},
+        kernels=[_kernel(kernel, name, used) for kernel in target.kernels],
+        tapes=[tape_facts(entry, tape, target) for entry, tape in tapes.items()],
+    )
+
+
+def _cache_group(group: CacheGroup) -> CacheFacts:
+    return CacheFacts(
+        name=group.name,
+        layers=group.layers,
+        page_size_tokens=group.page_size_tokens,
+        bytes_per_token=group.layers * group.page_bytes_per_layer // max(group.page_size_tokens, 1),
+        window=group.window,
+    )
+
+
+def _kernel(kernel: Kernel, target: str, used: dict[str, Counter[str]]) -> KernelFacts:
+    counts = {entry: launched[kernel.name] for entry, launched in used.items()}
+    return KernelFacts(
+        name=kernel.name,
+        region=kernel.region,
+        anchor=kernel.anchor,
+        flops=kernel.flops,
+        bytes=kernel.bytes,
+        operands=[RegionText(kernel.math).value(operand).name for operand in kernel.operands],
+        machine=_machine(kernel, target),
+        launches={entry: count for entry, count in counts.items() if count},
+    )
+
+
+def _machine(kernel: Kernel, target: str) -> MachineFacts | None:
+    cubin = kernel.cubin
+    if cubin is None:
+        return None
+    found = occupancy_of(target, cubin)
+    return MachineFacts(
+        num_warps=cubin.num_warps,
+        registers=cubin.registers,
+        local_bytes=cubin.local_bytes,
+        shared_bytes=cubin.shared_bytes,
+        num_maps=len(cubin.maps),
+        begins_early=cubin.begins_early,
+        num_threads=threads_of(target, cubin),
+        blocks=found and found.blocks,
+        occupancy=found and found.share,
+        limit=found and found.limit,
+    )

@@ -1,0 +1,115 @@
+"""The record of an artifact as lines for a terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from ...artifact.schema import Expression
+from .facts import ArtifactFacts, KernelFacts, MachineFacts, TargetFacts
+from .tape_facts import TapeFacts
+
+
+def text_of(facts: ArtifactFacts) -> str:
+    """All of it but what the buffers of launches are."""
+    return "\n".join(_lines(facts))
+
+
+def _lines(facts: ArtifactFacts) -> Iterator[str]:
+    model = facts.model
+    yield f"{facts.name}  {facts.digest}"
+    yield (
+        f"{model.architecture}, {model.dtype}: {model.vocab_size:,} tokens in the vocabulary, "
+        f"{model.max_position_embeddings:,} positions"
+    )
+    yield "built by " + ", ".join(f"{name} {version}" for name, version in facts.tool.items())
+    yield f"{facts.files} files, {readable_bytes(facts.bytes)}"
+    for name, target in facts.targets.items():
+        yield ""
+        yield from _target_lines(name, target)
+
+
+def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:
+    levels = f" ({', '.join(target.levels)})" if target.levels else ""
+    yield f"{name}{levels}, batch-invariant: {'yes' if target.batch_invariant else 'no'}"
+    yield f"{target.weights:,} weights, {readable_bytes(target.weights_bytes)}"
+    for group in target.cache_groups:
+        yield (
+            f"cache {group.name}: {group.layers} layers, {group.bytes_per_token:,} bytes a token, "
+            f"pages of {group.page_size_tokens} tokens, window {group.window or 'none'}"
+        )
+    yield ""
+    yield from _kernel_table(target.kernels)
+    yield ""
+    yield from _table(_TAPE_HEAD, [_tape_row(tape) for tape in target.tapes])
+    yield ""
+    yield from _table(_SLOT_HEAD, _slot_rows(target))
+
+
+_MACHINE_HEAD = ("warps", "registers", "spilled", "shared", "blocks", "occupied", "limited by")
+_TAPE_HEAD = ("tape", "rows", "launches", "that is")
+_SLOT_HEAD = ("slot", "bytes", "holds")
+
+
+def _kernel_table(kernels: list[KernelFacts]) -> Iterator[str]:
+    on_gpu = any(kernel.machine for kernel in kernels)
+    rows = [
+        [kernel.name, kernel.anchor, *(_machine_cells(kernel.machine) if on_gpu else [])]
+        for kernel in kernels
+    ]
+    yield from _table(["kernel", "anchor", *(_MACHINE_HEAD if on_gpu else [])], rows)
+
+
+def _machine_cells(machine: MachineFacts | None) -> list[str]:
+    if machine is None:
+        return [""] * len(_MACHINE_HEAD)
+    known = machine.occupancy is not None
+    return [
+        str(machine.num_warps),
+        str(machine.registers),
+        f"{machine.local_bytes:,}",
+        f"{machine.shared_bytes:,}",
+        str(machine.blocks) if known else "",
+        f"{machine.occupancy:.0%}" if known else "",
+        str(machine.limit) if known else "",
+    ]
+
+
+def _tape_row(tape: TapeFacts) -> list[str]:
+    rows = "any" if tape.max_rows is None else f"to {tape.max_rows}"
+    if tape.one_token_each:
+        rows += ", a token each"
+    parts = [f"{run.count} x {len(run.launches)}" for run in tape.runs]
+    return [tape.name, rows, str(tape.num_launches), " + ".join(parts).replace("1 x ", "")]
+
+
+def _slot_rows(target: TargetFacts) -> list[list[str]]:
+    outputs = {slot: name for name, slot in target.outputs.items()}
+    return [
+        [str(place), " or ".join(map(formula, slot.bytes)), outputs.get(place, "")]
+        for place, slot in enumerate(target.slots)
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns as wide as they must be, the first to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(width) if cell[:1].isdigit() and place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def formula(expression: Expression) -> str:
+    """As `64 + 4 R`."""
+    terms = [f"{factor:,} {symbols}".strip() for symbols, factor in expression.items()]
+    return " + ".join(terms) or "0"
+
+
+def readable_bytes(num_bytes: int) -> str:
+    """As `116.7 MiB`."""
+    size = float(num_bytes)
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} GiB"

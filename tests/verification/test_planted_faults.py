@@ -1,0 +1,96 @@
+"""Faults that no digest shows, or that one does: each is found, and named."""
+
+import msgspec
+import pytest
+from conftest import NANO
+from flipped_bits import flip
+from resealed import with_kernel, with_launches, with_weight
+
+from tapeout.artifact import Artifact
+from tapeout.verification.run import verify
+
+WEIGHT = "layer0.mlp.down_proj.weight/5"
+
+
+def launches_of(artifact, kernel):
+    """Where a kernel is in the step's tape."""
+    launches = Artifact.open(artifact).tape("cpu", "step").launches
+    return [place for place, launch in enumerate(launches) if launch.kernel == kernel]
+
+
+def faults(certificate):
+    assert not certificate.passed and certificate.faults
+    return certificate.faults
+
+
+@pytest.mark.parametrize(
+    ("kernel", "before", "after"),
+    [
+        ("tapeout_rms_norm", "1e-05f", "1e-02f"),
+        ("tapeout_linear_silu_mul", "vf(1.0f) + exp", "vf(1.05f) + exp"),
+    ],
+)
+def test_a_wrong_kernel_is_named(nano, tmp_path, kernel, before, after):
+    wrong = with_kernel(nano, tmp_path / "m", kernel, lambda text: text.replace(before, after))
+    found = faults(verify(wrong))
+    assert all(f"(kernel {kernel})" in fault for fault in found if fault.startswith("tape"))
+    assert any(fault.startswith("tape step, launch") for fault in found)
+
+
+def test_a_flipped_bit_of_a_weight_is_found_by_its_hash(nano, tmp_path):
+    whole = with_weight(nano, tmp_path / "m", WEIGHT)
+    tensor = Artifact.open(whole).manifest.targets["cpu"].weights.tensors[WEIGHT]
+    flip(whole / tensor.file, 8 * tensor.offset)
+    certificate = verify(whole)
+    [fault] = faults(certificate)
+    assert tensor.file in fault and "digest" in fault
+    assert [check.status for check in certificate.checks] == ["failed"]
+
+
+def test_a_wrong_weight_that_is_sealed_is_named_by_the_checkpoint(nano, tmp_path):
+    wrong = with_weight(nano, tmp_path / "m", WEIGHT)
+    found = faults(verify(wrong, NANO))
+    assert found[0].startswith(f"weight {WEIGHT} of cpu is not the checkpoint's: 1 of ")
+    assert not any(fault.startswith(("tape", f"weight {WEIGHT[:-1]}4")) for fault in found)
+
+
+def test_two_launches_with_one_anothers_buffers_are_named(nano, tmp_path):
+    first, second = launches_of(nano, "tapeout_linear_add")[3:5]
+
+    def swap(launches):
+        a, b = launches[first], launches[second]
+        launches[first] = msgspec.structs.replace(a, buffers=b.buffers)
+        launches[second] = msgspec.structs.replace(b, buffers=a.buffers)
+        return launches
+
+    found = faults(verify(with_launches(nano, tmp_path / "m", "step", swap)))
+    for launch, layer in ((first, 3), (second, 4)):
+        named = f"tape step, launch {launch} (kernel tapeout_linear_add) of layer {layer}: %add"
+        assert any(fault.startswith(named) for fault in found)
+
+
+def test_a_launch_with_another_scalar_is_named(nano, tmp_path):
+    place = launches_of(nano, "tapeout_rms_norm")[7]
+
+    def shorten(launches):
+        scalars = [
+            {**scalar, "": -1} if "T" in scalar else scalar for scalar in launches[place].scalars
+        ]
+        launches[place] = msgspec.structs.replace(launches[place], scalars=scalars)
+        return launches
+
+    found = faults(verify(with_launches(nano, tmp_path / "m", "step", shorten)))
+    assert found[0].startswith(f"tape step, launch {place} (kernel tapeout_rms_norm) of layer 3:")
+    assert all(f"launch {place} " in fault for fault in found if fault.startswith("tape"))
+
+
+def test_a_launch_that_is_missing_is_named(nano, tmp_path):
+    place = launches_of(nano, "tapeout_rms_norm")[2]
+    found = faults(
+        verify(
+            with_launches(nano, tmp_path / "m", "step", lambda all: all[:place] + all[place + 1 :])
+        )
+    )
+    assert any(
+        f"step: launch {place} (" in fault or f"step, launch {place} " in fault for fault in found
+    )

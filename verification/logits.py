@@ -1,0 +1,133 @@
+"""Logits of prefill, decode and mixed steps against a reference that knows no kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Rows
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..runtime.frame import F32
+from ..runtime.load import LoadedModel
+from .certificate import LogitsError
+from .errors import MAX_RATIO, UNITS
+from .findings import Findings
+from .sequences import PackedSteps, Sequence
+
+LENGTHS = (1, 12, 33, 82)
+"""Tokens of the prompts."""
+
+NUM_DECODED = 10
+"""Of each prompt but the first: the tokens at its end that decode steps take."""
+
+MAX_KL_RATIO = MAX_RATIO**2
+MIN_KL = 1e-8
+MAX_TOP1_LOSS = 0.05
+MIN_ROWS_LOST = 2  # that may be lost of few: two tokens of which either is as probable
+
+
+class Reference(NamedTuple):
+    """Logits f32[tokens, V] of each prompt: exact ones, and in the model's own type."""
+
+    exact: list[torch.Tensor]
+    rounded: list[torch.Tensor]
+
+
+def prompts_for(vocab_size: int, max_model_len: int, seed: int = 0) -> list[list[int]]:
+    """Random tokens."""
+    rng = np.random.default_rng(seed)
+    lengths = [min(length, max_model_len - 1) for length in LENGTHS]
+    return [rng.integers(0, vocab_size, length).tolist() for length in lengths]
+
+
+def check_logits(
+    loaded: LoadedModel, prompts: list[list[int]], reference: Reference, findings: Findings
+) -> None:
+    """Runs steps of each kind and compares every row."""
+    before = findings.num_faults
+    for kind, step in (("prefill", _prefill), ("decode", _decode), ("mixed", _mixed)):
+        error = _compare(kind, step(loaded, prompts), reference)
+        findings.logits.append(error)
+        if not error.passed:
+            findings.fault(
+                f"logits of {kind} steps are off by {error.distance:.3g}, KL {error.kl:.3g}, top-1 "
+                f"{error.top1:.1%}; in the model's own type the reference is off by "
+                f"{error.distance_of_rounded:.3g}, {error.kl_of_rounded:.3g}, "
+                f"{error.top1_of_rounded:.1%}"
+            )
+    rows = sum(error.num_rows for error in findings.logits)
+    findings.close("logits", before, f"{rows} rows of prefill, decode and mixed steps")
+
+
+Pieces = list[tuple[int, int, F32]]  # a prompt, its first token, and logits from there on
+
+
+def _prefill(loaded: LoadedModel, prompts: list[list[int]]) -> Pieces:
+    return [(i, 0, rows) for i, rows in enumerate(PackedSteps(loaded).prefill(prompts))]
+
+
+def _decode(loaded: LoadedModel, prompts: list[list[int]]) -> Pieces:
+    """The last tokens one by one, of all prompts at once."""
+    steps, sequences = PackedSteps(loaded), [Sequence(prompt) for prompt in prompts[1:]]
+    steps.run(sequences, [len(s.token_ids) - NUM_DECODED for s in sequences])
+    pieces: Pieces = []
+    for _ in range(NUM_DECODED):
+        starts = [sequence.num_cached for sequence in sequences]
+        found = steps.run(sequences, [1] * len(sequences))
+        pieces += [(i + 1, *both) for i, both in enumerate(zip(starts, found, strict=True))]
+    return pieces
+
+
+def _mixed(loaded: LoadedModel, prompts: list[list[int]]) -> Pieces:
+    """Chunks of some prompts beside single tokens of others."""
+    steps, sequences = PackedSteps(loaded), [Sequence(prompt) for prompt in prompts]
+    first = [len(p) - 1 if i % 2 else len(p) * 2 // 3 for i, p in enumerate(prompts)][1:]
+    steps.run(sequences[1:], first)
+    starts = [sequence.num_cached for sequence in sequences]
+    counts = [len(s.token_ids) - s.num_cached for s in sequences]
+    found = steps.run(sequences, counts)
+    return [(i, *both) for i, both in enumerate(zip(starts, found, strict=True))]
+
+
+def _compare(kind: str, pieces: Pieces, reference: Reference) -> LogitsError:
+    found = torch.cat([torch.from_numpy(rows) for _, _, rows in pieces])
+    exact, rounded = (_rows(pieces, logits) for logits in reference)
+    distance, of_rounded = (_distance(rows, exact) for rows in (found, rounded))
+    kl, kl_of_rounded = (_kl(rows, exact) for rows in (found, rounded))
+    top1, top1_of_rounded = (_top1(rows, exact) for rows in (found, rounded))
+    return LogitsError(
+        steps=kind,
+        num_rows=len(found),
+        distance=distance,
+        distance_of_rounded=of_rounded,
+        kl=kl,
+        kl_of_rounded=kl_of_rounded,
+        top1=top1,
+        top1_of_rounded=top1_of_rounded,
+        passed=distance <= MAX_RATIO * (of_rounded + UNITS[torch.float32])
+        and kl <= MAX_KL_RATIO * kl_of_rounded + MIN_KL
+        and top1 >= top1_of_rounded - max(MAX_TOP1_LOSS, MIN_ROWS_LOST / len(found)),
+    )
+
+
+def _rows(pieces: Pieces, logits: Rows[torch.Tensor]) -> torch.Tensor:
+    """The reference's rows for the same tokens."""
+    return torch.cat([logits[i][start : start + len(rows)] for i, start, rows in pieces])
+
+
+def _distance(found: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((found - exact).norm() / exact.norm())
+
+
+def _kl(found: torch.Tensor, exact: torch.Tensor) -> float:
+    """Of softmax(exact) from softmax(found), mean over rows."""
+    total = 0.0
+    for one, other in zip(found, exact, strict=True):  # a row at a time: vocabularies are wide
+        log_p, log_q = (torch.log_softmax(row.double(), -1) for row in (other, one))
+        total += float((log_p.exp() * (log_p - log_q)).sum())
+    return total / len(found)
+
+
+def _top1(found: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((found.argmax(-1) == exact.argmax(-1)).float().mean())

@@ -1,0 +1,85 @@
+"""The results of a region's kernels against those of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from ..codegen.tape import written_states
+from ..ir.graph import Function, Value
+from ..ir.types import DType
+from .cache import CachePages, Overlay
+from .errors import MAX_OTHER_ROWS, Error, error_of, other_rows
+
+
+class Result(NamedTuple):
+    """One result, three times: as kernels, records and exact records have it."""
+
+    name: str
+    found: torch.Tensor
+    rounded: torch.Tensor
+    exact: torch.Tensor
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it has a distance; whole numbers are equal or not."""
+        return self.found.dtype.is_floating_point
+
+    def rows(self, kept: torch.Tensor) -> Result:
+        """Only some rows: bool[rows]."""
+        return Result(self.name, self.found[kept], self.rounded[kept], self.exact[kept])
+
+
+def compare(
+    region: Function,
+    operands: Sequence[Any],
+    found: Sequence[Any],
+    rounded: Sequence[Any],
+    exact: Sequence[Any],
+) -> Iterator[tuple[str, Error]]:
+    """The error of each result by its name.
+
+    Rows whose whole numbers are others (a router's choice, a token) are counted, and their floats
+    not compared.
+    """
+    before = dict(zip(region.params, operands, strict=True))
+    written = {value: before[param] for value, param in written_states(region).items()}
+    results: list[Result] = []
+    for value, *three in zip(region.results, found, rounded, exact, strict=True):
+        results += _results(value, three, written.get(value))
+    same: dict[int, torch.Tensor] = {}
+    for result in results:
+        if not result.is_float:
+            other = other_rows(result.found, result.rounded)
+            same[len(other)] = same.get(len(other), True) & ~other
+            share = float(other.float().mean()) if len(other) else 0.0
+            yield result.name, Error(share, 0.0, MAX_OTHER_ROWS)
+    for result in results:
+        if result.is_float:
+            rows = same.get(len(result.found))
+            kept = result if rows is None else result.rows(rows)
+            yield result.name, error_of(*kept[1:])
+
+
+def _results(value: Value, three: Sequence[Any], before: Any) -> list[Result]:
+    """A cache gives the keys and values that were written, a table what of it was."""
+    if value.dtype is DType.STATE:
+        return _entries(value.name, *three)
+    device = three[0].device
+    result = Result(value.name, *(tensor.to(device) for tensor in three))
+    if before is None:
+        return [result]
+    before = before.to(device)
+    return [result.rows(other_rows(result.found, before) | other_rows(result.exact, before))]
+
+
+def _entries(name: str, found: CachePages, rounded: Overlay, exact: Overlay) -> list[Result]:
+    places = sorted(rounded.written)
+    tables: Sequence[Mapping[Any, Any] | CachePages] = (found, rounded.written, exact.written)
+    parts = [zip(*(table[at] for at in places), strict=True) for table in tables]
+    stacked = [[torch.stack(part) for part in both] for both in parts]
+    (k, v), (rounded_k, rounded_v), (exact_k, exact_v) = stacked
+    keys = Result(f"keys in {name}", k, rounded_k, exact_k)
+    return [keys, Result(f"values in {name}", v, rounded_v, exact_v)]
