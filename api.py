@@ -12,11 +12,13 @@ from typing import Any
 import torch
 
 from . import __version__
-from .artifact import Model, Target
+from .artifact import PASSES, Model, Target, encode
 from .codegen.build import Progress, build_artifact, describe_target
+from .codegen.decisions import record_passes
 from .codegen.packing import PACKERS
 from .codegen.triton.build import build_gpu_artifact, describe_gpu_target
 from .codegen.triton.targets import TARGETS as GPU_TARGETS
+from .codegen.tuned_kernels import open_table, tuned_for
 from .debug import topic_log
 from .errors import InputError
 from .frontend.checkpoint import TensorSource
@@ -29,7 +31,7 @@ from .ir.printer import print_function
 from .ir.weights import Weight
 from .passes.base import Report
 from .passes.check import NumericCheck
-from .passes.pipeline import STAGES
+from .passes.pipeline import stages_of
 from .passes.run import dump, run_stages
 from .settings import CHECK_PASSES
 
@@ -58,6 +60,7 @@ def compile_model(
     quantization: str | None = None,
     tensor_parallel_size: int = 1,
     batch_invariant: bool = False,
+    tuning: str | os.PathLike[str] | None = None,
     load_format: str = "auto",
     seed: int = 0,
     dump_ir: str | os.PathLike[str] | None = None,
@@ -68,7 +71,8 @@ def compile_model(
 
     ``output`` defaults to ``<checkpoint name>.tapeout`` in the working directory; what is there is
     replaced only when the new artifact is whole. With ``batch_invariant`` a request has the same
-    bits alone, in any batch and at any chunking; on a CPU it always has. ``load_format="dummy"``
+    bits alone, in any batch and at any chunking; on a CPU it always has. Kernels are configured as
+    the table ``tuning`` says, a file or the name of one that ships. ``load_format="dummy"``
     needs no weights: random ones are drawn from ``seed``. ``dump_ir`` takes the IR after each pass.
     ``cpu_levels`` restricts the instruction-set levels that are built.
 
@@ -76,17 +80,19 @@ def compile_model(
     written except in the last case, which leaves nothing behind.
     """
     _check_options(target, quantization, tensor_parallel_size)
+    tuned = {} if tuning is None else tuned_for(open_table(tuning), target.split(":")[-1])
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
     source = open_source(folder, load_format, seed)
-    module, reports = lower(source, dtype, progress)
+    module, reports = lower(source, dtype, target, progress)
     if dump_ir is not None:
         dump(reports, Path(dump_ir))
 
     def stream(weights: Sequence[Weight]) -> Iterator[tuple[str, torch.Tensor]]:
         return stream_weights(weights, source, PACKERS)
 
-    model, files = describe_model(module, folder, source.config), _copied(folder)
+    model = describe_model(module, folder, source.config)
+    files = _copied(folder) | {PASSES: encode(record_passes(reports))}
     if target != "cpu":
         return build_gpu_artifact(
             module,
@@ -96,6 +102,7 @@ def compile_model(
             path,
             target,
             batch_invariant=batch_invariant,
+            tuned=tuned,
             files=files,
             progress=progress,
         )
@@ -116,7 +123,7 @@ def plan_checkpoint(
     folder = _folder(checkpoint)
     has_weights = any(folder.glob("*.safetensors"))
     source = open_source(folder, "auto" if has_weights else "dummy")
-    module, _ = lower(source, dtype)
+    module, _ = lower(source, dtype, target)
     model = describe_model(module, folder, source.config)
     if target == "cpu":
         return model, describe_target(module)
@@ -124,9 +131,12 @@ def plan_checkpoint(
 
 
 def lower(
-    source: TensorSource, dtype: object = "auto", progress: Progress | None = None
+    source: TensorSource,
+    dtype: object = "auto",
+    target: str = "cpu",
+    progress: Progress | None = None,
 ) -> tuple[Module, list[Report]]:
-    """Trace the model and run every pass; gives the module of regions and a report of each pass.
+    """Trace the model and run every pass of the target; gives the module and a report of each pass.
 
     With TAPEOUT_CHECK_PASSES each pass is compared numerically with the module it was given.
     """
@@ -134,7 +144,7 @@ def lower(
     report("trace", 0, 1)
     module = trace(source, choose_dtype(dtype, source.config))
     report("passes", 0, 1)
-    module, reports = run_stages(module, STAGES, _check(source))
+    module, reports = run_stages(module, stages_of(target), _check(source))
     _log(module, reports)
     return module, reports
 

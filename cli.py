@@ -69,6 +69,7 @@ main.add_command(verify_command)
 @click.option("--quantize", "quantization", help="A quantization scheme.")
 @click.option("--tensor-parallel-size", default=1, show_default=True)
 @_BATCH_INVARIANT
+@click.option("--tuning", help="A table of `tapeout tune`, or the name of one that ships.")
 @click.option("--load-format", default="auto", help="auto, or dummy: random weights.")
 @click.option("--dump-ir", type=_PATH, help="A folder for the IR before and after each pass.")
 @click.option("--cpu-level", "cpu_levels", multiple=True, help="Build for these levels alone.")

@@ -1,4 +1,4 @@
-"""`tapeout inspect`: says what is inside an artifact; see `runtime/report/`."""
+"""`tapeout inspect`: says what is inside an artifact; see `inspection/`."""
 
 from pathlib import Path
 from typing import IO
@@ -20,13 +20,13 @@ def inspect_command(artifact: Path, page: IO[str] | None, as_json: bool) -> None
     from msgspec.json import encode
 
     from .artifact import Artifact
-    from .runtime.report.facts import facts_of
-    from .runtime.report.text import text_of
+    from .inspection.facts import facts_of
+    from .inspection.text import text_of
 
     opened = Artifact.open(artifact, verify_weights=False)
     facts = facts_of(opened)
     if page is not None:
-        from .runtime.report.render_page import render_page
+        from .inspection.render_page import render_page
 
         page.write(render_page(opened, facts))
     if as_json:

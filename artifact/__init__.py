@@ -1,5 +1,6 @@
 """The artifact's format: a writer that seals a folder in one step, a reader that checks it all."""
 
+from .passes import PASSES, Passes
 from .reader import Artifact
 from .schema import (
     SCHEMA_VERSION,
@@ -33,6 +34,7 @@ from .weights import TensorSpec, WeightWriter, plan_files, table_of
 from .writer import ArtifactWriter
 
 __all__ = [
+    "PASSES",
     "SCHEMA_VERSION",
     "Artifact",
     "ArtifactWriter",
@@ -50,6 +52,7 @@ __all__ = [
     "Manifest",
     "Model",
     "Operand",
+    "Passes",
     "Routing",
     "Slot",
     "SlotBuffer",

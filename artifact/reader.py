@@ -23,6 +23,7 @@ from .. import settings
 from ..errors import ArtifactError
 from .checks import check_manifest, check_path, check_tape
 from .digests import CHUNK_BYTES, combine, digest_of
+from .passes import PASSES, Passes
 from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Manifest, Tape, Target
 
 T = TypeVar("T")
@@ -100,6 +101,10 @@ class Artifact:
         tape = _decode(self.read(name), Tape, self.path / name)
         check_tape(tape, self.manifest.targets[target], self.path / name)
         return tape
+
+    def passes(self) -> Passes:
+        """What each pass of the build did. Raises ArtifactError."""
+        return _decode(self.read(PASSES), Passes, self.path / PASSES)
 
     def _file(self, name: str) -> "_File":
         if name not in self._files:

@@ -14,8 +14,10 @@ from report import BUILD
 
 from tapeout import settings
 from tapeout.artifact import evaluate
+from tapeout.codegen.triton.choice import fields_of
 from tapeout.codegen.triton.compile import compile_kernels
-from tapeout.codegen.triton.experts import ExpertTile, choose_tiles, emit_experts
+from tapeout.codegen.triton.expert_problem import ExpertTiles
+from tapeout.codegen.triton.experts import emit_experts
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.ir.parser import parse_function
 
@@ -32,34 +34,27 @@ NUM_CHOICES = 8  # random choices of experts that a graph goes through: more tha
 TOLERANCE = 8e-3
 
 
-def tiles_of(node, max_rows: int | None) -> list[tuple[ExpertTile, ExpertTile]]:
+def tiles_of(function, steps: Steps) -> list[ExpertTiles]:
     """The tiles that the compiler takes, then others."""
-    up, down = taken = choose_tiles(node, max_rows)
+    taken = emit_experts(function, steps).choice.chosen
     found = [taken]
-    if max_rows == 1:
+    if steps.max_rows == 1:
         ups = [(2, 2048, 2), (4, 512, 4), (8, 512, 3), (2, 1024, 3)]
         downs = [(4, 256, 6), (4, 1024, 3), (2, 1024, 4), (8, 1024, 3)]
-        found += [(replace(up, columns=a, depth=b, num_stages=c), down) for a, b, c in ups]
-        found += [(up, replace(down, columns=a, depth=b, num_stages=c)) for a, b, c in downs]
-    elif max_rows is None:
+        found += [replace(taken, up_columns=a, up_depth=b, up_stages=c) for a, b, c in ups]
+        found += [replace(taken, down_columns=a, down_depth=b, down_stages=c) for a, b, c in downs]
+    elif steps.max_rows is None:
         for rows, columns, warps, stages in ((128, 64, 8, 3), (128, 128, 8, 4), (64, 128, 4, 3)):
             wide = min(256, 2 * columns)
-            found.append(
-                (
-                    ExpertTile(rows, columns, 64, warps, stages),
-                    ExpertTile(rows, wide, 64, max(warps, wide // 32), 3),
-                )
-            )
+            down = wide, 64, max(warps, wide // 32), 3
+            found.append(ExpertTiles(rows, columns, 64, warps, stages, *down))
     else:
         for columns, depth, stages in ((16, 256, 4), (16, 128, 6), (32, 256, 3), (64, 64, 4)):
-            found.append(
-                (
-                    replace(up, columns=columns, depth=depth, num_stages=stages),
-                    replace(down, columns=2 * columns, depth=depth, num_stages=stages),
-                )
-            )
-        if up.rows > 16:
-            found.append((replace(up, rows=16), replace(down, rows=16)))
+            up = {"up_columns": columns, "up_depth": depth, "up_stages": stages}
+            down = {"down_columns": 2 * columns, "down_depth": depth, "down_stages": stages}
+            found.append(replace(taken, **up, **down))
+        if taken.rows > 16:
+            found.append(replace(taken, rows=16))
     return found
 
 
@@ -178,8 +173,9 @@ def main() -> None:
     cases = []
     for tokens in map(int, options.tokens.split(",")):
         rows = next(rows for rows in MAX_ROWS if rows is None or tokens <= rows)
-        for tiles in tiles_of(function.nodes[0], rows):
-            cases.append((tokens, tiles, emit_experts(function, Steps("bench", rows), tiles)))
+        steps = Steps("bench", rows)
+        for tiles in tiles_of(function, steps):
+            cases.append((tokens, tiles, emit_experts(function, steps, fields_of(tiles))))
     kernels = {
         f"case{i}{kernel.suffix}": kernel
         for i, (_, _, made) in enumerate(cases)
@@ -202,7 +198,7 @@ def _measure(shape, cases, compiled, record: Path) -> None:
         every = list(range(len(names)))
         times = {name: kernels.microseconds([place]) for place, name in enumerate(names)}
         total = kernels.microseconds(every)
-        row = {"tokens": tokens, "tiles": [list(vars(t).values()) for t in tiles]}
+        row = {"tokens": tokens, "tiles": fields_of(tiles)}
         row |= {"us": total, "error": error, **times}
         row["tb_per_s"] = kernels.layer.weight_bytes() / total / 1e6
         row["tflop_per_s"] = kernels.layer.flops() / total / 1e6

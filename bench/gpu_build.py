@@ -26,7 +26,7 @@ from tapeout.frontend.source import open_source
 
 folder, output, target = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 source = open_source(folder, "dummy")
-module, _ = api.lower(source)
+module, _ = api.lower(source, target=target)
 model = api.describe_model(module, folder, source.config)
 bare = replace(module, weights={})
 build_gpu_artifact(bare, model, api._tools(), lambda weights: iter(()), output, target)

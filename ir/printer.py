@@ -75,10 +75,15 @@ def print_weight(weight: Weight) -> str:
     return f"weight @{weight.name} {weight.type}{family} = {print_step(weight.program)}"
 
 
+def print_head(module: Module) -> str:
+    """What stands before the functions: level and attributes, then the weights."""
+    weights = [print_weight(module.weights[name]) for name in sorted(module.weights)]
+    return "\n".join([f"module level={module.level}{_attrs(module.attrs)}", *weights])
+
+
 def print_module(module: Module) -> str:
     """The whole module; two equal modules give the same text."""
-    parts = [f"module level={module.level}{_attrs(module.attrs)}"]
-    parts += [print_weight(module.weights[name]) for name in sorted(module.weights)]
+    parts = [print_head(module)]
     for name, function in module.functions.items():
         parts.append("")
         parts.append(print_function(function, "entry" if name in module.entries else "func"))

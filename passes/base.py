@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..ir.graph import Module
+from ..ir.graph import Function, Module, Node
 
 Pass = Callable[[Module], tuple[Module, int]]
 
@@ -19,10 +19,38 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """Why a rule does not apply: the predicate that failed, and what was found instead."""
+
+    predicate: str  # what must hold, as a sentence
+    found: str
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A place that a pass looked at and left as it was."""
+
+    function: str
+    value: str  # the first result of the node that stayed
+    origin: str  # that node's path in the source module
+    obstacle: Obstacle
+
+    @staticmethod
+    def at(function: Function, node: Node, obstacle: Obstacle) -> Miss:
+        """The miss of a node."""
+        return Miss(function.name, node.results[0].name, node.origin, obstacle)
+
+
+Explain = Callable[[Module], Iterable[Miss]]
+"""Finds what a pass left in the module that it gave."""
+
+
+@dataclass(frozen=True)
 class Report:
-    """What one pass did: its stage, name and number of rewrites, and the module after it."""
+    """What one pass did: its stage, name, number of rewrites, the module after it, its misses."""
 
     stage: str
     name: str
     rewrites: int
     module: Module
+    misses: tuple[Miss, ...] = ()

@@ -48,11 +48,12 @@ Keeps: norms that something other than a linear reads; the old parameters, which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..ir.graph import Function, Module, Node, Value
 from ..ir.weights import Step, Weight
+from .base import Miss, Obstacle
 from .layer_weights import add_weight, weight_parameters
 
 
@@ -66,18 +67,40 @@ def fold_norm_weights(module: Module) -> tuple[Module, int]:
     return module, count
 
 
+def missed_norm_weights(module: Module) -> Iterator[Miss]:
+    """Norms of layers that kept their weights although a linear multiplies by them."""
+    for function in module.functions.values():
+        for norm in _candidates(module, function):
+            if obstacle := _obstacle(norm, module, function):
+                yield Miss.at(function, norm, obstacle)
+
+
 def _find(module: Module, function: Function) -> Node | None:
     """The first norm with a weight that linears by layer weights alone read."""
-    own, users = set(weight_parameters(module, function)), function.users()
-    for norm in function.nodes:
-        readers = users.get(norm.results[0], []) if norm.op == "rms_norm" else []
-        weights = [*norm.operands[1:], *(node.operands[1] for node in readers)]
-        is_read_as_x = all(n.op == "linear" and n.operands[0] == norm.result for n in readers)
-        is_result = norm.results[0] in function.results
-        if len(norm.operands) < 2 or not readers or not is_read_as_x or is_result:
-            continue
-        if own.issuperset(weights):
-            return norm
+    candidates = _candidates(module, function)
+    return next((norm for norm in candidates if not _obstacle(norm, module, function)), None)
+
+
+def _candidates(module: Module, function: Function) -> list[Node]:
+    """Norms of a layer with a weight, which some linear takes."""
+    if not weight_parameters(module, function):
+        return []
+    taken = {node.operands[0] for node in function.nodes if node.op == "linear"}
+    norms = [node for node in function.nodes if node.op == "rms_norm" and len(node.operands) > 1]
+    return [norm for norm in norms if norm.result in taken]
+
+
+def _obstacle(norm: Node, module: Module, function: Function) -> Obstacle | None:
+    readers = function.users()[norm.result]
+    others = [n.op for n in readers if n.op != "linear" or norm.result in n.operands[1:]]
+    others += ["return"] * (norm.result in function.results)
+    if others:
+        return Obstacle("linears alone read the norm", f"read by {', '.join(others)}")
+    own = weight_parameters(module, function)
+    weights = [*norm.operands[1:], *(node.operands[1] for node in readers)]
+    shared = [value.name for value in weights if value not in own]
+    if shared:
+        return Obstacle("the weights are the layer's own", f"%{shared[0]} is not")
     return None
 
 

@@ -45,7 +45,7 @@ which `drop_dead_parameters` removes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os.path import commonprefix
 
@@ -53,6 +53,7 @@ from ..ir.graph import Context, Function, Module, Names, Node, Value, context_of
 from ..ir.ops import Kind, record_of
 from ..ir.types import Dim
 from ..ir.weights import Step, Weight
+from .base import Miss, Obstacle
 from .layer_weights import add_weight, weight_parameters
 
 
@@ -83,6 +84,62 @@ def _find(module: Module, function: Function) -> list[Node] | None:
 def _has_epilogue(node: Node, context: Context) -> bool:
     readers = context.users.get(node.result, [])
     return len(readers) == 1 and record_of(readers[0].op).kind is Kind.ELEMENTWISE
+
+
+def missed_linears(module: Module) -> Iterator[Miss]:
+    """Linears of layers that read what a linear before them reads, and multiply by themselves.
+
+    Two that have epilogues and one shape, as gate and up, are to meet in a region instead.
+    """
+    for function in module.functions.values():
+        own = weight_parameters(module, function)
+        context = context_of(function)
+        for group in _alike(function, context) if own else ():
+            group.sort(key=lambda node: _obstacle(node, own, context) is not None)
+            for node in group[1:]:
+                obstacle = _obstacle(node, own, context) or _difference(group[0], node)
+                if obstacle:
+                    yield Miss.at(function, node, obstacle)
+
+
+def _alike(function: Function, context: Context) -> list[list[Node]]:
+    """Linears by the value that they read, seen through casts; without those that pair."""
+    groups: dict[Value, list[Node]] = {}
+    for node in function.nodes:
+        if node.op == "linear":
+            cast = context.producer(node.operands[0], "cast")
+            groups.setdefault((cast or node).operands[0], []).append(node)
+    return [[n for n in group if not _pairs(n, group, context)] for group in groups.values()]
+
+
+def _pairs(node: Node, group: Sequence[Node], context: Context) -> bool:
+    twins = [n for n in group if n.result.type == node.result.type and _has_epilogue(n, context)]
+    return len(twins) == 2 and node in twins
+
+
+def _obstacle(node: Node, own: Sequence[Value], context: Context) -> Obstacle | None:
+    """What keeps a linear from any merge."""
+    others = [value.name for value in node.operands[1:] if value not in own]
+    if others:
+        return Obstacle("the weights are the layer's own", f"%{others[0]} is not")
+    if _has_epilogue(node, context):
+        reader = context.users[node.result][0]
+        found = f"%{reader.result.name} = {reader.op} is in between"
+        return Obstacle("what reads the product is no elementwise op alone", found)
+    return None
+
+
+def _difference(first: Node, node: Node) -> Obstacle | None:
+    """What keeps two linears from being one."""
+    inputs = [f"%{n.operands[0].name}: {n.operands[0].type}" for n in (first, node)]
+    if inputs[0] != inputs[1]:
+        return Obstacle("both read one input in one type", " and ".join(inputs))
+    if len(first.operands) != len(node.operands):
+        biases = [
+            f"%{n.result.name} {'no' if len(n.operands) < 3 else 'a'} bias" for n in (first, node)
+        ]
+        return Obstacle("both have a bias or none has", " and ".join(biases))
+    return None
 
 
 def _merge(module: Module, name: str, group: Sequence[Node]) -> Module:

@@ -10,9 +10,11 @@ from .drop_dead_nodes import drop_dead_nodes
 from .drop_dead_parameters import drop_dead_parameters
 from .feed_tokens import feed_tokens
 from .fold_norm_weights import fold_norm_weights
+from .fold_norms import fold_norms
 from .fold_weights import fold_weights
 from .group_regions import group_regions
 from .insert_paged_cache import insert_paged_cache
+from .join_cache_writes import join_cache_writes
 from .lower_aten import lower_aten
 from .merge_common_nodes import merge_common_nodes
 from .merge_linears import merge_linears
@@ -58,5 +60,15 @@ FUSE = Stage(
 )
 REGIONS = Stage("regions", (group_regions,))
 
+JOIN = Stage("join", (fold_norms, join_cache_writes))
+
 STAGES = (CANONICALIZE, RAISE, PAGED, FUSE, REGIONS)
 """From a traced module to regions. A stage's passes run once, in this order."""
+
+GPU_STAGES = (*STAGES, JOIN)
+"""For GPUs, where a launch costs more than doing some rows anew in each block."""
+
+
+def stages_of(target: str) -> tuple[Stage, ...]:
+    """The stages of a target, such as `cpu` or `cuda:sm_90`."""
+    return STAGES if target == "cpu" else GPU_STAGES

@@ -44,14 +44,19 @@ Keeps: the order of layers. Layers are equal when their functions differ in name
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from ..ir.graph import Function, Module, Node, Value
 from ..ir.ops import record_of
 from ..ir.printer import print_attr
 from ..ir.weights import Weight
+from .base import Miss, Obstacle
 from .unify import unify_programs
+
+_ALONE = {"count": 1, "pattern": ("",)}
+"""What `_is_chain` asks of calls that are not rolled yet."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,27 @@ def roll_layers(module: Module) -> tuple[Module, int]:
             module, rolled = _roll(module, module.functions[name], calls)
             count += rolled
     return module, count
+
+
+def missed_rolls(module: Module) -> Iterator[Miss]:
+    """Calls of layers that no repeat of the calls before them covers."""
+    for entry in map(module.functions.__getitem__, module.entries):
+        calls = [node for node in entry.nodes if node.op == "repeat"]
+        for before, call in zip(calls, calls[1:], strict=False):
+            yield Miss.at(entry, call, _obstacle(before, call, module))
+
+
+def _obstacle(before: Node, call: Node, module: Module) -> Obstacle:
+    """What keeps two calls from being one."""
+    if not _is_chain([replace(n, attrs=dict(n.attrs) | _ALONE) for n in (before, call)]):
+        found = ", ".join(f"%{value.name}" for value in call.operands)
+        return Obstacle("a layer takes what the one before gave, and what all share", found)
+    names = [before.attrs["pattern"][-1], call.attrs["pattern"][0]]
+    texts = [_signature(module.functions[name]).splitlines() for name in names]
+    pairs = zip_longest(*texts, fillvalue="nothing")
+    lines = next((pair for pair in pairs if pair[0] != pair[1]), ("equal", "equal"))
+    found = f"@{names[0]} has {lines[0]!r}, @{names[1]} has {lines[1]!r}"
+    return Obstacle("layers are equal but for names, or come in equal periods", found)
 
 
 def _is_chain(calls: Sequence[Node]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..ir.graph import Module
 from ..ir.verify import VerifyError, verify
 from .base import Pass, Report, Stage
+from .fusions import EXPLAINS
 
 Check = Callable[[Module, Module], None]
 """Compares the module before a pass with the one after it; raises where they differ."""
@@ -28,7 +29,8 @@ def run_stages(
             _verify(module, stage, one)
             if check and count:
                 check(before, module)
-            reports.append(Report(stage.name, name_of(one), count, module))
+            misses = tuple(EXPLAINS[one](module)) if one in EXPLAINS else ()
+            reports.append(Report(stage.name, name_of(one), count, module, misses))
     return module, reports
 
 

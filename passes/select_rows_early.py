@@ -25,11 +25,12 @@ Keeps: the node whose rows were wanted, which is dead when nobody else reads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ..ir.graph import Context, Module, Node, Value, map_functions, rewrite
+from ..ir.graph import Context, Module, Node, Value, context_of, map_functions, rewrite
 from ..ir.ops import Kind, record_of
+from .base import Miss, Obstacle
 
 _ROW_WISE = {Kind.ELEMENTWISE, Kind.ROW}
 
@@ -44,13 +45,22 @@ def select_rows_early(module: Module) -> tuple[Module, int]:
             return module, total
 
 
+def missed_rows(module: Module) -> Iterator[Miss]:
+    """Gathers that stayed after row-wise work."""
+    for function in module.functions.values():
+        context = context_of(function)
+        for node in function.nodes:
+            above = _above(node, context)
+            obstacle = _obstacle(above, context) if above else None
+            if obstacle:
+                yield Miss.at(function, node, obstacle)
+
+
 def _move_up(node: Node, context: Context) -> Iterable[Node] | None:
-    if node.op != "gather_rows":
+    above = _above(node, context)
+    if above is None or _obstacle(above, context):
         return None
     source, rows = node.operands
-    above = context.producer(source)
-    if above is None or not _is_row_wise(above) or not context.has_one_use(source):
-        return None
     gathers, operands = [], []
     for value in above.operands:
         if value.type.rank and value.shape[0] == source.shape[0]:
@@ -60,12 +70,24 @@ def _move_up(node: Node, context: Context) -> Iterable[Node] | None:
     return [*gathers, replace(above, operands=tuple(operands), results=node.results)]
 
 
-def _is_row_wise(node: Node) -> bool:
-    """Each result row depends on the same row of the operands that have rows."""
-    result = node.results[0]
-    same_rank = all(v.type.rank in (0, 1, result.type.rank) for v in node.operands)
-    one = len(node.results) == 1 and result.type.rank > 1
-    return record_of(node.op).kind in _ROW_WISE and one and same_rank
+def _above(node: Node, context: Context) -> Node | None:
+    """The row-wise op whose rows a gather takes."""
+    above = context.producer(node.operands[0]) if node.op == "gather_rows" else None
+    return above if above and record_of(above.op).kind in _ROW_WISE else None
+
+
+def _obstacle(above: Node, context: Context) -> Obstacle | None:
+    """Each result row must depend on the same row of the operands that have rows."""
+    result = above.results[0]
+    if not context.has_one_use(result):
+        readers = ", ".join(n.op for n in context.users[result]) or "return"
+        return Obstacle("the gather alone reads the rows", f"read by {readers}")
+    types = [v.type for v in (*above.operands, *above.results)]
+    same_rank = all(type.rank in (0, 1, result.type.rank) for type in types)
+    if not same_rank or len(above.results) > 1 or result.type.rank < 2:
+        found = f"{above.op} of {', '.join(map(str, types))}"
+        return Obstacle("operands have the rank of the rows, or one axis at most", found)
+    return None
 
 
 def _gather(value: Value, rows: Value, context: Context) -> Node:

@@ -128,7 +128,7 @@ class LLM(Model):
                 self._boxes.update((generation.request_id, box) for generation in generations)
                 self.engine.add(generations)
             while num_open:
-                self._step()
+                self._fill(box)
                 while box:
                     output = box.popleft()
                     num_open -= output.finished
@@ -142,8 +142,15 @@ class LLM(Model):
         with self._lock, uninterrupted():
             yield
 
+    def _fill(self, box: deque[RequestOutput]) -> None:
+        """Steps until there is an output in the box; interrupts come between two steps."""
+        with uninterrupted() as let_in:
+            while not box:
+                self._step()
+                let_in()
+
     def _step(self) -> None:
-        with self._undivided():
+        with self._lock:
             for output in self.engine.step():
                 box = self._boxes.get(output.request_id)
                 if box is not None:
@@ -158,7 +165,8 @@ class LLM(Model):
                 if self._boxes.pop(generation.request_id, None) is not None:
                     self.engine.abort(generation.request_id)
         while not self._boxes and not self.engine.is_idle:
-            self._step()
+            with self._undivided():
+                self._step()
 
 
 def _list_chats(messages: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from tapeout.artifact import evaluate
-from tapeout.codegen.triton.emit import emit_region
+from tapeout.codegen.triton.emit import emit_region, gpu_key
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.ir.graph import Module
 from tapeout.ir.interpret import Interpreter
@@ -35,11 +35,13 @@ INVARIANT = tuple(
 
 
 class TritonRegion:
-    """A region function, given as IR text or as it is, for steps of one size."""
+    """A region function, given as IR text or as it is, for steps of one size; in a configuration
+    if one is given."""
 
-    def __init__(self, function, steps):
+    def __init__(self, function, steps, configuration=None):
         self.function = parse_function(function) if isinstance(function, str) else function
-        self.emitted = emit_region(self.function, steps)
+        tuned = {gpu_key(self.function, steps): configuration} if configuration else {}
+        self.emitted = emit_region(self.function, steps, tuned)
         self.workspaces = None
 
     def run(self, arguments, symbols, inputs=None):

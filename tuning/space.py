@@ -21,14 +21,14 @@ class Work(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Seconds of launches of two variants, taken in turns: the first of each are neighbours."""
+    """Seconds of two variants, taken in turns: the first of each are neighbours."""
 
     first_s: Sequence[float]
     second_s: Sequence[float]
 
 
 class Space(Protocol[Built]):
-    """The works of an artifact on the device at hand. `Built` is a compiled variant, loadable.
+    """The works of an artifact on the device at hand. `Built` is a compiled variant.
 
     Where an artifact is batch-invariant, all of a work's candidates give the same bits.
     """
@@ -40,14 +40,15 @@ class Space(Protocol[Built]):
         """Every work once; works whose keys are equal are one."""
 
     def candidates(self, work: Work) -> Sequence[Configuration]:
-        """All configurations that may be tried, the compiler's own among them."""
+        """All configurations that may be tried."""
 
     def compile(
         self, work: Work, configurations: Sequence[Configuration]
     ) -> Sequence[Future[Built]]:
         """Compiles variants in parallel; a future fails with BuildError where one cannot be.
 
-        Where compiling would disturb times, it returns only when all are done.
+        Those that are checked and timed with each other come of one call, and stay usable until the
+        call after the next. Where compiling would disturb times, it returns when all are done.
         """
 
     def wrong(self, work: Work, built: Built) -> str | None:
@@ -62,8 +63,8 @@ class Space(Protocol[Built]):
     def least_s(self, work: Work) -> float | None:
         """What a launch takes at the device's limits; None where no record can say."""
 
-    def step_times(self, chosen: Mapping[Key, Configuration], num_pairs: int) -> Times:
-        """Times whole steps over the buckets: the artifact as it is against one with ``chosen``."""
+    def step_times(self, steps: str, chosen: Mapping[Key, Configuration], num_pairs: int) -> Times:
+        """Times whole steps of that name: of the artifact as it is, and of one with ``chosen``."""
 
     def close(self) -> None:
         """Gives the device back."""

@@ -31,7 +31,7 @@ def interpreted(
         progress("reference", 0 if kind is Exact else 1, 2)
         given = [dict(value) if isinstance(value, dict) else value for value in arguments]
         with subject.reference():
-            found = kind(subject.source, weights, subject.symbols(frame)).run("step", given)[0]
+            found = kind(subject.module, weights, subject.symbols(frame)).run("step", given)[0]
         return list(found.float().cpu().split(counts))
 
     return Reference(run(Exact, _Wide(subject.weights)), run(Interpreter, subject.weights))

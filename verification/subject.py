@@ -20,7 +20,6 @@ from ..artifact import (
 )
 from ..codegen.packing import pack_weights, unpack_rows16
 from ..codegen.pages import CPU, page_layouts
-from ..codegen.triton.program import joined_regions
 from ..ir.graph import Module, Value
 from ..ir.parser import parse_module
 from ..ir.types import DType
@@ -39,8 +38,7 @@ class Subject:
         self.target_name, self.target = name, artifact.manifest.targets[name]
         self.executor, self.plan = loaded.executor, loaded.plan
         self.vocab_size = artifact.manifest.model.vocab_size
-        self.source = read_module(artifact)
-        self.module = self.source if name == CPU else joined_regions(self.source)
+        self.module = read_module(artifact)
         self.tapes: Mapping[str, Tape] = {t: artifact.tape(name, t) for t in self.target.tapes}
         self.kernels: Mapping[str, Kernel] = {k.name: k for k in self.target.kernels}
         self.weights = StoredWeights(self)
@@ -109,8 +107,8 @@ class StoredWeights(Mapping[str, torch.Tensor]):
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        stored, packed = pack_weights(subject.source)
-        kept = {w.name: w for w in subject.source.weights.values()}
+        stored, packed = pack_weights(subject.module)
+        kept = {w.name: w for w in subject.module.weights.values()}
         is_packed = packed if subject.target_name == CPU else frozenset()
         self._stored: dict[str, tuple[Weight, Weight]] = {}
         for weight in stored:

@@ -30,15 +30,16 @@ NOTHING = Cost(Dim(), Dim())
 
 
 def cost_of(function: Function) -> Cost:
-    """Of all ops of a region; caches and what slots keep are not counted.
+    """Of all ops of a region."""
+    return Cost(region_bytes(function), _all_flops(function))
+
+
+def region_bytes(function: Function) -> Dim:
+    """Of parameters and results; caches and what slots keep are not counted.
 
     Of a table those rows are counted that are gathered from it, of routed experts those that are
     read.
     """
-    return Cost(_bytes(function), _all_flops(function))
-
-
-def _bytes(function: Function) -> Dim:
     gathers = [node for node in function.nodes if node.op == "gather_rows"]
     tables = {node.operands[0] for node in gathers}
     routed = {v for node in function.nodes for v in _routed(node)}

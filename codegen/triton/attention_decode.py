@@ -6,10 +6,13 @@ contexts are split over several blocks: the last to arrive adds up their parts, 
 
 from __future__ import annotations
 
+from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
 from ...ir.types import Dim, DType
+from .attention_problems import Decode
 from .attention_shape import Shape, operands_of
 from .attention_text import COMBINE, DECODE, LOAD_QUERY
+from .choice import choose
 from .elements import Elements, name_of
 from .indices import Index
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
@@ -21,13 +24,18 @@ _CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")
 
 
 def emit_decode(
-    function: Function, shape: Shape, write: Node | None, steps: Steps
+    function: Function,
+    shape: Shape,
+    write: Node | None,
+    steps: Steps,
+    asked: Configuration | None,
 ) -> RegionKernels:
     """The kernel of a region; with ``write`` it also makes the queries and writes the cache."""
     H, Hk, D, Dv = shape.sizes
     assert steps.max_rows is not None
-    splits, group = num_splits(steps.max_rows, Hk), H // Hk
-    values = shape.values(padded(group, 16), 128 if max(D, Dv) <= 128 else 64)
+    choice = choose(Decode(steps.max_rows, shape.heads), asked)
+    tile, group = choice.chosen, H // Hk
+    splits, values = tile.splits, shape.values(padded(group, 16), tile.block)
     values["splits"], values["group_values"] = splits, group * Dv
     values["combine"] = COMBINE.format(**values) if splits > 1 else ""
     values["aliases"] = _aliases(shape, write) if write else ""
@@ -51,21 +59,11 @@ def emit_decode(
     body = DECODE.format(names="".join(f"{name}, " for name in names), **values)
     tokens = shape.node.result.shape[0]
     grid = grid_of(splits, Hk, (tokens, 1, 1))
-    is_alone = steps.max_rows == 1 and max(D, Dv) <= 64  # more warps for what one block can do
-    warps, stages = (8, 3) if is_alone else (4, 2)
-    scalars = (Dim.of("P"),)
-    kernel = Kernel("", body, tuple(buffers), tuple(types), scalars, grid, warps, stages)
+    scalars, warps = (Dim.of("P"),), (tile.num_warps, tile.num_stages)
+    kernel = Kernel("", body, tuple(buffers), tuple(types), scalars, grid, *warps)
     sizes = (tokens * (H * splits * 4), tokens * (H * splits * Dv * 4), tokens * (Hk * 4))
-    return RegionKernels((kernel,), sizes[: len(parts)], frozenset({2} if parts else ()))
-
-
-def num_splits(max_rows: int, num_key_heads: int) -> int:
-    """Blocks that share a long context, so that a step of fewer rows still fills the machine.
-
-    Adding up two parts costs more than they win.
-    """
-    splits = min(32, 128 // num_key_heads, 512 // padded(max_rows * num_key_heads))
-    return splits if splits > 2 else 1
+    tickets = frozenset({2} if parts else ())
+    return RegionKernels((kernel,), sizes[: len(parts)], tickets, choice)
 
 
 def _query_and_write(function: Function, shape: Shape, write: Node) -> str:

@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...artifact.schema import GridTerm
+from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim
-from .attention_decode import num_splits
+from .attention_problems import InParts, PartsTile
 from .attention_shape import LOG2E, Shape, operands_of
 from .attention_text import FIND_SEQUENCE
+from .choice import choose
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded
 
 PART_KEYS, BLOCK_KEYS, TILE_ROWS = 256, 64, 64
@@ -135,9 +137,12 @@ _SPLIT = """    split = tl.program_id(2)
 """
 
 
-def emit_in_parts(function: Function, shape: Shape, steps: Steps) -> RegionKernels:
+def emit_in_parts(
+    function: Function, shape: Shape, steps: Steps, asked: Configuration | None
+) -> RegionKernels:
     """The kernel of an attention region for steps of one size; its bits are those of all sizes."""
-    values = _values(shape, steps)
+    choice = choose(InParts(steps.max_rows, shape.heads.num_key_heads), asked)
+    values = _values(shape, steps, choice.chosen)
     inputs = ("context_lengths",) if steps.one_token_each else ("query_start", "context_lengths")
     names, buffers, types = operands_of(function, shape, inputs)
     spaces = _SPACES if values["splits"] > 1 else {}
@@ -150,11 +155,13 @@ def emit_in_parts(function: Function, shape: Shape, steps: Steps) -> RegionKerne
         (*types, *spaces.values()),
         (Dim.of("S"), Dim.of("P")),
         _grid(function, steps, values),
+        num_stages=choice.chosen.num_stages,
     )
-    return RegionKernels((kernel,), _sizes(steps, values), frozenset({3} if spaces else ()))
+    tickets = frozenset({3} if spaces else ())
+    return RegionKernels((kernel,), _sizes(steps, values), tickets, choice)
 
 
-def _values(shape: Shape, steps: Steps) -> dict[str, Any]:
+def _values(shape: Shape, steps: Steps, tile: PartsTile) -> dict[str, Any]:
     """What fills the texts; only `find` and `parts` depend on the steps."""
     H, Hk, D, Dv = shape.sizes
     group, window, softcap = padded(H // Hk), shape.window, shape.softcap
@@ -166,7 +173,7 @@ def _values(shape: Shape, steps: Steps) -> dict[str, Any]:
         **{"padded_group": group, "causal": causal, "log2e": LOG2E, "part": PART_KEYS},
         "part_pages": PART_KEYS // PAGE_SIZE_TOKENS,
         "tokens": 1 if steps.one_token_each else rows // group,
-        "splits": num_splits(steps.max_rows, Hk) if steps.max_rows else 1,
+        "splits": tile.splits,
         "begin": f"tl.maximum(context + query + 1 - {window}, 0)" if window else "0",
         "scale": float(shape.node.attrs["scale"]),
         "softcap": f"        scores = _tanh(scores / {softcap}) * {softcap}\n" if softcap else "",

@@ -6,35 +6,41 @@ not depend on its neighbours.
 
 from __future__ import annotations
 
+from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
 from ...ir.types import Dim
 from .attention_hopper import emit_hopper, is_for_hopper
+from .attention_problems import HopperTile, Prefill, PrefillTile
 from .attention_shape import Shape, operands_of, shape_of
 from .attention_text import PREFILL
-from .kernel import Kernel, RegionKernels, Steps, padded
+from .choice import choose
+from .kernel import Kernel, RegionKernels, Steps
 
 
-def emit_prefill(function: Function, node: Node, steps: Steps) -> RegionKernels:
-    """The kernel of a region: the target's own where there is one that can do it."""
+def emit_prefill(
+    function: Function, node: Node, steps: Steps, asked: Configuration | None
+) -> RegionKernels:
+    """The kernel of a region, in the target's own form or the one for all."""
     shape = shape_of(function, node)
-    if is_for_hopper(shape, steps.target):
-        return emit_hopper(function, shape, steps)
-    return _emit_portable(function, shape)
+    is_own = is_for_hopper(shape, steps.target)
+    choice = choose(Prefill(steps.max_rows, shape.heads, is_own), asked)
+    if isinstance(choice.chosen, HopperTile):
+        kernel = emit_hopper(function, shape, choice.chosen)
+    else:
+        kernel = _emit_portable(function, shape, choice.chosen)
+    return RegionKernels((kernel,), choice=choice)
 
 
-def _emit_portable(function: Function, shape: Shape) -> RegionKernels:
-    H, Hk, D, Dv = shape.sizes
-    group = padded(H // Hk)
-    rows, (block, stages) = max(128, group), (64, 3) if max(D, Dv) <= 128 else (32, 2)
-    tokens = rows // group
-    values = shape.values(rows, block) | {"padded_group": group, "tokens": tokens}
-    values["loops"] = _loops(shape, values, block)
+def _emit_portable(function: Function, shape: Shape, tile: PrefillTile) -> Kernel:
+    group = shape.heads.group
+    tokens = tile.rows // group
+    values = shape.values(tile.rows, tile.block) | {"padded_group": group, "tokens": tokens}
+    values["loops"] = _loops(shape, values, tile.block)
     names, buffers, types = operands_of(function, shape, ("query_start", "context_lengths"))
     body = PREFILL.format(names="".join(f"{name}, " for name in names), **values)
     scalars, grid = (Dim.of("S"), Dim.of("P")), shape.tiles(tokens)
-    return RegionKernels(
-        (Kernel("", body, tuple(buffers), tuple(types), scalars, grid, 8, stages),)
-    )
+    warps = tile.num_warps, tile.num_stages
+    return Kernel("", body, tuple(buffers), tuple(types), scalars, grid, *warps)
 
 
 def _loops(shape: Shape, values: dict[str, object], block: int) -> str:

@@ -9,6 +9,7 @@ from ...artifact.schema import GridTerm
 from ...ir.graph import Function, Node, Value
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
+from .attention_problems import Heads
 from .attention_text import LOOP, SINKS
 from .kernel import TYPES, Operand, grid_of, padded, pointer_type
 
@@ -30,6 +31,11 @@ class Shape:
         _, heads, dim = self.node.operands[0].shape
         attrs = self.node.attrs
         return int(heads), int(attrs["num_key_heads"]), int(dim), int(attrs["value_dim"])
+
+    @property
+    def heads(self) -> Heads:
+        """The same, by name."""
+        return Heads(*self.sizes)
 
     @property
     def window(self) -> int | None:

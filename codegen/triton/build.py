@@ -22,10 +22,14 @@ from ...artifact import (
     table_of,
 )
 from ...artifact import Kernel as KernelRecord
+from ...artifact.choices import write_choices
+from ...artifact.tuning_table import Key
 from ...ir.graph import Module
 from ..build import Progress, WeightStream, weight_specs, write_weights
 from ..cpp.cost import Cost
 from ..tables import cache_groups, inputs_of
+from ..tuned_kernels import Tuned
+from .choice_records import choices_of
 from .compile import Compiled, compile_kernels, triton_version
 from .kernel import Kernel
 from .player import build_cuda_player
@@ -44,16 +48,20 @@ def build_gpu_artifact(
     target: str,
     *,
     batch_invariant: bool = False,
+    tuned: Mapping[Key, Tuned] | None = None,
     files: Mapping[str, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the artifact ``output`` for a module at level region; returns its path.
 
-    With ``batch_invariant`` a row has the same bits in steps of all sizes. No GPU is needed.
+    With ``batch_invariant`` a row has the same bits in steps of all sizes. Kernels whose keys are
+    in ``tuned`` have the configurations there, others what rules say. No GPU is needed.
     Raises BuildError, and what ``stream`` raises.
     """
     report = progress or (lambda stage, done, total: None)
-    program = compile_gpu_program(module, target, batch_invariant)
+    tuned = tuned or {}
+    asked = {key: found.configuration for key, found in tuned.items()}
+    program = compile_gpu_program(module, target, batch_invariant, asked)
     stored = list(module.weights.values())
     objects = settings.CACHE.get() / "objects"
     sources = {name: kernel for name, (kernel, _) in program.kernels.items()}
@@ -63,6 +71,7 @@ def build_gpu_artifact(
             for path, data in sorted((files or {}).items()):
                 writer.add_bytes(path, data)
             writer.add_bytes("graph.ir", str(module).encode())
+            write_choices(writer, {target: choices_of(program, tuned)})
             weights = write_weights(writer, folder_of(target), stored, stream, report)
             report("kernels", 0, 1)
             _write_kernels(writer, program, built.result(), target)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from ...artifact.tuning_table import Configuration, Key
 from ...errors import BuildError
 from ...ir.graph import Function
 from ...ir.printer import print_function
 from ...ir.types import Dim
 from ..cpp.cost import cost_of, routing_of
+from ..tuning_key import key_of
 from .attention import emit_attention
+from .choice import Choice
 from .experts import emit_experts
 from .kernel import Kernel, RegionKernels, Steps
 from .linear import emit_linear
 from .rows import emit_rows
 from .sample import emit_sample
 
-EMITTERS: Mapping[str, Callable[[Function, Steps], RegionKernels]] = {
-    "rows": emit_rows,
+TUNED: Mapping[str, Callable[[Function, Steps, Configuration | None], RegionKernels]] = {
     "linear": emit_linear,
     "attention": emit_attention,
     "experts": emit_experts,
+}
+"""Emitters of the anchors whose kernels have a choice of configurations."""
+FIXED: Mapping[str, Callable[[Function, Steps], RegionKernels]] = {
+    "rows": emit_rows,
     "sample": emit_sample,
 }
 
@@ -38,6 +45,8 @@ class EmittedRegion:
     workspaces: tuple[Dim, ...]
     tickets: frozenset[int]
     routing: tuple[int, int] | None
+    key: Key  # of its configuration in tuning tables
+    choice: Choice[Any] | None
 
     @property
     def launches(self) -> tuple[Kernel, ...]:
@@ -45,12 +54,20 @@ class EmittedRegion:
         return self.kernels
 
 
-def emit_region(function: Function, steps: Steps) -> EmittedRegion:
-    """The Triton of a region. Its text does not depend on ``steps`` where its kernels do not."""
-    anchor = str(function.attrs["anchor"])
-    if anchor not in EMITTERS:
+def emit_region(
+    function: Function, steps: Steps, tuned: Mapping[Key, Configuration] | None = None
+) -> EmittedRegion:
+    """The Triton of a region, in the configuration that ``tuned`` has for it, else as rules say.
+
+    Its text does not depend on ``steps`` where its kernels do not.
+    """
+    anchor, key = str(function.attrs["anchor"]), gpu_key(function, steps)
+    if anchor in TUNED:
+        made = TUNED[anchor](function, steps, (tuned or {}).get(key))
+    elif anchor in FIXED:
+        made = FIXED[anchor](function, steps)
+    else:
         raise BuildError(f"kernels of {anchor} regions are not built for GPUs yet: {function.name}")
-    made = EMITTERS[anchor](function, steps)
     math, cost = print_function(function), cost_of(function)
     kernels = [replace(kernel, cost=kernel.cost or cost) for kernel in made.kernels]
     return EmittedRegion(
@@ -62,7 +79,17 @@ def emit_region(function: Function, steps: Steps) -> EmittedRegion:
         made.workspaces,
         made.tickets,
         routing_of(function),
+        key,
+        made.choice,
     )
+
+
+def gpu_key(function: Function, steps: Steps) -> Key:
+    """What a region's kernels for steps of a size are known by in tuning tables."""
+    each = steps.one_token_each and function.attrs["anchor"] == "attention"
+    count = "any" if steps.max_rows is None else str(steps.max_rows)
+    name = f"{count} {'sequences' if each else 'rows'}"
+    return key_of(function, name, steps.batch_invariant)
 
 
 def _documented(kernel: Kernel, function: Function, math: str) -> Kernel:

@@ -9,71 +9,45 @@ expert's weights are read once for each of its groups. A step of one token needs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from ...artifact.schema import GridTerm
+from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
 from ...ir.types import Dim, DType
 from ..cpp.cost import NOTHING, experts_costs
 from . import experts_text as text
+from .choice import choose
+from .expert_problem import Experts, ExpertTile, ExpertTiles
 from .expressions import triton_expression
 from .kernel import TYPES, Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
 
 MAX_CHUNK = 2048  # indices that sorting looks at at once
-EXPECTED_ROWS = 4096  # tokens of a step that may have any number
 
 
-@dataclass(frozen=True)
-class ExpertTile:
-    """A block's share of a product: ``rows`` pairs by ``columns``, ``depth`` of the sum at once."""
-
-    rows: int
-    columns: int
-    depth: int
-    num_warps: int
-    num_stages: int
-
-
-Tiles = tuple[ExpertTile, ExpertTile]
-"""Of up and of down; their rows are equal."""
-
-
-def choose_tiles(node: Node, max_rows: int | None) -> Tiles:
-    """The tiles for steps of up to ``max_rows`` tokens.
-
-    Few tokens wait for weights: small groups waste little, and a second group of an expert finds
-    its weights in the cache. Many are bound by the products: large tiles move less.
-    """
-    num_experts, hidden, inner = (int(dim) for dim in node.operands[4].shape)
-    if max_rows == 1:
-        up, down = _even_depth(hidden, 1024), _even_depth(inner, 512)
-        return ExpertTile(1, 4, up, 4, 3), ExpertTile(1, 8, down, 4, 4)
-    k, wide = int(node.operands[1].shape[1]), node.operands[0].dtype.itemsize // 2
-    expected = (max_rows or EXPECTED_ROWS) * k // num_experts
-    if expected >= 64:
-        depth = 64 // wide
-        return ExpertTile(64, 64, depth, 4, 4), ExpertTile(64, 128 // wide, depth, 4, 3)
-    rows, depth = padded(expected // 2, 16), 128 // wide
-    return (
-        ExpertTile(rows, 32, min(depth, padded(hidden, 16)), 4, 4),
-        ExpertTile(rows, 64, min(depth, padded(inner, 16)), 4, 4),
-    )
-
-
-def _even_depth(size: int, most: int) -> int:
-    """The largest power of two up to ``most`` that wastes at most an eighth of the lanes."""
-    depth = min(padded(size, 16), most)
-    while depth > 64 and -(-size // depth) * depth > size + size // 8:
-        depth //= 2
-    return depth
-
-
-def emit_experts(function: Function, steps: Steps, tiles: Tiles | None = None) -> RegionKernels:
-    """The kernels of an experts region for steps of one size, in tiles that suit it or as said."""
+def emit_experts(
+    function: Function, steps: Steps, asked: Configuration | None = None
+) -> RegionKernels:
+    """The kernels of an experts region for steps of one size, in tiles that suit it or as asked."""
     (node,) = function.nodes
-    max_rows = None if steps.batch_invariant else steps.max_rows  # one tile for all sizes
-    emitter = _Emitter(function, node, tiles or choose_tiles(node, max_rows))
-    return emitter.one_token() if max_rows == 1 else emitter.tokens(steps)
+    problem = _problem(node, steps)
+    choice = choose(problem, asked)
+    emitter = _Emitter(function, node, choice.chosen)
+    made = emitter.one_token() if problem.max_rows == 1 else emitter.tokens(steps)
+    return replace(made, choice=choice)
+
+
+def _problem(node: Node, steps: Steps) -> Experts:
+    num_experts, hidden, inner = (int(dim) for dim in node.operands[4].shape)
+    return Experts(
+        max_rows=None if steps.batch_invariant else steps.max_rows,  # one tile for all sizes
+        num_experts=num_experts,
+        k=int(node.operands[1].shape[1]),
+        hidden=hidden,
+        inner=inner,
+        itemsize=node.operands[0].dtype.itemsize,
+        batch_invariant=steps.batch_invariant,
+    )
 
 
 PARAMETERS = ("p_x", "p_indices", "p_weights", "p_up", "p_down", "p_up_bias", "p_down_bias")
@@ -84,7 +58,7 @@ GridExtent = tuple[Dim, int, int] | int
 class _Emitter:
     """The kernels of a region. ``buffers`` are the pointers that they may take, by name."""
 
-    def __init__(self, function: Function, node: Node, tiles: Tiles):
+    def __init__(self, function: Function, node: Node, tiles: ExpertTiles):
         x, indices, weights, gate_up, down, *biases = node.operands
         assert x.dtype is gate_up.dtype is down.dtype, f"{function.name}: {x} by {gate_up}"
         self.node, self.tiles, self.biases, self.dtype = node, tiles, biases, x.dtype
@@ -100,7 +74,6 @@ class _Emitter:
 
     def one_token(self) -> RegionKernels:
         """Two launches: each choice is an expert's only one."""
-        up, down = self.tiles
         self._add_workspaces({"w_active": self.dtype})
         kernels = (
             self._up(text.UP_ONE, ("p_x", "p_indices"), self.k),
@@ -110,7 +83,7 @@ class _Emitter:
 
     def tokens(self, steps: Steps) -> RegionKernels:
         """Three launches: sort, up, down."""
-        pairs, tile = self.num_tokens * self.k, self.tiles[1]
+        pairs, tile = self.num_tokens * self.k, self.tiles.down
         is_wide = steps.max_rows is not None and not steps.batch_invariant
         products = DType.F32 if is_wide else self.dtype
         self._add_workspaces(
@@ -144,13 +117,13 @@ class _Emitter:
 
     def _num_groups(self, steps: Steps) -> GridExtent:
         """As many as there can be: one for each pair, or full ones and one more an expert."""
-        pairs, rows = self.num_tokens * self.k, self.tiles[0].rows
+        pairs, rows = self.num_tokens * self.k, self.tiles.up.rows
         if steps.max_rows and steps.max_rows * self.k * (rows - 1) <= self.experts * rows:
             return pairs, 1, 1
         return pairs + self.experts * rows, rows, 1
 
     def _sort(self, chunk: int) -> Kernel:
-        bins, rows = padded(self.experts, 32), self.tiles[0].rows
+        bins, rows = padded(self.experts, 32), self.tiles.up.rows
         values = {"chunk": chunk, "bins": bins, "rows": rows, "experts": self.experts}
         names = ("p_indices", "w_order", "w_groups")
         body = text.SORT.format(names=", ".join((*names, "num_pairs")), **values)
@@ -159,7 +132,7 @@ class _Emitter:
         return Kernel("_sort", body, *self._operands(names), scalars, grid, cost=NOTHING)
 
     def _up(self, template: str, sources: Names, slots: GridExtent) -> Kernel:
-        tile = self.tiles[0]
+        tile = self.tiles.up
         activation = str(self.node.attrs["activation"])
         values = {
             **self._values(tile, self.hidden, self.inner, self.parts, "p_up_bias"),
@@ -170,7 +143,7 @@ class _Emitter:
         return self._kernel("_up", template, names, values, tile, grid)
 
     def _down(self, template: str, sources: Names, ends: Names, slots: GridExtent) -> Kernel:
-        tile = self.tiles[1]
+        tile = self.tiles.down
         columns, steps = -(-self.hidden // tile.columns), -(-self.inner // tile.depth)
         values = self._values(tile, self.inner, self.hidden, 1, "p_down_bias")
         values |= {"tiles": columns, "steps": steps, "turns": self.k * steps}

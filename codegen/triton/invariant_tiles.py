@@ -9,22 +9,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...ir.types import DType
+from .choice import Ruled
 from .kernel import padded
 from .tiles import Tile, choose_tile
 
 MIN_COLUMNS = 8192  # of all parts: with tiles of 64 columns, about a block a multiprocessor
 MIN_PART = 256
+MIN_ROWS = 64  # of a tile: so many make the instruction the same
 
 
-def choose_invariant_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Tile:
+def choose_invariant_tile(
+    rows: int | None, n: int, k: int, num_weights: int, dtype: DType
+) -> Ruled[Tile]:
     """The tile for up to ``rows`` rows; small steps split the parts over blocks, others do not."""
     parts = num_parts(n * num_weights, k)
     if rows is None or rows > 256:
-        return replace(choose_tile(None, n, k, num_weights, dtype), parts=parts)
+        ruled = choose_tile(None, n, k, num_weights, dtype)
+        others = {replace(tile, parts=parts): why for tile, why in ruled.others.items()}
+        return Ruled(replace(ruled.chosen, parts=parts), ruled.rule, others)
     stages = 3 if dtype.itemsize == 2 else 2
     if rows > 64:
-        return Tile(64, 64, min(padded(k, 16), 64), 4, stages, parts)
-    return Tile(64, 64 // num_weights, min(padded(k, 16), 128), 4, stages, parts)
+        tile = Tile(64, 64, min(padded(k, 16), 64), 4, stages, parts)
+    else:
+        tile = Tile(64, 64 // num_weights, min(padded(k, 16), 128), 4, stages, parts)
+    return Ruled(tile, "the parts of K that all sizes of step have, side by side", {})
 
 
 def num_parts(n: int, k: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ...artifact.schema import GridTerm
 from ...ir.graph import Value
@@ -12,6 +13,9 @@ from ..cpp.cost import Cost
 from ..cpp.kernel import Operand, params, row_dim
 from .expressions import BEGINNING, BEGINNING_IN_TURN, BOX, BOX_BY_POINTERS, HELPERS
 from .targets import GpuTarget
+
+if TYPE_CHECKING:
+    from .choice import Choice
 
 __all__ = ["Box", "Kernel", "Operand", "RegionKernels", "Steps", "grid_of", "params", "row_dim"]
 
@@ -127,6 +131,7 @@ class RegionKernels:
     kernels: tuple[Kernel, ...]
     workspaces: tuple[Dim, ...] = ()
     tickets: frozenset[int] = field(default_factory=frozenset)
+    choice: Choice[Any] | None = None  # None: there is nothing to choose
 
 
 def grid_of(*terms: tuple[Dim | int, int, int] | int) -> tuple[GridTerm, ...]:

@@ -11,29 +11,33 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...artifact.schema import GridTerm
+from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
+from ...passes.fold_norms import norm_of
 from ..reshape import number
+from .choice import choose
 from .elements import Elements, Given, Indices, name_of
-from .fold_norms import norm_of
 from .indices import ZERO, Index, linear_index, masks_of
-from .invariant_tiles import choose_invariant_tile
 from .kernel import Box, Kernel, Operand, RegionKernels, Steps, grid_of, params, pointer_type
 from .parts import as_part, homes_of
+from .product_problem import Product
 from .products import box_loop, matrix_loop, num_shared, vector_loop
 from .rows import emit_rows
-from .tiles import Tile, choose_tile
+from .tiles import Tile
 
 MAX_ROWS_OF_NORM = 32
 _HIDDEN = Operand("workspace", 0)
 
 
-def emit_linear(function: Function, steps: Steps, tile: Tile | None = None) -> RegionKernels:
-    """The kernels of a linear region for steps of one size, in tiles that suit it or as said."""
+def emit_linear(
+    function: Function, steps: Steps, asked: Configuration | None = None
+) -> RegionKernels:
+    """The kernels of a linear region for steps of one size, in tiles that suit it or as asked."""
     norm = norm_of(function)
     if norm is None or _takes_along(norm, steps):
-        return _product(function, steps, tile, norm)
-    return _after_norm(function, steps, norm)
+        return _product(function, steps, asked, norm)
+    return _after_norm(function, steps, asked, norm)
 
 
 def _takes_along(norm: Node, steps: Steps) -> bool:
@@ -44,31 +48,32 @@ def _takes_along(norm: Node, steps: Steps) -> bool:
     return steps.max_rows is not None and steps.max_rows <= most
 
 
-def _after_norm(function: Function, steps: Steps, norm: Node) -> RegionKernels:
+def _after_norm(
+    function: Function, steps: Steps, asked: Configuration | None, norm: Node
+) -> RegionKernels:
     """Two launches; the norm's rows go through a workspace."""
     x, name = norm.result, function.name
     others = tuple(node for node in function.nodes if node is not norm)
     rest = tuple(value for value in function.params if value not in norm.operands)
     first = Function(name, norm.operands, (norm,), (x,), {"anchor": "rows"})
     second = replace(function, params=(x, *rest), nodes=others)
-    product = _product(second, steps, None, None)
+    product = _product(second, steps, asked, None)
     homes = homes_of(function) | {x: _HIDDEN}
     kernels = as_part(emit_rows(first, steps), first, homes, "_norm")
     kernels += as_part(product, second, homes, "", 1)
     tickets = frozenset(place + 1 for place in product.tickets)
-    return RegionKernels(kernels, (x.type.num_bytes(), *product.workspaces), tickets)
+    workspaces = (x.type.num_bytes(), *product.workspaces)
+    return RegionKernels(kernels, workspaces, tickets, product.choice)
 
 
 def _product(
-    function: Function, steps: Steps, tile: Tile | None, norm: Node | None
+    function: Function, steps: Steps, asked: Configuration | None, norm: Node | None
 ) -> RegionKernels:
     linears = [node for node in function.nodes if node.op == "linear"]
     result, x = function.results[0], linears[0].operands[0]
-    k, n = int(x.shape[-1]), int(result.shape[-1])
-    choose = choose_invariant_tile if steps.batch_invariant else choose_tile
-    tile = tile or choose(steps.max_rows, n, k, len(linears), x.dtype)
-    boxes = _boxes(function, linears, tile, k)
-    tile = replace(tile, boxed=bool(boxes))
+    choice = choose(_problem(function, linears, steps, norm), asked)
+    tile, k, n = choice.chosen, int(x.shape[-1]), int(result.shape[-1])
+    boxes = _boxes(function, linears, tile, k) if tile.boxed else ()
     single, rows = tile.rows == 1, _rows(result)
     elements = Elements(function, 1 if single else 2)
     for place, node in enumerate(linears):
@@ -105,13 +110,25 @@ def _product(
     num_tiles = -(-n // tile.columns) * -(-(steps.max_rows or 1) // tile.rows)
     sums = num_tiles * num_shared(tile, len(linears), norm is not None)
     sizes = (Dim(sums * 4), Dim(num_tiles * 4))[: len(shared)]
-    return RegionKernels((kernel,), sizes, frozenset({1} if shared else ()))
+    return RegionKernels((kernel,), sizes, frozenset({1} if shared else ()), choice)
 
 
-def _boxes(function: Function, linears: list[Node], tile: Tile, k: int) -> tuple[Box, ...]:
-    """How x and the weights are read; not if something else reads them too, by pointers."""
-    if not tile.boxed:
-        return ()
+def _problem(function: Function, linears: list[Node], steps: Steps, norm: Node | None) -> Product:
+    x, result = linears[0].operands[0], function.results[0]
+    return Product(
+        rows=steps.max_rows,
+        n=int(result.shape[-1]),
+        k=int(x.shape[-1]),
+        num_weights=len(linears),
+        dtype=x.dtype,
+        has_norm=norm is not None,
+        can_box=norm is None and _are_read_by_products_alone(function, linears),
+        batch_invariant=steps.batch_invariant,
+    )
+
+
+def _are_read_by_products_alone(function: Function, linears: list[Node]) -> bool:
+    """Whether nothing else reads x or the weights, by pointers."""
     x = linears[0].operands[0]
     source, weights = _source(function, x), {node.operands[1] for node in linears}
     names_of_x = {source, x}
@@ -124,7 +141,14 @@ def _boxes(function: Function, linears: list[Node], tile: Tile, k: int) -> tuple
         else:
             others = set(node.operands)
         if others & (names_of_x | weights):
-            return ()
+            return False
+    return True
+
+
+def _boxes(function: Function, linears: list[Node], tile: Tile, k: int) -> tuple[Box, ...]:
+    """How x and the weights are read."""
+    source = _source(function, linears[0].operands[0])
+    weights = {node.operands[1] for node in linears}
     return tuple(
         Box(place, k, tile.rows if value == source else tile.columns, tile.depth)
         for place, value in enumerate(function.params)

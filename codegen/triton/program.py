@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...artifact.schema import GridTerm, Slot
+from ...artifact.tuning_table import Configuration, Key
 from ...ir.graph import Function, Module
 from ...ir.types import Dim
 from ..plan import Plan, plan_slots
 from ..program import OUTPUTS, buffer_json, input_names
 from ..tape import Place, TapeLaunch, Unrolled, Unroller, written_states
 from .emit import EmittedRegion, emit_region
-from .fold_norms import fold_norms
-from .join_cache_writes import join_cache_writes
 from .kernel import Kernel, Steps
 from .targets import TARGETS, GpuTarget
 
@@ -48,6 +47,7 @@ class GpuProgram:
     tapes: dict[str, dict[str, Any]]  # by `<entry>.<variant>`, as JSON
     input_names: tuple[str, ...]
     batch_invariant: bool
+    chosen: dict[tuple[str, Key], EmittedRegion]  # by the start of the kernels' names
 
 
 @dataclass
@@ -55,19 +55,22 @@ class _Emitter:
     """Emits each region once for each size of step; sizes whose kernels are equal share them."""
 
     target: GpuTarget
+    tuned: Mapping[Key, Configuration]
     regions: dict[str, list[EmittedRegion]] = field(default_factory=dict)
     kernels: dict[str, tuple[Kernel, EmittedRegion]] = field(default_factory=dict)
+    chosen: dict[tuple[str, Key], EmittedRegion] = field(default_factory=dict)
 
     def of(self, function: Function, steps: Steps) -> EmittedRegion:
         """The kernels of a region, named after the first size they are made for."""
-        made = emit_region(function, replace(steps, target=self.target))
+        made = emit_region(function, replace(steps, target=self.target), self.tuned)
         known = self.regions.setdefault(function.name, [])
-        for other in known:
-            if other.kernels == made.kernels:
-                return replace(made, name=other.name)
-        made = replace(made, name=f"{function.name}_{steps.name}")
-        known.append(made)
-        self.kernels |= {made.name + k.suffix: (k, made) for k in made.kernels}
+        alike = (other.name for other in known if other.kernels == made.kernels)
+        name = next(alike, f"{function.name}_{steps.name}")
+        made = replace(made, name=name)
+        if all(other.name != name for other in known):
+            known.append(made)
+            self.kernels |= {name + k.suffix: (k, made) for k in made.kernels}
+        self.chosen.setdefault((name, made.key), made)
         return made
 
 
@@ -117,23 +120,25 @@ class _Tapes:
             self.tape.value_bytes[int(self.tickets.name)] = size
 
 
-def joined_regions(module: Module) -> Module:
-    """The module whose regions are kernels of GPUs."""
-    return join_cache_writes(fold_norms(module))
-
-
-def compile_gpu_program(module: Module, target: str, batch_invariant: bool = False) -> GpuProgram:
+def compile_gpu_program(
+    module: Module,
+    target: str,
+    batch_invariant: bool = False,
+    tuned: Mapping[Key, Configuration] | None = None,
+) -> GpuProgram:
     """Emit every region for every size of step, unroll every entry and place its values.
 
-    With ``batch_invariant`` a row has the same bits in every size of step.
+    With ``batch_invariant`` a row has the same bits in every size of step. Configurations are those
+    of ``tuned`` where it has them, else what rules say.
     """
-    tapes = _Tapes(joined_regions(module), _Emitter(TARGETS[target]))
+    emitter = _Emitter(TARGETS[target], tuned or {})
+    tapes = _Tapes(module, emitter)
     for entry in module.entries:
         for steps in VARIANTS[entry]:
             tapes.add(entry, replace(steps, batch_invariant=batch_invariant))
     pinned = [*tapes.outputs.values(), *([tapes.tickets] if tapes.tickets else [])]
     plan = plan_slots(tapes.tape, pinned)
-    launches, kernels = tapes.tape.launches, tapes.emitter.kernels
+    launches, kernels = tapes.tape.launches, emitter.kernels
     return GpuProgram(
         kernels,
         [Slot(bytes=slot.json()) for slot in plan.slots],
@@ -152,6 +157,7 @@ def compile_gpu_program(module: Module, target: str, batch_invariant: bool = Fal
         },
         input_names(launches),
         batch_invariant,
+        emitter.chosen,
     )
 
 

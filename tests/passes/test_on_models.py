@@ -6,14 +6,14 @@ from models import CONFIGS, tiny_config
 from tapeout.frontend.trace import trace_config
 from tapeout.ir.parser import parse_module
 from tapeout.ir.types import DType
-from tapeout.passes.pipeline import STAGES
+from tapeout.passes.pipeline import GPU_STAGES
 from tapeout.passes.run import name_of
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_second_run_of_a_pass_changes_nothing(name):
     module = trace_config(tiny_config(name), DType.BF16)
-    for stage in STAGES:
+    for stage in GPU_STAGES:
         for one in stage.passes:
             module, _ = one(module)
             again, count = one(module)

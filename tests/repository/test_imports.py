@@ -31,10 +31,11 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "verification": (COMPILER | {"runtime", "kvcache"}, True),  # runs and interprets
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
     "tuning": (COMPILER | {"api", "runtime", "kvcache"}, True),  # compiles and runs in turns
+    "inspection": ({"runtime"}, False),
     # These reach it from inside functions alone.
     "cli": ({"runtime", "kvcache"} | COMMANDS, False),
     "cli_bench": ({"runtime", "serve"}, False),
-    "cli_inspect": ({"runtime"}, False),
+    "cli_inspect": ({"inspection"}, False),
     "cli_serve": ({"serve"}, False),
     "cli_verify": ({"runtime", "verification"}, False),
     "__init__": ({"runtime"}, False),

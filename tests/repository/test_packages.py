@@ -27,7 +27,7 @@ def test_package_data_holds_every_native_source():
     assert [relative(path) for path in native_files() if path not in shipped] == []
 
 
-@pytest.mark.parametrize("folder", ["serve/playground", "runtime/report/page"])
+@pytest.mark.parametrize("folder", ["serve/playground", "inspection/page"])
 def test_package_data_holds_every_file_of_a_page(folder):
     page = {path for path in (ROOT / folder).rglob("*") if path.is_file()}
     assert page and page <= shipped_data()

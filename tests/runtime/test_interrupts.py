@@ -31,6 +31,15 @@ def test_an_interrupt_comes_when_the_block_is_done():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_interrupt_can_be_let_in_before_the_block_is_done():
+    with pytest.raises(KeyboardInterrupt), uninterrupted() as let_in:
+        let_in()
+        interrupt()
+        let_in()
+        pytest.fail("it waited")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_second_interrupt_does_not_wait():
     with pytest.raises(KeyboardInterrupt), uninterrupted():
         interrupt()

@@ -5,7 +5,7 @@ from triton_attention import DTYPES, PAGE, TOLERANCE, Attention, packed
 from triton_regions import INVARIANT, VARIANTS, TritonRegion
 
 from tapeout import settings
-from tapeout.codegen.triton.attention_decode import num_splits
+from tapeout.codegen.triton.attention_problems import num_splits
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS

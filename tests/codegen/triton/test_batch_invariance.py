@@ -15,7 +15,7 @@ from tapeout.codegen.triton.program import VARIANTS, compile_gpu_program
 from tapeout.frontend.trace import trace_config
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
-from tapeout.passes.pipeline import STAGES
+from tapeout.passes.pipeline import GPU_STAGES
 from tapeout.passes.run import run_stages
 
 TARGET = "cuda:sm_90"
@@ -24,7 +24,7 @@ SIZES = [(2048, 2048), (16384, 2048), (6144, 4096), (4096, 14336), (515, 160), (
 
 
 def program_of(name):
-    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), STAGES)[0]
+    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), GPU_STAGES)[0]
     return compile_gpu_program(module, TARGET, batch_invariant=True)
 
 
@@ -50,7 +50,7 @@ def test_the_kernels_of_all_sizes_are_one_or_cut_their_sums_alike(name):
 @pytest.mark.parametrize("num_weights", [1, 2])
 def test_a_product_has_the_same_parts_of_k_for_every_number_of_rows(n, k, num_weights):
     sizes = [steps.max_rows for steps in VARIANTS["step"]]
-    tiles = [choose_invariant_tile(rows, n, k, num_weights, DType.BF16) for rows in sizes]
+    tiles = [choose_invariant_tile(rows, n, k, num_weights, DType.BF16).chosen for rows in sizes]
     [parts] = {max(tile.parts, tile.splits) for tile in tiles}
     assert all(k // parts % tile.depth == 0 for tile in tiles) or parts == 1
     assert min(tile.rows for tile in tiles) >= 64  # one instruction

@@ -16,7 +16,7 @@ from tapeout.errors import BuildError
 from tapeout.frontend.trace import trace_config
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
-from tapeout.passes.pipeline import STAGES
+from tapeout.passes.pipeline import GPU_STAGES
 from tapeout.passes.run import run_stages
 
 pytest.importorskip("triton")
@@ -26,7 +26,7 @@ OTHERS = [target for target in TARGETS if target != MAIN]
 
 
 def program_of(name, target=MAIN):
-    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), STAGES)[0]
+    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), GPU_STAGES)[0]
     return compile_gpu_program(module, target)
 
 

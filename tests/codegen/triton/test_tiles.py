@@ -8,7 +8,7 @@ from tapeout.ir.types import DType
 @pytest.mark.parametrize("num_weights", [1, 2])
 @pytest.mark.parametrize(("n", "k"), [(2048, 2048), (3072, 2048), (4096, 14336), (14336, 4096)])
 def test_tiles_of_few_rows_give_most_multiprocessors_a_block_and_divide_k(n, k, num_weights, rows):
-    tile = choose_tile(rows, n, k, num_weights, DType.BF16)
+    tile = choose_tile(rows, n, k, num_weights, DType.BF16).chosen
     assert num_blocks(tile, rows, n) >= NUM_MULTIPROCESSORS // 2
     assert tile.splits == 1 or k % (tile.splits * tile.depth) == 0
     assert tile.rows >= min(rows, 64)
@@ -30,23 +30,23 @@ def test_tiles_of_few_rows_give_most_multiprocessors_a_block_and_divide_k(n, k, 
     ],
 )
 def test_many_rows_take_the_tile_whose_waves_were_the_shortest(rows, n, num_weights, wanted):
-    tile = choose_tile(rows, n, 2048, num_weights, DType.BF16)
+    tile = choose_tile(rows, n, 2048, num_weights, DType.BF16).chosen
     assert tile.boxed and (tile.rows, tile.columns) == wanted
 
 
 @pytest.mark.parametrize("rows", [300, 512, 1024])
 @pytest.mark.parametrize(("n", "k"), [(1024, 8192), (2048, 8192), (4096, 14336), (576, 1536)])
 def test_k_is_shared_only_by_blocks_that_run_at_once(rows, n, k):
-    tile = choose_tile(rows, n, k, 1, DType.BF16)
+    tile = choose_tile(rows, n, k, 1, DType.BF16).chosen
     num_blocks = -(-rows // tile.rows) * -(-n // tile.columns) * tile.splits
     assert tile.splits == 1 or num_blocks <= 198
     assert k % (tile.depth * tile.splits) == 0
 
 
 def test_a_step_of_any_size_shares_no_k():
-    assert choose_tile(None, 256, 1 << 16, 1, DType.BF16).splits == 1
+    assert choose_tile(None, 256, 1 << 16, 1, DType.BF16).chosen.splits == 1
 
 
 @pytest.mark.parametrize(("k", "dtype"), [(2044, DType.BF16), (2048, DType.F32)])
 def test_rows_that_no_tensor_map_can_describe_and_floats_of_32_bits_are_not_boxed(k, dtype):
-    assert not choose_tile(None, 2048, k, 1, dtype).boxed
+    assert not choose_tile(None, 2048, k, 1, dtype).chosen.boxed

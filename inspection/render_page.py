@@ -14,7 +14,7 @@ from string import Template
 
 import msgspec
 
-from ...artifact import Artifact
+from ..artifact import Artifact
 from .facts import ArtifactFacts
 from .text import text_of
 

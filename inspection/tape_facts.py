@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ...artifact import (
+from ..artifact import (
     Buffer,
     CacheBuffer,
     InputBuffer,
@@ -13,7 +13,7 @@ from ...artifact import (
     Target,
     WeightBuffer,
 )
-from ...artifact.schema import Expression, GridTerm
+from ..artifact.schema import Expression, GridTerm
 from .folding import Run, family_of, fold
 from .slot_use import MADE, Life, lives_of
 

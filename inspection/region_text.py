@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from ...artifact import Operand
+from ..artifact import Operand
 
 _HEAD = re.compile(r"^(?:func|entry) @[^(]*\((.*)\)", re.MULTILINE)
 _STATEMENT = re.compile(r"^ *(%[^=]+?) = ", re.MULTILINE)

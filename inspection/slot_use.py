@@ -7,7 +7,7 @@ ends it.
 
 import msgspec
 
-from ...artifact import SlotBuffer, Tape, Target
+from ..artifact import SlotBuffer, Tape, Target
 from .region_text import RegionText
 
 MADE = ("result", "workspace")

@@ -5,7 +5,7 @@ From the table of compute capabilities in the CUDA programming guide, and AMD's 
 
 from typing import NamedTuple
 
-from ...artifact import Cubin
+from ..artifact import Cubin
 
 
 class Multiprocessor(NamedTuple):

@@ -8,8 +8,8 @@ from browser import NARROW, WIDE, chromium
 from small_artifact import manifest, write_small_artifact
 
 from tapeout.artifact import Artifact, ArtifactWriter, encode
-from tapeout.runtime.report.facts import facts_of
-from tapeout.runtime.report.render_page import render_page
+from tapeout.inspection.facts import facts_of
+from tapeout.inspection.render_page import render_page
 
 MAX_BYTES, MAX_OPEN_MS = 5 << 20, 2000
 LOADED_MS = "performance.getEntriesByType('navigation')[0].loadEventEnd"

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from ...artifact import (
+from ..artifact import (
     Artifact,
     CacheGroup,
     File,
@@ -17,7 +17,7 @@ from ...artifact import (
     Model,
     Slot,
 )
-from ...artifact.schema import Expression
+from ..artifact.schema import Expression
 from .occupancy import occupancy_of, threads_of
 from .region_text import RegionText
 from .tape_facts import TapeFacts, tape_facts

@@ -2,7 +2,7 @@ import msgspec
 import small_artifact
 
 from tapeout.artifact import Artifact, InputBuffer, Kernel, Launch, Operand, Slot, SlotBuffer, Tape
-from tapeout.runtime.report.slot_use import Life, lives_of
+from tapeout.inspection.slot_use import Life, lives_of
 
 MATH = """func @{name}(%x: f32[T]) {{anchor = "rows"}} {{
   %h: f32[T], %n: i32[T] = topk(%x)

@@ -1,7 +1,7 @@
 import pytest
 
 from tapeout.artifact import Cubin
-from tapeout.runtime.report.occupancy import Occupancy, occupancy_of, threads_of
+from tapeout.inspection.occupancy import Occupancy, occupancy_of, threads_of
 
 
 def cubin(num_warps, registers, shared_bytes=0):

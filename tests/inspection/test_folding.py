@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapeout.artifact import CacheBuffer, InputBuffer, Launch, SlotBuffer, WeightBuffer
-from tapeout.runtime.report.folding import Run, family_of, fold
+from tapeout.inspection.folding import Run, family_of, fold
 
 
 def launch(kernel, *buffers):

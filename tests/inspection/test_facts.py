@@ -4,8 +4,8 @@ import msgspec
 from small_artifact import write_small_artifact
 
 from tapeout.artifact import Artifact
-from tapeout.runtime.report.facts import facts_of
-from tapeout.runtime.report.text import readable_bytes, text_of
+from tapeout.inspection.facts import facts_of
+from tapeout.inspection.text import readable_bytes, text_of
 
 
 def test_a_record_counts_what_is_in_the_artifact(nano):

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import msgspec
 
-from ...artifact import Buffer, CacheBuffer, Launch, SlotBuffer, WeightBuffer
+from ..artifact import Buffer, CacheBuffer, Launch, SlotBuffer, WeightBuffer
 
 
 class Run(msgspec.Struct, frozen=True):

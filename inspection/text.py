@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ...artifact.schema import Expression
+from ..artifact.schema import Expression
 from .facts import ArtifactFacts, KernelFacts, MachineFacts, TargetFacts
 from .tape_facts import TapeFacts
 

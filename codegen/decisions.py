@@ -1,0 +1,112 @@
+"""Makes the record `passes.json` of the reports of a build's passes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..artifact.passes import Change, Miss, Pass, Passes
+from ..ir.graph import Function, Module, Node
+from ..ir.printer import print_function, print_head
+from ..ir.types import Dim
+from ..passes.base import Report
+from ..passes.grouping import FREE
+from .cpp.cost import region_bytes
+
+_EMPTY = Module({}, (), {}, "traced")
+
+
+def record_passes(reports: Sequence[Report]) -> Passes:
+    """What each pass did: the functions that it changed, what a step takes then, its misses."""
+    modules = [_EMPTY, *(report.module for report in reports)]
+    return Passes(
+        passes=[_record(r, before) for r, before in zip(reports, modules, strict=False)],
+        layers=list(_layers(modules[-1])),
+    )
+
+
+def _record(report: Report, before: Module) -> Pass:
+    module = report.module
+    launches, moved = _sum(_cost(module, module.functions[name]) for name in module.entries)
+    head = print_head(module)
+    return Pass(
+        stage=report.stage,
+        name=report.name,
+        rewrites=report.rewrites,
+        launches=launches,
+        bytes=moved.to_json(),
+        misses=[
+            Miss(
+                function=miss.function,
+                value=miss.value,
+                origin=miss.origin,
+                predicate=miss.obstacle.predicate,
+                found=miss.obstacle.found,
+            )
+            for miss in report.misses
+        ],
+        head=head if head != print_head(before) else None,
+        order=[*module.functions] if report.rewrites else [],
+        changes=_changes(before, module) if report.rewrites else {},
+    )
+
+
+def _changes(before: Module, after: Module) -> dict[str, Change]:
+    changes = {}
+    for name, function in after.functions.items():
+        old = before.functions.get(name)
+        if function == old and _kind(before, name) == _kind(after, name):
+            continue
+        launches, moved = _cost(after, function)
+        changes[name] = Change(
+            text=print_function(function, _kind(after, name)),
+            ops=_more_ops(old, function),
+            launches=launches,
+            bytes=moved.to_json(),
+        )
+    return changes
+
+
+def _kind(module: Module, name: str) -> str:
+    return "entry" if name in module.entries else "func"
+
+
+def _more_ops(before: Function | None, after: Function) -> dict[str, int]:
+    count = Counter(node.op for node in after.nodes)
+    count.subtract(node.op for node in (before.nodes if before else ()))
+    return {op: more for op, more in sorted(count.items()) if more}
+
+
+Cost = tuple[int, Dim]
+"""Launches and bytes of a call."""
+
+
+def _cost(module: Module, function: Function) -> Cost:
+    """With each node that moves data a kernel of its own; of a repeat, those of its layers."""
+    if "anchor" in function.attrs:
+        return 1, region_bytes(function)
+    return _sum(_node_cost(module, node) for node in function.nodes)
+
+
+def _node_cost(module: Module, node: Node) -> Cost:
+    if node.op == "repeat":
+        launches, moved = _sum(_cost(module, module.functions[n]) for n in node.attrs["pattern"])
+        return launches * int(node.attrs["count"]), moved * int(node.attrs["count"])
+    if node.op == "region":
+        return _cost(module, module.functions[node.attrs["function"]])
+    if node.op == "weight" or node.op in FREE:
+        return 0, Dim()
+    operands = tuple(dict.fromkeys(node.operands))
+    return 1, region_bytes(Function("", operands, (node,), node.results))
+
+
+def _sum(costs: Iterable[Cost]) -> Cost:
+    parts = list(costs)
+    return sum(part[0] for part in parts), sum((part[1] for part in parts), Dim())
+
+
+def _layers(module: Module) -> Iterator[str]:
+    for name in module.entries:
+        for node in module.functions[name].nodes:
+            if node.op == "repeat":
+                yield from node.attrs["pattern"] * int(node.attrs["count"])

@@ -1,0 +1,222 @@
+"""Attention as problems: the tiles of its forms, what rules take, and what is worth a try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import TypeAlias
+
+from ...artifact.tuning_table import Configuration
+from .choice import Ruled, read_fields
+from .kernel import padded
+from .targets import GpuTarget
+
+HOPPER_ROWS = 64  # queries of a warpgroup
+HOPPER_REGISTERS = {2: (232, 40), 3: (160, 24)}
+"""By the warpgroups that compute: of a thread there, and of one that copies."""
+_HOPPER_SLOTS = 4  # of blocks of keys or values
+_LEAST_BLOCK = 16  # keys: of a page
+_MAX_SPLITS = 64
+
+
+@dataclass(frozen=True)
+class DecodeTile:
+    """Blocks that share a context, and how many keys each takes at a time."""
+
+    splits: int
+    block: int
+    num_warps: int
+    num_stages: int
+
+
+@dataclass(frozen=True)
+class PrefillTile:
+    """Queries of a block by keys at a time, in the form for all targets."""
+
+    rows: int
+    block: int
+    num_warps: int
+    num_stages: int
+
+
+@dataclass(frozen=True)
+class HopperTile:
+    """Warpgroups that compute, 64 queries each, and how many keys they take at a time."""
+
+    warpgroups: int
+    block: int
+
+
+AnyPrefillTile: TypeAlias = HopperTile | PrefillTile
+
+
+@dataclass(frozen=True)
+class PartsTile:
+    """Blocks that share a context whose parts have one order; bits depend on neither."""
+
+    splits: int
+    num_stages: int
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The sizes of an attention."""
+
+    num_heads: int
+    num_key_heads: int
+    dim: int
+    value_dim: int
+
+    @property
+    def group(self) -> int:
+        """Query heads of a key head, as tiles pad them."""
+        return padded(self.num_heads // self.num_key_heads)
+
+    @property
+    def widest(self) -> int:
+        """The larger of the widths of keys and of values."""
+        return max(self.dim, self.value_dim)
+
+
+def num_splits(max_rows: int, num_key_heads: int) -> int:
+    """Blocks that share a long context, so that a step of fewer rows still fills the machine.
+
+    Adding up two parts costs more than they win.
+    """
+    splits = min(32, 128 // num_key_heads, 512 // padded(max_rows * num_key_heads))
+    return splits if splits > 2 else 1
+
+
+@dataclass(frozen=True)
+class Decode:
+    """A token of each of up to ``max_rows`` sequences."""
+
+    max_rows: int
+    heads: Heads
+
+    def ruled(self) -> Ruled[DecodeTile]:
+        """As many splits as fill the machine; more warps for what one block can do alone."""
+        splits = num_splits(self.max_rows, self.heads.num_key_heads)
+        block = 128 if self.heads.widest <= 128 else 64
+        is_alone = self.max_rows == 1 and self.heads.widest <= 64
+        tile = DecodeTile(splits, block, *((8, 3) if is_alone else (4, 2)))
+        return Ruled(tile, f"splits up to 512 blocks in all, at most 32: {splits}", {})
+
+    def read(self, configuration: Configuration) -> DecodeTile:
+        """A tile of those fields."""
+        return read_fields(DecodeTile, configuration)
+
+    def refusal(self, tile: DecodeTile) -> str | None:
+        """Why no kernel can have the tile."""
+        if not 1 <= tile.splits <= _MAX_SPLITS:
+            return f"splits are from 1 to {_MAX_SPLITS}"
+        return _refusal(tile.block, tile.num_warps, tile.num_stages)
+
+    def candidates(self, target: GpuTarget) -> Iterator[DecodeTile]:
+        """Other splits, blocks of keys, warps and stages."""
+        most = max(1, 1024 // (self.max_rows * self.heads.num_key_heads))
+        splits = [split for split in (1, 2, 4, 8, 16, 32, 64) if split <= most]
+        for tile in product(splits, (32, 64, 128, 256), (2, 4, 8), (1, 2, 3, 4)):
+            if tile[1] * _key_bytes(self.heads) * tile[3] <= target.shared_bytes:
+                yield DecodeTile(*tile)
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """Any tokens of any sequences."""
+
+    max_rows: int | None
+    heads: Heads
+    is_for_hopper: bool  # the target has a form of its own, and it can do all that is asked for
+
+    def ruled(self) -> Ruled[AnyPrefillTile]:
+        """The target's own form where there is one; more queries share the keys of long steps.
+
+        Heads wider than 64 leave three warpgroups too few registers.
+        """
+        is_wide = self.heads.widest > 128
+        rows, block, stages = max(128, self.heads.group), *((32, 2) if is_wide else (64, 3))
+        portable = PrefillTile(rows, block, 8, stages)
+        if not self.is_for_hopper:
+            return Ruled(portable, "the form for all targets", {})
+        two, three = HopperTile(2, 128), HopperTile(3, 128)
+        slower: dict[AnyPrefillTile, str] = {portable: "the target has a form of its own"}
+        if self.refusal(three) is not None or self.heads.dim != 64:
+            return Ruled(two, "two warpgroups: three lack registers", slower)
+        if self.max_rows is not None:
+            others = slower | {three: "pays for steps of more than 1024 tokens"}
+            return Ruled(two, "two warpgroups: the step is short", others)
+        others = slower | {two: "fewer queries share the keys"}
+        return Ruled(three, "three warpgroups: long steps of narrow heads", others)
+
+    def read(self, configuration: Configuration) -> AnyPrefillTile:
+        """A tile of those fields, of either form."""
+        if "warpgroups" in configuration:
+            return read_fields(HopperTile, configuration)
+        return read_fields(PrefillTile, configuration)
+
+    def refusal(self, tile: AnyPrefillTile) -> str | None:
+        """Why no kernel can have the tile."""
+        group = self.heads.group
+        if isinstance(tile, PrefillTile):
+            if tile.rows != padded(tile.rows, 16) or tile.rows < group:
+                return f"rows are a power of two from {max(16, group)} on"
+            return _refusal(tile.block, tile.num_warps, tile.num_stages)
+        if not self.is_for_hopper:
+            return "the form is for Hopper, and for plain attention"
+        if tile.warpgroups not in HOPPER_REGISTERS:
+            return f"warpgroups are one of {[*HOPPER_REGISTERS]}"
+        if group > (2 if tile.warpgroups == 2 else 1) * HOPPER_ROWS:
+            return "a token's queries are more than its warpgroups have"
+        return _refusal(tile.block, 4, 1)
+
+    def candidates(self, target: GpuTarget) -> Iterator[AnyPrefillTile]:
+        """Both forms, in tiles of other sizes."""
+        if self.is_for_hopper:
+            for warpgroups, block in product(HOPPER_REGISTERS, (64, 128)):
+                keys = _HOPPER_SLOTS * block + warpgroups * HOPPER_ROWS
+                if keys * self.heads.dim * 2 <= target.shared_bytes:
+                    yield HopperTile(warpgroups, block)
+        for tile in product((64, 128), (32, 64, 128), (4, 8), (2, 3)):
+            if tile[1] * _key_bytes(self.heads) * tile[3] <= target.shared_bytes:
+                yield PrefillTile(*tile)
+
+
+@dataclass(frozen=True)
+class InParts:
+    """Attention of which a token gets the same bits in any step of up to ``max_rows`` rows."""
+
+    max_rows: int | None
+    num_key_heads: int
+
+    def ruled(self) -> Ruled[PartsTile]:
+        """As many splits as fill the machine."""
+        splits = num_splits(self.max_rows, self.num_key_heads) if self.max_rows else 1
+        return Ruled(PartsTile(splits, 3), f"splits up to 512 blocks in all: {splits}", {})
+
+    def read(self, configuration: Configuration) -> PartsTile:
+        """A tile of those fields."""
+        return read_fields(PartsTile, configuration)
+
+    def refusal(self, tile: PartsTile) -> str | None:
+        """Why no kernel can have the tile."""
+        if not 1 <= tile.splits <= (_MAX_SPLITS if self.max_rows else 1):
+            return f"splits are from 1 to {_MAX_SPLITS}, and 1 for steps of any size"
+        return _refusal(_LEAST_BLOCK, 4, tile.num_stages)
+
+    def candidates(self, target: GpuTarget) -> Iterator[PartsTile]:
+        """Other splits and stages."""
+        splits = (1, 2, 4, 8, 16, 32) if self.max_rows else (1,)
+        yield from (PartsTile(*tile) for tile in product(splits, (1, 2, 3, 4)))
+
+
+def _key_bytes(heads: Heads) -> int:
+    """Of a key and its value, in 16 bits."""
+    return 2 * (heads.dim + heads.value_dim)
+
+
+def _refusal(block: int, num_warps: int, num_stages: int) -> str | None:
+    if block != padded(block, _LEAST_BLOCK) or num_warps != padded(num_warps):
+        return f"keys at a time are a power of two from {_LEAST_BLOCK} on, warps one from 1 on"
+    return None if 1 <= num_stages <= 8 else "stages are from 1 to 8"

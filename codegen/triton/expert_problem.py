@@ -1,0 +1,132 @@
+"""Routed experts as a problem: the tiles of their two products, and which are worth a try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from ...artifact.tuning_table import Configuration
+from .choice import Ruled, read_fields
+from .kernel import padded
+from .targets import GpuTarget
+
+EXPECTED_ROWS = 4096  # tokens of a step that may have any number
+
+
+@dataclass(frozen=True)
+class ExpertTile:
+    """A block's share of a product: ``rows`` pairs by ``columns``, ``depth`` of the sum at once."""
+
+    rows: int
+    columns: int
+    depth: int
+    num_warps: int
+    num_stages: int
+
+
+@dataclass(frozen=True)
+class ExpertTiles:
+    """The tiles of up and of down, whose rows are equal."""
+
+    rows: int
+    up_columns: int
+    up_depth: int
+    up_warps: int
+    up_stages: int
+    down_columns: int
+    down_depth: int
+    down_warps: int
+    down_stages: int
+
+    @property
+    def up(self) -> ExpertTile:
+        """Of gate and up."""
+        sizes = self.up_columns, self.up_depth, self.up_warps, self.up_stages
+        return ExpertTile(self.rows, *sizes)
+
+    @property
+    def down(self) -> ExpertTile:
+        """Of down."""
+        sizes = self.down_columns, self.down_depth, self.down_warps, self.down_stages
+        return ExpertTile(self.rows, *sizes)
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Up to ``max_rows`` tokens, or any number, of which each goes to ``k`` experts."""
+
+    max_rows: int | None
+    num_experts: int
+    k: int
+    hidden: int
+    inner: int
+    itemsize: int
+    batch_invariant: bool
+
+    def ruled(self) -> Ruled[ExpertTiles]:
+        """Tiles for the tokens that an expert can expect.
+
+        Few tokens wait for weights: small groups waste little, and a second group of an expert
+        finds its weights in the cache. Many are bound by the products: large tiles move less.
+        """
+        wide = self.itemsize // 2
+        if self.max_rows == 1:
+            up, down = _even_depth(self.hidden, 1024), _even_depth(self.inner, 512)
+            tiles = ExpertTiles(1, 4, up, 4, 3, 8, down, 4, 4)
+            return Ruled(tiles, "a token alone needs no sorting", {})
+        expected = (self.max_rows or EXPECTED_ROWS) * self.k // self.num_experts
+        rule = f"{expected} tokens for an expert"
+        if expected >= 64:
+            depth = 64 // wide
+            return Ruled(ExpertTiles(64, 64, depth, 4, 4, 128 // wide, depth, 4, 3), rule, {})
+        rows, depth = padded(expected // 2, 16), 128 // wide
+        up, down = min(depth, padded(self.hidden, 16)), min(depth, padded(self.inner, 16))
+        return Ruled(ExpertTiles(rows, 32, up, 4, 4, 64, down, 4, 4), rule, {})
+
+    def read(self, configuration: Configuration) -> ExpertTiles:
+        """Tiles of those fields."""
+        return read_fields(ExpertTiles, configuration)
+
+    def refusal(self, tiles: ExpertTiles) -> str | None:
+        """Why no kernel can have the tiles, or why its bits would be others."""
+        if self.batch_invariant:
+            return None if tiles == self.ruled().chosen else "steps of all sizes have one tile"
+        if (tiles.rows == 1) != (self.max_rows == 1):
+            return "a token alone, and no other, has tiles of a row"
+        least = 1 if tiles.rows == 1 else 16
+        for tile in (tiles.up, tiles.down):
+            sizes = (tile.rows, tile.columns, tile.depth)
+            if any(size != padded(size, least) for size in sizes):
+                return f"rows, columns and depth are powers of two from {least} on"
+            if tile.num_warps != padded(tile.num_warps) or not 1 <= tile.num_stages <= 8:
+                return "warps are a power of two, stages from 1 to 8"
+        return None
+
+    def candidates(self, target: GpuTarget) -> Iterator[ExpertTiles]:
+        """Each product in other tiles, the other's as the rule has it."""
+        if self.batch_invariant or self.itemsize > 2:
+            return
+        kept = self.ruled().chosen
+        all_rows = (1,) if self.max_rows == 1 else (16, 32, 64, 128)
+        for rows in all_rows:
+            for columns, depth, warps, stages in self._sizes(rows):
+                one = (columns, depth, warps, stages)
+                if (rows + 2 * columns) * depth * 2 * stages <= target.shared_bytes:
+                    up = (kept.up_columns, kept.up_depth, kept.up_warps, kept.up_stages)
+                    down = (kept.down_columns, kept.down_depth, kept.down_warps, kept.down_stages)
+                    yield ExpertTiles(rows, *one, *down)
+                    yield ExpertTiles(rows, *up, *one)
+
+    def _sizes(self, rows: int) -> Iterator[tuple[int, int, int, int]]:
+        if rows == 1:
+            return product((2, 4, 8, 16), (256, 512, 1024), (2, 4, 8), (2, 3, 4, 5))
+        return product((16, 32, 64, 128), (64, 128, 256), (4, 8), (3, 4, 5))
+
+
+def _even_depth(size: int, most: int) -> int:
+    """The largest power of two up to ``most`` that wastes at most an eighth of the lanes."""
+    depth = min(padded(size, 16), most)
+    while depth > 64 and -(-size // depth) * depth > size + size // 8:
+        depth //= 2
+    return depth

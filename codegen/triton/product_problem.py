@@ -1,0 +1,159 @@
+"""Products as a problem: which tiles their kernels can have, and which of them are worth a try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from ...artifact.tuning_table import Configuration
+from ...ir.types import DType
+from .choice import Ruled, read_fields
+from .invariant_tiles import MIN_ROWS, choose_invariant_tile
+from .kernel import padded
+from .targets import GpuTarget
+from .tiles import MANY_ROWS, MOST, NUM_MULTIPROCESSORS, Tile, choose_tile, num_blocks, shared_bytes
+
+_MOST_BLOCKS = 8 * NUM_MULTIPROCESSORS  # of few rows: more have too little to do each
+_MOST_SUMS = 128  # of a thread, of the 255 registers that it can have
+_WORTH_SHARED_BYTES = 16 << 10  # on the way for a block: with less, memory waits for blocks
+
+
+@dataclass(frozen=True)
+class Product:
+    """Up to ``rows`` rows of x, or any number, by weights [n, k]."""
+
+    rows: int | None
+    n: int
+    k: int
+    num_weights: int
+    dtype: DType
+    has_norm: bool  # the squares of x are added up on the way
+    can_box: bool  # nothing but the products reads x and the weights
+    batch_invariant: bool
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether a row is alone, and need not be computed as it is among others."""
+        return self.rows == 1 and not self.batch_invariant
+
+    def ruled(self) -> Ruled[Tile]:
+        """The tile that suits the sizes of the card that the rules were made on."""
+        choose = choose_invariant_tile if self.batch_invariant else choose_tile
+        ruled = choose(self.rows, self.n, self.k, self.num_weights, self.dtype)
+        boxed = ruled.chosen.boxed and self.can_box
+        return replace(ruled, chosen=replace(ruled.chosen, boxed=boxed))
+
+    def read(self, configuration: Configuration) -> Tile:
+        """A tile of those fields."""
+        return read_fields(Tile, configuration)
+
+    def refusal(self, tile: Tile) -> str | None:
+        """Why no kernel can have the tile, or why its bits would be others."""
+        reasons = (*self._shape_refusals(tile), *self._invariance_refusals(tile))
+        return next((reason for is_so, reason in reasons if is_so), None)
+
+    def candidates(self, target: GpuTarget) -> Iterator[Tile]:
+        """Tiles that keep memory or the matrix units busy, by their sizes."""
+        if self.dtype.itemsize > 2:
+            return
+        for tile in self._tiles():
+            if self.batch_invariant:
+                tile = self._in_the_parts_of_all(tile)
+            shared = shared_bytes(tile, self.num_weights)
+            if shared <= target.shared_bytes and self._is_worth(tile, shared):
+                yield tile
+
+    def _shape_refusals(self, tile: Tile) -> Iterable[tuple[bool, str]]:
+        sizes = (tile.rows, tile.columns, tile.depth, tile.num_warps)
+        part = self.k // max(1, tile.splits * tile.parts)
+        is_cut = tile.splits * tile.parts > 1
+        itemsize = self.dtype.itemsize
+        return (
+            (any(size != padded(size) for size in sizes), "its sizes are not powers of two"),
+            ((tile.rows == 1) != self.is_vector, "a row alone, and no other, has tiles of a row"),
+            (tile.rows > 1 and min(sizes[:3]) < 16, "matrix units take 16 rows, columns and depth"),
+            (not 1 <= tile.num_stages <= 8, "stages are from 1 to 8"),
+            (tile.splits < 1 or tile.parts < 1, "parts of K are from 1 on"),
+            (is_cut and part % tile.depth > 0, "the depth does not divide a part of K"),
+            (is_cut and part * tile.splits * tile.parts != self.k, "the parts of K are not alike"),
+            (
+                tile.splits > 1 and (self.is_vector or self.rows is None),
+                "blocks share K in steps of some rows",
+            ),
+            (self.has_norm and tile.parts > 1, "squares are not added up in turn"),
+            (tile.boxed and (self.has_norm or not self.can_box), "x is not read by boxes alone"),
+            (tile.boxed and self.k * itemsize % 16 > 0, "no tensor map has rows that long"),
+            (tile.boxed and (tile.rows == 1 or max(sizes[:3]) > 256), "no box is that large"),
+        )
+
+    def _invariance_refusals(self, tile: Tile) -> Iterable[tuple[bool, str]]:
+        if not self.batch_invariant:
+            return ()
+        parts = self._num_parts()
+        return (
+            (tile.splits * tile.parts != parts, f"K is in {parts} parts for steps of all sizes"),
+            (tile.rows < MIN_ROWS or tile.num_warps < 4, "its instruction would be another"),
+        )
+
+    def _num_parts(self) -> int:
+        chosen = self.ruled().chosen
+        return chosen.splits * chosen.parts
+
+    def _in_the_parts_of_all(self, tile: Tile) -> Tile:
+        parts, side_by_side = self._num_parts(), self.ruled().chosen.splits > 1
+        return replace(
+            tile, splits=parts if side_by_side else 1, parts=1 if side_by_side else parts
+        )
+
+    def _tiles(self) -> Iterator[Tile]:
+        if self.is_vector:
+            return self._vectors()
+        if self.rows is not None and self.rows <= 64 and not self.batch_invariant:
+            return self._few_rows(padded(self.rows, 16))
+        if self.rows is not None and self.rows <= 256:
+            return self._some_rows()
+        return self._many_rows()
+
+    def _vectors(self) -> Iterator[Tile]:
+        sizes = product((1, 2, 4, 8, 16), (256, 512, 1024, 2048, 4096), (2, 4, 8), (2, 3, 4, 5))
+        for columns, depth, warps, stages in sizes:
+            if depth > padded(self.k) or (depth >= self.k and stages > 2):
+                continue
+            if 8 <= columns * depth * self.num_weights // (32 * warps) <= 64:
+                yield Tile(1, columns, depth, warps, stages)
+
+    def _few_rows(self, rows: int) -> Iterator[Tile]:
+        sizes = product((16, 32, 64, 128), (64, 128, 256, 512), (4, 8), (3, 4, 5, 6), (1, 2, 4, 8))
+        for columns, depth, warps, stages, splits in sizes:
+            tile = Tile(rows, columns, depth, warps, stages, splits)
+            yield tile
+            if depth <= 128 and columns > 16:
+                yield replace(tile, boxed=True)
+
+    def _some_rows(self) -> Iterator[Tile]:
+        sizes = product((64, 128), (32, 64, 128, 256), (32, 64, 128), (4, 8), (3, 4, 5), (1, 2, 4))
+        for rows, columns, depth, warps, stages, splits in sizes:
+            for boxed in (False, True):
+                yield Tile(rows, columns, depth, warps, stages, splits, boxed)
+
+    def _many_rows(self) -> Iterator[Tile]:
+        sizes = product((64, 128, 256), (64, 128, 256), (32, 64, 128), (4, 8), (2, 3, 4, 5, 6))
+        for rows, columns, depth, warps, stages in sizes:
+            for splits in (1, 2, 4):
+                columns_each = columns // self.num_weights
+                yield Tile(rows, columns_each, depth, warps, stages, splits, self.can_box)
+
+    def _is_worth(self, tile: Tile, shared: int) -> bool:
+        """Not what has too few blocks, too little on the way, or more sums than registers."""
+        if tile.rows == 1:
+            return True
+        rows = self.rows or MANY_ROWS
+        sums = tile.rows * tile.columns * self.num_weights // (32 * tile.num_warps)
+        blocks = num_blocks(tile, rows, self.n)
+        fills = blocks >= MOST or rows > 256
+        is_small = tile.splits == 1 or self.batch_invariant or blocks <= 3 * NUM_MULTIPROCESSORS
+        few = blocks <= _MOST_BLOCKS or rows > 256
+        return (
+            2 <= sums <= _MOST_SUMS and fills and is_small and few and shared >= _WORTH_SHARED_BYTES
+        )

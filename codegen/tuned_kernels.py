@@ -1,0 +1,38 @@
+"""Configurations that tuning has found, by the keys of kernels: from a table, or from one of ours.
+
+Tables that ship are in `codegen/tuned/`, one for each card, made by `tapeout tune` on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ..artifact.tuning_table import Configuration, Key, Table, read_table
+
+SHIPPED = {path.stem: path for path in sorted((Path(__file__).parent / "tuned").glob("*.json"))}
+"""Tables by the names that `tapeout compile --tuning` takes beside paths."""
+
+
+class Tuned(NamedTuple):
+    """A configuration, and the name of the device that it was the fastest on."""
+
+    configuration: Configuration
+    device: str
+
+
+def open_table(tuning: str | os.PathLike[str]) -> Table:
+    """The table of that name or path. Raises InputError or ArtifactError."""
+    return read_table(SHIPPED.get(os.fspath(tuning), Path(tuning)))
+
+
+def tuned_for(table: Table, arch: str) -> Mapping[Key, Tuned]:
+    """What a table has for code for ``arch``; where its devices disagree, the first has its way."""
+    known = [entries for entries in table.devices if entries.device.arch == arch]
+    return {
+        entry.key: Tuned(entry.configuration, entries.device.name)
+        for entries in reversed(known)
+        for entry in entries.entries
+    }

@@ -1,0 +1,47 @@
+import random
+
+import pytest
+
+from tapeout.tuning.judge import MAX_PAIRS, judge
+from tapeout.tuning.space import Times
+
+
+def pairs(first, second, noise, seed=0):
+    """A source of pairs; a tenth of the times are outliers."""
+    chance = random.Random(seed)
+
+    def noisy(time_s):
+        return time_s * (1 + noise * chance.random()) * (5 if chance.random() < 0.1 else 1)
+
+    return lambda count: Times(
+        [noisy(first) for _ in range(count)], [noisy(second) for _ in range(count)]
+    )
+
+
+def test_what_is_clearly_faster_is_found_faster():
+    assert all(judge(pairs(1.0, 0.8, 0.1, seed)).is_faster for seed in range(50))
+
+
+def test_what_is_as_fast_is_not_found_faster():
+    assert not any(judge(pairs(1.0, 1.0, 0.1, seed)).is_faster for seed in range(200))
+
+
+def test_what_is_slower_is_given_up_after_a_few_pairs():
+    judged = judge(pairs(1.0, 1.3, 0.0))
+    assert not judged.is_faster
+    assert judged.ratio == pytest.approx(1.3, rel=0.01)
+
+
+def test_a_gain_below_the_margin_is_none():
+    assert not judge(pairs(1.0, 0.995, 0.0)).is_faster
+
+
+def test_the_number_of_pairs_is_bounded():
+    taken = []
+
+    def take(count):
+        taken.append(count)
+        return Times([1.0, 1.0, 1.0, 1.0, 1.0], [0.9, 0.9, 1.1, 0.9, 1.1])
+
+    judge(take)
+    assert sum(taken) <= MAX_PAIRS

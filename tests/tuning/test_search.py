@@ -1,0 +1,132 @@
+import pytest
+from fake_space import DEVICE, USUAL, FakeSpace, key_of
+
+from tapeout.tuning.journal import Begun, Journal
+from tapeout.tuning.search import Search
+
+BEST = {"depth": 8, "width": 2}
+BEGUN = Begun(artifact_digest="0", device=DEVICE)
+
+
+def cost(configuration):
+    """Falls towards the best from everywhere."""
+    steps = configuration["depth"] / BEST["depth"] + BEST["depth"] / configuration["depth"]
+    steps += configuration["width"] / BEST["width"] + BEST["width"] / configuration["width"]
+    return 0.5 + 0.1 * steps
+
+
+def search(space, path, budget_s=1000.0, imported=None, report=lambda progress: None):
+    journal = Journal(path / "journal", BEGUN)
+    made = Search(space, journal, imported or {}, report, space.clock)
+    return made.run(budget_s), journal.lines
+
+
+def outcomes(lines):
+    return {tuple(t.configuration.values()): t.outcome for t in lines if hasattr(t, "outcome")}
+
+
+def test_the_best_configuration_is_found_and_its_times_are_of_pairs(tmp_path):
+    entries, _ = search(FakeSpace(cost), tmp_path)
+    entry = entries[key_of("linear")]
+    assert entry.configuration == BEST
+    assert entry.before_s == pytest.approx(cost(USUAL), rel=0.05)
+    assert entry.time_s == pytest.approx(cost(BEST), rel=0.05)
+    assert entry.roofline == pytest.approx(0.1 / cost(BEST), rel=0.05)
+
+
+def test_a_planted_fast_but_wrong_candidate_is_never_accepted(tmp_path):
+    def planted(configuration):
+        return 0.01 if configuration == BEST else cost(configuration)
+
+    space = FakeSpace(planted, wrongs=[BEST])
+    entries, lines = search(space, tmp_path)
+    assert entries[key_of("linear")].configuration != BEST
+    assert BEST not in space.timed, "its time was looked at"
+    assert outcomes(lines)[tuple(BEST.values())] == "wrong"
+
+
+def test_a_wrong_candidate_of_an_imported_table_is_not_accepted_either(tmp_path):
+    space = FakeSpace(cost, wrongs=[BEST])
+    entries, _ = search(space, tmp_path, imported={key_of("linear"): BEST})
+    assert entries[key_of("linear")].configuration != BEST and BEST not in space.timed
+
+
+def test_what_is_no_faster_beyond_noise_is_never_accepted(tmp_path):
+    for seed in range(20):
+        space = FakeSpace(lambda configuration: 1.0, noise=0.3)
+        space.chance.seed(seed)
+        assert search(space, tmp_path)[0] == {}
+        (tmp_path / "journal").unlink()
+
+
+def test_a_candidate_that_does_not_compile_is_noted_with_the_reason(tmp_path):
+    _, lines = search(FakeSpace(cost, failing=[BEST]), tmp_path)
+    assert outcomes(lines)[tuple(BEST.values())] == "failed"
+    assert "too many registers" in [getattr(line, "reason", None) for line in lines]
+
+
+def test_an_imported_configuration_is_tried_before_all_others(tmp_path):
+    _, lines = search(FakeSpace(cost), tmp_path, imported={key_of("linear"): BEST})
+    assert lines[0].configuration == BEST and lines[0].outcome == "faster"
+
+
+def test_works_take_turns_and_the_largest_share_begins(tmp_path):
+    space = FakeSpace(cost, shares={"small": 0.1, "large": 0.7, "middle": 0.2})
+    entries, _ = search(space, tmp_path)
+    assert space.order[:3] == ["large", "middle", "small"]
+    assert {key.kernel for key in entries} == {"small", "large", "middle"}
+
+
+def test_it_ends_at_its_budget(tmp_path):
+    space = FakeSpace(cost, shares={name: 1 / 26 for name in "abcdefghijklmnopqrstuvwxyz"})
+    search(space, tmp_path, budget_s=10.0)
+    assert 8 <= space.now_s <= 11
+
+
+def test_entries_that_slow_whole_steps_down_are_taken_back(tmp_path):
+    space = FakeSpace(cost, step_cost=lambda chosen: 1.1)
+    entries, lines = search(space, tmp_path)
+    assert entries == {} and lines[-1].steps == "rows1"
+
+
+class Interrupting(FakeSpace):
+    """Ends the process, as it were, when so many pairs were asked for."""
+
+    def __init__(self, num_calls, **options):
+        super().__init__(cost, **options)
+        self.num_calls = num_calls
+
+    def times(self, *arguments):
+        self.num_calls -= 1
+        if self.num_calls == 0:
+            raise KeyboardInterrupt
+        return super().times(*arguments)
+
+
+@pytest.mark.parametrize("num_calls", [1, 2, 5, 9, 14, 20, 30, 45])
+def test_interrupted_and_resumed_it_ends_as_good(tmp_path, num_calls):
+    shares = {"one": 0.6, "other": 0.4}
+    with pytest.raises(KeyboardInterrupt):
+        search(Interrupting(num_calls, shares=shares), tmp_path)
+    resumed = FakeSpace(cost, shares=shares)
+    entries, _ = search(resumed, tmp_path)
+    assert {key.kernel: entry.configuration for key, entry in entries.items()} == {
+        "one": BEST,
+        "other": BEST,
+    }
+
+
+def test_what_was_tried_is_not_tried_again_after_an_interruption(tmp_path):
+    _, lines = search(FakeSpace(cost), tmp_path)
+    _, again = search(FakeSpace(cost), tmp_path)
+    before = [line.configuration for line in lines if hasattr(line, "outcome")]
+    after = [line.configuration for line in again if hasattr(line, "outcome")]
+    slower = [line.configuration for line in lines if getattr(line, "outcome", "") == "slower"]
+    assert after[: len(before)] == before
+    assert not [found for found in after[len(before) :] if found in slower]
+
+
+def test_progress_tells_what_is_left_and_what_is_gained(tmp_path):
+    seen = []
+    search(FakeSpace(cost), tmp_path, report=seen.append)
+    assert seen[0].to_go_s > seen[-1].to_go_s and seen[-1].speedup > 1.05
