@@ -42,6 +42,11 @@ class PagedCache:
 
     # ---- a sequence begins ----
 
+    def may_match(self, first_hash: bytes) -> bool:
+        """Whether any pages may match that begin with this one: all but windows must have it."""
+        full = (group.pool.index for group in self.groups if group.window is None)
+        return all(index.run_from_start([first_hash], 1) for index in full)
+
     def match(self, hashes: Sequence[bytes]) -> int:
         """With how many of these pages, the first ones, a sequence can begin in every group."""
         hit, bound = -1, len(hashes)

@@ -47,6 +47,8 @@ class Admission:
 
     def _num_hit_pages(self, entry: Waiting) -> int | None:
         """Cached pages that a request can begin with; None if it waits for a page or its mask."""
+        if self._may_share(entry):
+            self._sequences.name_pages(entry, entry.token_ids)
         hashes = entry.page_hashes[: self._sequences.num_shareable_pages(entry)]
         num_hits = self._cache.match(hashes) if entry.request.reads_cache else 0
         if num_hits < len(hashes) and entry.request.reads_cache:
@@ -54,6 +56,11 @@ class Admission:
         num_left = len(entry.token_ids) - num_hits * self._cache.page_size_tokens
         lacks_mask = entry.request.masked and entry.mask_at != len(entry.token_ids)
         return None if lacks_mask and num_left == 1 else num_hits
+
+    def _may_share(self, entry: Waiting) -> bool:
+        """Whether others have computed its first page, or are about to."""
+        first = entry.page_hashes[:1]
+        return any(self._cache.may_match(h) or self._sequences.is_computing(h) for h in first)
 
     def _start(self, entry: Waiting, num_hits: int, budget: Budget) -> tuple[int, Grant]:
         request, table = entry.request, self._sequences.table

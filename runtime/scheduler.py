@@ -93,6 +93,7 @@ class Scheduler:
         """The next plan. `now` is in the caller's seconds and never falls."""
         finished: list[Finished] = []
         progress: tuple[Progress, ...] = ()
+        self.sequences.name_started()
         for event in events:
             match event:
                 case StepResult():
@@ -148,8 +149,8 @@ class Scheduler:
         assert self._entry(request.request_id) is None, f"{request.request_id} is in use"
         prompt, mask = request.prompt_token_ids, request.sampling.mask
         salt, size = request.cache_salt, self.cache.page_size_tokens
-        hashes = [] if salt is None else page_hashes(prompt, size, salt)
-        entry = Waiting(request, self._num_arrivals, now, prompt, hashes)
+        first = [] if salt is None else page_hashes(prompt[:size], size, salt)
+        entry = Waiting(request, self._num_arrivals, now, prompt, first)
         if request.masked and mask is not None:
             entry.mask, entry.mask_at = mask, len(prompt)
         self._num_arrivals += 1

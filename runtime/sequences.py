@@ -13,6 +13,7 @@ from ..kvcache.cache import PagedCache
 from ..kvcache.group_table import Slots
 from ..kvcache.hashing import page_hashes
 from .flight import Flight
+from .frame import I32
 from .slots import SlotTable
 from .waiting import Waiting
 
@@ -29,6 +30,7 @@ class Sequences:
         self.slot_of: dict[str, int] = {}
         self._num_registered = [0] * max_num_seqs  # pages of each slot that are in the index
         self._computing: dict[bytes, int] = {}  # prompt pages to come, and the slot they come from
+        self._started: list[int] = []  # slots whose prompts may have pages without a hash
         self._leaving: deque[tuple[int, int]] = deque()  # (last step that knows it, slot)
 
     def start(self, entry: Waiting, tenant: int, num_hit_pages: int) -> int:
@@ -42,9 +44,30 @@ class Sequences:
         insort(order, slot, key=self._rank_key)
         self._set_running(np.array(order, np.intp))
         self._num_registered[slot] = num_hit_pages
-        for page_hash in entry.page_hashes[num_hit_pages : self.num_shareable_pages(entry)]:
-            self._computing.setdefault(page_hash, slot)
+        self._note_computing(slot, entry)
+        self._started.append(slot)
         return slot
+
+    def name_started(self) -> None:
+        """Hashes the pages of what the last plan has started that have no hash yet.
+
+        A prompt whose first page nobody has needs no other hash to start. So its first step is on
+        its way when they are made.
+        """
+        started, self._started = self._started, []
+        for slot in started:
+            entry = self.table.entry(slot)
+            self.name_pages(entry, entry.token_ids)
+            self._note_computing(slot, entry)
+
+    def name_pages(self, entry: Waiting, token_ids: I32) -> None:
+        """Adds the hashes of the full pages of `token_ids`, from its start, that have none yet."""
+        size, hashes = self.cache.page_size_tokens, entry.page_hashes
+        salt = entry.request.cache_salt
+        new = token_ids[len(hashes) * size :]
+        if salt is not None and len(new) >= size:
+            previous = hashes[-1] if hashes else None
+            entry.page_hashes = hashes + page_hashes(new, size, salt, previous)
 
     def num_shareable_pages(self, entry: Waiting) -> int:
         """The pages of what is known that another may compute: not that of the last token, whose
@@ -73,7 +96,7 @@ class Sequences:
         """
         entry = self.table.entry(slot)
         if is_finite:
-            self._hash_output(slot, entry)
+            self.name_pages(entry, self.table.token_ids[slot, : self.table.num_proven[slot]])
             self._register(slot)
         else:
             self.cache.forget(slot)
@@ -101,21 +124,6 @@ class Sequences:
     def _rank_key(self, slot: int) -> tuple[int, int]:
         return self.table.entry(slot).rank_key
 
-    def _hash_output(self, slot: int, entry: Waiting) -> None:
-        """Adds the hashes of pages that have filled up since the sequence started."""
-        size, hashes, salt = (
-            self.cache.page_size_tokens,
-            entry.page_hashes,
-            entry.request.cache_salt,
-        )
-        if salt is None:
-            return
-        new = self.table.token_ids[slot, len(hashes) * size : self.table.num_proven[slot]]
-        if len(new) >= size:
-            entry.page_hashes = hashes + page_hashes(
-                new, size, salt, hashes[-1] if hashes else None
-            )
-
     def _register(self, slot: int) -> None:
         """Puts the pages that are full and proven into the index."""
         entry, first = self.table.entry(slot), self._num_registered[slot]
@@ -127,6 +135,12 @@ class Sequences:
         for page_hash in new:
             if self._computing.get(page_hash) == slot:
                 del self._computing[page_hash]
+
+    def _note_computing(self, slot: int, entry: Waiting) -> None:
+        """Others that begin with these pages wait for them."""
+        first, end = self._num_registered[slot], self.num_shareable_pages(entry)
+        for page_hash in entry.page_hashes[first:end]:
+            self._computing.setdefault(page_hash, slot)
 
     def _stop_computing(self, slot: int, entry: Waiting) -> None:
         for page_hash in entry.page_hashes[self._num_registered[slot] :]:

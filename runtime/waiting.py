@@ -28,7 +28,7 @@ class Waiting:
     order: int  # of arrival
     arrived_s: float
     token_ids: I32  # prompt, and output if it was preempted
-    page_hashes: list[bytes]  # of every full page of `token_ids`
+    page_hashes: list[bytes]  # of full pages of `token_ids`: of the first, or of every one
     first_token_s: float = _NAN
     num_cached: int = 0  # tokens of the prompt that were in the cache when it first started
     num_scored: int = 0  # prompt tokens whose logprobs have been reported

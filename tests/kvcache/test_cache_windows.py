@@ -108,6 +108,18 @@ def test_a_hit_needs_the_pages_in_the_window_before_it(lost, hit):
     assert cache.match(names("abcd")) == hit
 
 
+def test_pages_may_match_unless_a_group_without_a_window_lacks_the_first():
+    cache, (first, *_) = hybrid(6), names("ab")
+    assert not cache.may_match(first)
+    cache.grow(s0=8)
+    cache.register(0, 0, names("ab"))
+    lose(cache, "ab", 0)
+    assert cache.may_match(first)  # a window does not see it for long
+    lose(cache, "ab", 0, group=0)
+    assert not cache.may_match(first)
+    assert SmallCache(9, (window_group(6),)).may_match(first)
+
+
 def test_a_hit_is_one_of_every_group():
     cache = SmallCache(17, (FULL, window_group(2), window_group(6)))
     cache.grow(s0=20)

@@ -53,6 +53,19 @@ def test_a_request_that_may_not_read_the_cache_computes_its_prompt():
     assert loop.finished["second"].num_cached_tokens == 0
 
 
+def test_only_what_begins_as_another_is_hashed_before_its_first_step_is_planned():
+    loop = loop_of(max_num_batched_tokens=128)
+    for name, prompt in (("new", PROMPT), ("same", PROMPT), ("other", PROMPT[::-1])):
+        loop.add(name, prompt)
+    loop.step()
+    sequences, waiting = loop.scheduler.sequences, loop.scheduler.waiting
+    new, other = (sequences.table.entry(sequences.slot_of[name]) for name in ("new", "other"))
+    counts = [len(entry.page_hashes) for entry in (new, waiting.get("same"), other)]
+    assert counts == [1, len(PROMPT) // PAGE, 1]
+    loop.step()
+    assert new.page_hashes == waiting.get("same").page_hashes
+
+
 def test_requests_of_unlike_salts_share_nothing():
     loop = loop_of()
     loop.add("first", PROMPT, cache_salt=b"one")
