@@ -20,13 +20,14 @@ from ..artifact.tuning_table import Configuration, Entry, Key
 from ..errors import TapeoutError
 from .cost_model import CostModel
 from .journal import Dropped, Found, Journal, Outcome, Trial
-from .judge import judge, swapped
+from .judge import MARGIN, judge, swapped
 from .space import Built, Space, Work
 
 _CANDIDATES_A_TURN = 8
 _PATIENCE = 2  # turns of a work without an improvement
 _RESERVE = 0.15  # of the budget, for whole steps
-_MAX_STEP_PAIRS = 40
+_MAX_STEP_PAIRS = 100
+_NUM_LOOKS = 2
 
 
 class Progress(NamedTuple):
@@ -217,18 +218,19 @@ class Search(Generic[Built]):
     # ---- whole steps ----
 
     def _check_steps(self, steps: str) -> None:
-        """Takes entries back that make whole steps slower than they were."""
+        """Takes entries back that make whole steps slower than they were, seen twice."""
         chosen = {
             key: entry.configuration for key, entry in self.entries.items() if key.steps == steps
         }
-        judged = judge(
-            lambda count: swapped(self._space.step_times(steps, chosen, count)), _MAX_STEP_PAIRS
-        )
-        if judged.is_faster:
-            self._journal.add(Dropped(steps=steps))
-            self._drop(steps)
-        else:
-            self.step_ratios[steps] = 1 / judged.ratio
+        for _ in range(_NUM_LOOKS):
+            judged = judge(
+                lambda count: swapped(self._space.step_times(steps, chosen, count)), _MAX_STEP_PAIRS
+            )
+            if not judged.is_faster and judged.ratio >= 1 - MARGIN:
+                self.step_ratios[steps] = 1 / judged.ratio
+                return
+        self._journal.add(Dropped(steps=steps))
+        self._drop(steps)
 
     def _drop(self, steps: str) -> None:
         for key, state in self._states.items():

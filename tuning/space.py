@@ -47,8 +47,9 @@ class Space(Protocol[Built]):
     ) -> Sequence[Future[Built]]:
         """Compiles variants in parallel; a future fails with BuildError where one cannot be.
 
-        Those that are checked and timed with each other come of one call, and stay usable until the
-        call after the next. Where compiling would disturb times, it returns when all are done.
+        The first is the compiler's own choice. Those that are checked and timed together come
+        of one call, and stay usable until the call after the next. Where compiling would disturb
+        times, it returns when all are done.
         """
 
     def wrong(self, work: Work, built: Built) -> str | None:

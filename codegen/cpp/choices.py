@@ -50,6 +50,11 @@ KNOBS: Mapping[str, tuple[int, ...]] = {
 """The names of a product's configuration and their values."""
 
 
+def bucket_of(rows: int) -> Bucket:
+    """The bucket of a launch."""
+    return next(b for b in BUCKETS if b.max_rows is None or rows <= b.max_rows)
+
+
 def default_configuration(bucket: Bucket) -> Configuration:
     """What a product has where no table says better.
 

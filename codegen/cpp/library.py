@@ -21,8 +21,7 @@ def build_libraries(
     as one file. Objects are kept in the folder ``objects`` and reused. Raises BuildError.
     """
     objects.mkdir(parents=True, exist_ok=True)
-    files = {path.name: path.read_text() for path in sorted(KIT.glob("*.cpp"))}
-    files["regions.cpp"] = "\n".join(text for _, text in sorted(sources.items()))
+    files = kit_files() | {"regions.cpp": "\n".join(text for _, text in sorted(sources.items()))}
     jobs = [(level, name) for level in levels for name in files]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = pool.map(
@@ -36,6 +35,18 @@ def build_libraries(
     return libraries
 
 
+def build_trial(source: str, level: str, objects: Path, folder: Path) -> Path:
+    """A library of a C++ file that is wanted once: in ``folder``, with its own object.
+
+    The kit's objects are taken from ``objects``. Raises BuildError.
+    """
+    objects.mkdir(parents=True, exist_ok=True)
+    kit = [compile_object(name, text, LEVELS[level], objects) for name, text in kit_files().items()]
+    own = compile_object("regions.cpp", source, LEVELS[level], folder)
+    link([*kit, own], folder / "trial.so")
+    return folder / "trial.so"
+
+
 def build_player(objects: Path, target: Path) -> None:
     """The player, for any x86-64 CPU. Raises BuildError."""
     objects.mkdir(parents=True, exist_ok=True)
@@ -43,6 +54,11 @@ def build_player(objects: Path, target: Path) -> None:
         PLAYER.name, PLAYER.read_text(), ("-march=x86-64", "-fvisibility=default"), objects
     )
     link([made], target, ("-lpthread", "-ldl"))
+
+
+def kit_files() -> dict[str, str]:
+    """The kit's files that are compiled, by name."""
+    return {path.name: path.read_text() for path in sorted(KIT.glob("*.cpp"))}
 
 
 def kit_sources() -> dict[str, str]:

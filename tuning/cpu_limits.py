@@ -1,0 +1,99 @@
+"""What the CPU at hand can do, measured: bytes that it reads and operations that it adds up."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import settings
+from ..codegen.cpp.library import build_trial
+from ..runtime.memory import allocate
+from ..runtime.player import Launch, Player, PlayerLibrary
+
+_READ_BYTES = 256 << 20
+_NUM_ROUNDS = 8
+_NUM_TILES = 20_000
+
+_SOURCE = """
+#include "region.h"
+using namespace tapeout;
+
+// Reads scalars[0] bytes, a MiB a unit.
+TAPEOUT_KERNEL(read_bytes) {
+    const char *from = (const char *)launch->buffers[0];
+    constexpr i64 UNIT = 1 << 20;
+    vf sums[4] = {vf(0.0f), vf(0.0f), vf(0.0f), vf(0.0f)};
+    for (i64 unit; (unit = next_unit(launch->ticket)) * UNIT < launch->scalars[0];)
+        for (i64 at = unit * UNIT; at < (unit + 1) * UNIT; at += 256)
+            UNROLL for (int i = 0; i < 4; i++)
+                sums[i] = max(sums[i], load((const float *)(from + at + 64 * i)));
+    *(volatile float *)launch->buffers[1] = first(sums[0] + sums[1] + sums[2] + sums[3]);
+}
+
+// Tiles of 12 rows by 32 outputs and 128 of K, all in the nearest cache.
+template <class X> void multiply(i64 *ticket, i64 tiles) {
+    alignas(64) static X x[12 * 128], w[2 * 128 * 16];
+    alignas(64) float acc[12 * 32];
+    const X *rows[12], *blocks[2] = {w, w + 128 * 16};
+    for (int r = 0; r < 12; r++) rows[r] = x + r * 128;
+    for (i64 unit; (unit = next_unit(ticket)) * 16 < tiles;)
+        for (int i = 0; i < 16; i++)
+            product_tile(12, 2, rows, blocks, 0, 128, acc, 32, tile_choice{12, 2, 0});
+}
+TAPEOUT_KERNEL(multiply_f32) { multiply<float>(launch->ticket, launch->scalars[0]); }
+TAPEOUT_KERNEL(multiply_bf16) { multiply<bf16>(launch->ticket, launch->scalars[0]); }
+"""
+_FLOPS_PER_TILE = 2 * 12 * 32 * 128
+
+
+class CpuLimits(NamedTuple):
+    """The most that was reached; what lies in the caches is read faster than the memory."""
+
+    bytes_per_s: float
+    flops_per_s: dict[str, float]  # by dtype
+
+
+def measure_limits(library: PlayerLibrary, level: str, num_threads: int) -> CpuLimits:
+    """Takes the best of some rounds, a second in all, and a compilation the first time."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects = settings.CACHE.get() / "objects"
+        player = Player(library, build_trial(_SOURCE, level, objects, Path(folder)), num_threads)
+        try:
+            memory = allocate(_READ_BYTES, "a probe of the memory")
+            memory.view(np.float32)[:] = 1.0
+            result = allocate(64, "a probe of the memory")
+            buffers = [memory.ctypes.data, result.ctypes.data]
+            rate = {
+                name: _per_s(player, Launch(name, buffers, [(size, 0, 0, 0, 0)]), size)
+                for name, size in (
+                    ("read_bytes", _READ_BYTES),
+                    ("multiply_f32", _NUM_TILES),
+                    ("multiply_bf16", _NUM_TILES),
+                )
+            }
+        finally:
+            player.close()
+    flops = {dtype: rate[f"multiply_{dtype}"] * _FLOPS_PER_TILE for dtype in ("f32", "bf16")}
+    return CpuLimits(rate["read_bytes"], flops)
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system knows it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "a CPU without a name"
+
+
+def _per_s(player: Player, launch: Launch, size: int) -> float:
+    tape = player.add_tape([launch])
+    times_s = []
+    for _ in range(_NUM_ROUNDS):
+        started_s = time.perf_counter()
+        player.run(tape, (1, 1, 1, 1))
+        times_s.append(time.perf_counter() - started_s)
+    return size / min(times_s)
