@@ -13,7 +13,9 @@ import torch
 
 from . import __version__
 from .artifact import PASSES, Model, Target, encode
+from .artifact.tuning_table import Table
 from .codegen.build import Progress, build_artifact, describe_target
+from .codegen.cpp.toolchain import LEVELS
 from .codegen.decisions import record_passes
 from .codegen.packing import PACKERS
 from .codegen.triton.build import build_gpu_artifact, describe_gpu_target
@@ -80,7 +82,7 @@ def compile_model(
     written except in the last case, which leaves nothing behind.
     """
     _check_options(target, quantization, tensor_parallel_size)
-    tuned = {} if tuning is None else tuned_for(open_table(tuning), target.split(":")[-1])
+    table = Table() if tuning is None else open_table(tuning)
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
     source = open_source(folder, load_format, seed)
@@ -102,12 +104,20 @@ def compile_model(
             path,
             target,
             batch_invariant=batch_invariant,
-            tuned=tuned,
+            tuned=tuned_for(table, target.split(":")[-1]),
             files=files,
             progress=progress,
         )
     return build_artifact(
-        module, model, _tools(), stream, path, files=files, levels=cpu_levels, progress=progress
+        module,
+        model,
+        _tools(),
+        stream,
+        path,
+        files=files,
+        levels=cpu_levels,
+        tuned={level: tuned_for(table, level) for level in LEVELS},
+        progress=progress,
     )
 
 

@@ -81,11 +81,6 @@ class Table(Strict, frozen=True, kw_only=True):
         found = (known.entries for known in self.devices if known.device == device)
         return {entry.key: entry for entry in next(found, [])}
 
-    def of_arch(self, arch: str) -> Mapping[Key, Entry]:
-        """What code for ``arch`` shall be; where its devices disagree, the first has its way."""
-        known = [device for device in self.devices if device.device.arch == arch]
-        return {entry.key: entry for device in reversed(known) for entry in device.entries}
-
 
 def merge(tables: Iterable[Table]) -> Table:
     """One table of all that several know; of equal times the first table's entry stays."""

@@ -24,9 +24,10 @@ from ..artifact import (
     plan_files,
     table_of,
 )
+from ..artifact.choices import write_choices
 from ..ir.graph import Module
 from ..ir.weights import Weight
-from .cpp.choices import Asked
+from .cpp.choice_records import TunedLevels, choices_of
 from .cpp.emit import EmittedRegion
 from .cpp.kernel import KernelLaunch
 from .cpp.library import build_libraries, build_player, kit_sources
@@ -53,17 +54,22 @@ def build_artifact(
     *,
     files: Mapping[str, bytes] | None = None,
     levels: Sequence[str] | None = None,
-    asked: Asked | None = None,
+    tuned: TunedLevels | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the artifact ``output`` for a module at level region; returns its path.
 
     ``files`` are copied into the artifact (tokenizer, config); ``levels`` limits the
-    instruction-set levels, best first; kernels have the configurations that are ``asked`` for.
-    Raises BuildError, and what ``stream`` raises.
+    instruction-set levels, best first. Kernels whose keys are in ``tuned`` have the configurations
+    there, others ours. Raises BuildError, and what ``stream`` raises.
     """
     report = progress or (lambda stage, done, total: None)
     stored, packed = pack_weights(module)
+    tuned = tuned or {}
+    asked = {
+        level: {key: one.configuration for key, one in known.items()}
+        for level, known in tuned.items()
+    }
     program = compile_program(module, packed, asked)
     with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
         with ThreadPoolExecutor(1) as pool:  # the compiler runs while weights are packed
@@ -71,6 +77,7 @@ def build_artifact(
             for path, data in sorted((files or {}).items()):
                 writer.add_bytes(path, data)
             writer.add_bytes("graph.ir", str(module).encode())
+            write_choices(writer, {"cpu": choices_of(module, program.regions, tuned)})
             _write_tapes(writer, program)
             weights = write_weights(writer, "cpu", stored, stream, report)
             report("kernels", 0, 1)

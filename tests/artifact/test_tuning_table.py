@@ -59,13 +59,6 @@ def test_merging_a_table_with_itself_changes_nothing():
     assert merge([known, known]) == known
 
 
-def test_an_architecture_takes_what_any_of_its_devices_knows():
-    merged = merge([table(H200, entry(64, 1.0)), table(H100, entry(64, 2.0), entry(32, 2.0))])
-    chosen = merged.of_arch("sm_90")
-    assert {k.shape[0]: e.time_s for k, e in chosen.items()} == {64: 2.0, 32: 2.0}
-    assert merged.of_arch("sm_80") == {}
-
-
 def test_the_rooflines_before_and_after_follow_from_the_times():
     assert entry(64, 1.0).roofline == 0.5 and entry(64, 1.0).roofline_before == 0.125
     assert entry(64, 1.0, least_s=None).roofline is None
