@@ -61,12 +61,13 @@ class PartsTile:
 
 @dataclass(frozen=True)
 class Heads:
-    """The sizes of an attention."""
+    """The sizes of an attention, the last that of an element in bytes."""
 
     num_heads: int
     num_key_heads: int
     dim: int
     value_dim: int
+    itemsize: int = 2
 
     @property
     def group(self) -> int:
@@ -77,6 +78,11 @@ class Heads:
     def widest(self) -> int:
         """The larger of the widths of keys and of values."""
         return max(self.dim, self.value_dim)
+
+    @property
+    def key_bytes(self) -> int:
+        """Of a key and its value."""
+        return self.itemsize * (self.dim + self.value_dim)
 
 
 def num_splits(max_rows: int, num_key_heads: int) -> int:
@@ -96,12 +102,17 @@ class Decode:
     heads: Heads
 
     def ruled(self) -> Ruled[DecodeTile]:
-        """As many splits as fill the machine; more warps for what one block can do alone."""
+        """As many splits as fill the machine. One row wants to be through soon; of very many, each
+        is to leave room for others."""
         splits = num_splits(self.max_rows, self.heads.num_key_heads)
-        block = 128 if self.heads.widest <= 128 else 64
-        is_alone = self.max_rows == 1 and self.heads.widest <= 64
-        tile = DecodeTile(splits, block, *((8, 3) if is_alone else (4, 2)))
-        return Ruled(tile, f"splits up to 512 blocks in all, at most 32: {splits}", {})
+        if self.heads.key_bytes > 512:
+            block = (64, 4, 2)
+        elif self.max_rows == 1:
+            block = (256, 8, 2)
+        else:
+            block = (128, 4, 2) if self.max_rows <= 32 else (64, 2, 3)
+        rule = f"{block[0]} keys at a time, splits up to 512 blocks in all, at most 32: {splits}"
+        return Ruled(DecodeTile(splits, *block), rule, {})
 
     def read(self, configuration: Configuration) -> DecodeTile:
         """A tile of those fields."""
@@ -118,7 +129,7 @@ class Decode:
         most = max(1, 1024 // (self.max_rows * self.heads.num_key_heads))
         splits = [split for split in (1, 2, 4, 8, 16, 32, 64) if split <= most]
         for tile in product(splits, (32, 64, 128, 256), (2, 4, 8), (1, 2, 3, 4)):
-            if tile[1] * _key_bytes(self.heads) * tile[3] <= target.shared_bytes:
+            if tile[1] * self.heads.key_bytes * tile[3] <= target.shared_bytes:
                 yield DecodeTile(*tile)
 
 
@@ -176,10 +187,10 @@ class Prefill:
         if self.is_for_hopper:
             for warpgroups, block in product(HOPPER_REGISTERS, (64, 128)):
                 keys = _HOPPER_SLOTS * block + warpgroups * HOPPER_ROWS
-                if keys * self.heads.dim * 2 <= target.shared_bytes:
+                if keys * self.heads.dim * self.heads.itemsize <= target.shared_bytes:
                     yield HopperTile(warpgroups, block)
         for tile in product((64, 128), (32, 64, 128), (4, 8), (2, 3)):
-            if tile[1] * _key_bytes(self.heads) * tile[3] <= target.shared_bytes:
+            if tile[1] * self.heads.key_bytes * tile[3] <= target.shared_bytes:
                 yield PrefillTile(*tile)
 
 
@@ -209,11 +220,6 @@ class InParts:
         """Other splits and stages."""
         splits = (1, 2, 4, 8, 16, 32) if self.max_rows else (1,)
         yield from (PartsTile(*tile) for tile in product(splits, (1, 2, 3, 4)))
-
-
-def _key_bytes(heads: Heads) -> int:
-    """Of a key and its value, in 16 bits."""
-    return 2 * (heads.dim + heads.value_dim)
 
 
 def _refusal(block: int, num_warps: int, num_stages: int) -> str | None:

@@ -35,7 +35,7 @@ class Shape:
     @property
     def heads(self) -> Heads:
         """The same, by name."""
-        return Heads(*self.sizes)
+        return Heads(*self.sizes, self.query.dtype.itemsize)
 
     @property
     def window(self) -> int | None:
