@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from . import __version__
-from .artifact import PASSES, Model, Target, encode
+from .artifact import PASSES, Described, Model, encode
 from .artifact.tuning_table import Table
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.cpp.toolchain import LEVELS
@@ -123,21 +123,28 @@ def compile_model(
 
 def plan_checkpoint(
     checkpoint: str | os.PathLike[str],
-    target: str = "cpu",
+    targets: Sequence[str] = ("cpu",),
     *,
     dtype: object = "auto",
+    quantization: str | None = None,
+    tensor_parallel_size: int = 1,
     batch_invariant: bool = False,
-) -> tuple[Model, Target]:
-    """What compiling would give, without building anything or reading a weight."""
-    _check_options(target, None, 1)
+) -> tuple[Model, dict[str, Described]]:
+    """What compiling for each target would give, without building anything or reading a weight."""
+    for target in targets:
+        _check_options(target, quantization, tensor_parallel_size)
     folder = _folder(checkpoint)
     has_weights = any(folder.glob("*.safetensors"))
     source = open_source(folder, "auto" if has_weights else "dummy")
-    module, _ = lower(source, dtype, target)
-    model = describe_model(module, folder, source.config)
-    if target == "cpu":
-        return model, describe_target(module)
-    return model, describe_gpu_target(module, target, batch_invariant)
+    firsts = {target == "cpu": target for target in targets}  # passes are those of all GPUs
+    modules = {is_cpu: lower(source, dtype, target)[0] for is_cpu, target in firsts.items()}
+    model = describe_model(next(iter(modules.values())), folder, source.config)
+    return model, {
+        target: describe_target(modules[True])
+        if target == "cpu"
+        else describe_gpu_target(modules[False], target, batch_invariant)
+        for target in targets
+    }
 
 
 def lower(

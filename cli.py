@@ -12,15 +12,14 @@ import click
 
 from .cli_bench import bench
 from .cli_inspect import inspect_command
+from .cli_plan import plan_command
 from .cli_serve import run_batch_command, serve_command
 from .cli_verify import verify_command
 from .errors import TapeoutError
 
 if TYPE_CHECKING:
-    from .artifact import Manifest, Target
     from .runtime.llm import LLM
     from .runtime.outputs import RequestOutput
-    from .runtime.plan import MemoryPlan
 
 _PATH = click.Path(path_type=Path)
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -56,6 +55,7 @@ def main() -> None:
 
 main.add_command(bench)
 main.add_command(inspect_command)
+main.add_command(plan_command)
 main.add_command(serve_command)
 main.add_command(run_batch_command)
 main.add_command(verify_command)
@@ -128,54 +128,6 @@ def run_command(
     _report_run(output, time.monotonic() - started_s, as_json)
 
 
-@main.command("plan")
-@click.argument("model", type=_PATH)
-@click.option("--target", default="cpu", show_default=True)
-@_DTYPE
-@_BATCH_INVARIANT
-@click.option("--max-model-len", type=int, help="Tokens of a sequence.")
-@click.option("--max-num-seqs", type=int, help="Sequences at a time.")
-@click.option("--max-num-batched-tokens", type=int, help="Tokens of a step.")
-@click.option("--kv-cache-bytes", type=int, help="For keys and values.")
-@click.option("--gpu-memory-utilization", "memory_utilization", type=float, help="A share.")
-@click.option("--gpu-memory-bytes", "device_bytes", type=int, help="What the target's GPU has.")
-@_AS_JSON
-def plan_command(
-    model: Path,
-    target: str,
-    dtype: str,
-    batch_invariant: bool,
-    device_bytes: int | None,
-    as_json: bool,
-    **limits: Any,
-) -> None:
-    """Say what memory MODEL, an artifact or a checkpoint, will take; nothing is built or loaded."""
-    from .errors import InputError
-    from .runtime.load import is_artifact
-    from .runtime.plan import Limits, plan_memory
-
-    asked = Limits(**{name: value for name, value in limits.items() if value is not None})
-    if (target == "cpu") != (device_bytes is None):
-        raise InputError(
-            f"--target {target} and --gpu-memory-bytes {device_bytes} do not go together; a plan "
-            "for a GPU, and for nothing else, must be told what memory that has"
-        )
-    if is_artifact(model):
-        from .artifact import Artifact
-
-        manifest = Artifact.open(model).manifest
-        facts, described = manifest.model, _target(manifest, target)
-        if batch_invariant > described.batch_invariant:
-            raise InputError(f"{model} is not batch-invariant; compile it anew, with the option")
-    else:
-        from .runtime.compiler import load_compiler
-
-        options = {"dtype": dtype, "batch_invariant": batch_invariant}
-        facts, described = load_compiler().plan_checkpoint(model, target, **options)
-    plan = plan_memory(described, facts.max_position_embeddings, asked, device_bytes)
-    _print_plan(plan, described, as_json)
-
-
 # ---- run ----
 
 
@@ -226,42 +178,6 @@ def _report_run(output: "RequestOutput", took_s: float, as_json: bool) -> None:
         f"after {first_s * 1e3:.0f} ms ({completion.finish_reason})",
         err=True,
     )
-
-
-# ---- plan ----
-
-
-def _target(manifest: "Manifest", name: str) -> "Target":
-    if name not in manifest.targets:
-        raise _Refusal(f"target={name!r} is not in the artifact; it has {[*manifest.targets]}")
-    return manifest.targets[name]
-
-
-def _print_plan(plan: "MemoryPlan", target: "Target", as_json: bool) -> None:
-    names = [group.name for group in target.cache_groups]
-    sizes = {
-        "weights_bytes": plan.weights_bytes,
-        "arena_bytes": plan.arena_bytes,
-        "inputs_bytes": plan.inputs_bytes,
-        "kv_cache_bytes": plan.kv_cache_bytes,
-        "total_bytes": plan.total_bytes,
-    }
-    bounds = {
-        "num_kv_tokens": plan.num_kv_tokens,
-        "max_model_len": plan.max_model_len,
-        "max_num_seqs": plan.max_num_seqs,
-        "max_num_batched_tokens": plan.max_num_batched_tokens,
-    }
-    num_pages = dict(zip(names, plan.num_pages, strict=True))
-    if as_json:
-        is_invariant = target.batch_invariant
-        _print_json({**sizes, **bounds, "num_pages": num_pages, "batch_invariant": is_invariant})
-        return
-    for name, size in sizes.items():
-        click.echo(f"{name:<24}{size:>16,}  {_readable(size)}")
-    for name, count in {**bounds, **{f"pages of {n}": c for n, c in num_pages.items()}}.items():
-        click.echo(f"{name:<24}{count:>16,}")
-    click.echo(f"{'batch_invariant':<24}{'yes' if target.batch_invariant else 'no':>16}")
 
 
 # ---- printing ----

@@ -24,7 +24,7 @@ from ..errors import ArtifactError
 from .checks import check_manifest, check_path, check_tape
 from .digests import CHUNK_BYTES, combine, digest_of
 from .passes import PASSES, Passes
-from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Manifest, Tape, Target
+from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Described, Manifest, Tape, Target
 
 T = TypeVar("T")
 
@@ -105,6 +105,11 @@ class Artifact:
     def passes(self) -> Passes:
         """What each pass of the build did. Raises ArtifactError."""
         return _decode(self.read(PASSES), Passes, self.path / PASSES)
+
+    def described(self, target: str) -> Described:
+        """A target with its checked tapes. Raises ArtifactError."""
+        record = self.manifest.targets[target]
+        return Described(record, {entry: self.tape(target, entry) for entry in record.tapes})
 
     def _file(self, name: str) -> "_File":
         if name not in self._files:

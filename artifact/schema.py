@@ -8,7 +8,7 @@ may also have a row for each of the N slots for sequences that a load has, or L 
 
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct, json
 
@@ -134,6 +134,7 @@ class Kernel(Strict, frozen=True, kw_only=True):
     source: str
     flops: Expression | None = None
     bytes: Expression | None = None
+    multiplied: Expression | None = None  # of the bytes, rows that every block of columns reads
     operands: list[Operand] = []  # what its buffers are, in order; none where nobody has said it
     routing: Routing | None = None
     cubin: Cubin | None = None  # None for the CPU, whose kernels are in the library of a level
@@ -226,6 +227,23 @@ class Tape(Strict, frozen=True, kw_only=True):
     launches: list[Launch]
     max_rows: int | None = None  # the largest T (of a sample: R) that it takes; None: any
     one_token_each: bool = False  # it takes only steps with a token of each sequence: T = S
+
+    def takes(self, num_rows: int, one_token_each: bool) -> bool:
+        """Whether it is for a step of so many tokens, or for a sample of so many rows."""
+        fits = self.max_rows is None or num_rows <= self.max_rows
+        return fits and (one_token_each or not self.one_token_each)
+
+
+class Described(NamedTuple):
+    """A target with its tapes by name, built or not: what can be said of its steps."""
+
+    target: Target
+    tapes: Mapping[str, Tape]
+
+    def choose(self, entry: str, num_rows: int, one_token_each: bool) -> Tape:
+        """The first tape of an entry that takes a step."""
+        tapes = (tape for name, tape in self.tapes.items() if name.split(".")[0] == entry)
+        return next(tape for tape in tapes if tape.takes(num_rows, one_token_each))
 
 
 def encode(record: Strict) -> bytes:

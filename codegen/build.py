@@ -10,14 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from msgspec import convert
 
 from .. import settings
 from ..artifact import (
     ArtifactWriter,
+    Described,
     Kernel,
     Manifest,
     Model,
     Routing,
+    Tape,
     Target,
     TensorSpec,
     Weights,
@@ -88,12 +91,14 @@ def build_artifact(
         return writer.commit(Manifest(tool=tool, model=model, targets={"cpu": target}))
 
 
-def describe_target(module: Module) -> Target:
+def describe_target(module: Module) -> Described:
     """What `build_artifact` would say of the target; compiles nothing and reads no weight."""
     stored, packed = pack_weights(module)
     libraries = {level: f"{KERNELS}/{level}.so" for level in LEVELS}
     weights = table_of(plan_files("cpu", weight_specs(stored)))
-    return _target(module, compile_program(module, packed), libraries, weights)
+    program = compile_program(module, packed)
+    tapes = {name: convert({"launches": tape}, Tape) for name, tape in program.tapes.items()}
+    return Described(_target(module, program, libraries, weights), tapes)
 
 
 def _build_kernels(program: Program, levels: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -180,7 +185,6 @@ def _kernel(region: EmittedRegion, launch: KernelLaunch) -> Kernel:
         math=region.math,
         source=f"{KERNELS}/source/{region.name}.cpp",
         operands=[*launch.buffers],
-        flops=cost.flops.to_json(),
-        bytes=cost.bytes.to_json(),
+        **cost.to_json(),
         routing=Routing(*region.routing) if region.routing else None,
     )

@@ -44,10 +44,15 @@ def num_pages_for_tokens(
     return [1 + _num_pages(group, num_tokens, demand) for group in groups]
 
 
+def whole_pages(groups: Sequence[CacheGroup], num_tokens: int) -> int:
+    """The fewest tokens, `num_tokens` or more, that are whole pages in every group."""
+    unit_tokens = lcm(*(group.page_size_tokens for group in groups))
+    return -(-num_tokens // unit_tokens) * unit_tokens
+
+
 def num_useful_tokens(groups: Sequence[CacheGroup], demand: Demand) -> int:
     """What all sequences at their longest can fill: each begins a page of its own."""
-    unit_tokens = _unit_tokens(groups)
-    return demand.max_num_seqs * -(-demand.max_model_len // unit_tokens) * unit_tokens
+    return demand.max_num_seqs * whole_pages(groups, demand.max_model_len)
 
 
 def num_tokens_in_budget(groups: Sequence[CacheGroup], budget_bytes: int, demand: Demand) -> int:
@@ -56,7 +61,7 @@ def num_tokens_in_budget(groups: Sequence[CacheGroup], budget_bytes: int, demand
     Negative if not even the null pages fit. Where each group has a window, tokens beyond all
     sequences at their longest cost nothing, and are not counted.
     """
-    unit_tokens = _unit_tokens(groups)
+    unit_tokens = whole_pages(groups, 1)
     unit_bytes = sum(
         bytes_per_page(g) * (unit_tokens // g.page_size_tokens) for g in groups if g.window is None
     )
@@ -73,11 +78,6 @@ def num_tokens_in_budget(groups: Sequence[CacheGroup], budget_bytes: int, demand
 def cache_bytes(groups: Sequence[CacheGroup], num_pages: Sequence[int]) -> int:
     """Bytes of all pages of all groups, null pages included."""
     return sum(bytes_per_page(g) * count for g, count in zip(groups, num_pages, strict=True))
-
-
-def _unit_tokens(groups: Sequence[CacheGroup]) -> int:
-    """The fewest tokens that are whole pages in every group."""
-    return lcm(*(group.page_size_tokens for group in groups))
 
 
 def _num_pages(group: CacheGroup, num_tokens: int, demand: Demand) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ..artifact import Launch
-from .cuda.card_limits import CardLimits
+from .device_limits import DeviceLimits
 from .kernel_costs import LaunchCosts
 
 TimedLaunches = Sequence[tuple[Launch, float]]  # with the seconds of each
@@ -26,7 +26,7 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows_of(
-    timed: TimedLaunches, costs: LaunchCosts, card: CardLimits | None, dtype: str
+    timed: TimedLaunches, costs: LaunchCosts, card: DeviceLimits | None, dtype: str
 ) -> list[KernelRow]:
     """A row for each kernel, the longest first; no roofline without a card's limits."""
     total_s = sum(time_s for _, time_s in timed)
@@ -38,7 +38,7 @@ def rows_of(
 
 
 def _row(
-    timed: TimedLaunches, costs: LaunchCosts, card: CardLimits | None, dtype: str, total_s: float
+    timed: TimedLaunches, costs: LaunchCosts, card: DeviceLimits | None, dtype: str, total_s: float
 ) -> KernelRow:
     name, time_s = timed[0][0].kernel, sum(seconds for _, seconds in timed)
     num_bytes, flops = map(_sum, zip(*(costs.of(launch) for launch, _ in timed), strict=True))

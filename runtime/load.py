@@ -106,10 +106,9 @@ def open_model(
     With `enforce_eager` no graph is captured on a GPU. Raises InputError, ArtifactError or
     CapacityError before the memory is taken.
     """
-    wanted = _dtype_name(dtype)
-    folder = artifact_path(model, load_format, wanted, quantization, tensor_parallel_size)
+    folder = artifact_path(model, load_format, dtype, quantization, tensor_parallel_size)
     artifact = Artifact.open(folder, verify_weights=False)  # whoever reads them does it
-    _check_properties(artifact, wanted, quantization, tensor_parallel_size)
+    check_properties(artifact, dtype, quantization, tensor_parallel_size)
     target_name, device = choose_target(artifact)
     target = artifact.manifest.targets[target_name]
     longest = artifact.manifest.model.max_position_embeddings
@@ -178,12 +177,15 @@ def _dtype_name(dtype: object) -> str:
     return name
 
 
-def _check_properties(
-    artifact: Artifact, dtype: str, quantization: str | None, tensor_parallel_size: int
+def check_properties(
+    artifact: Artifact, dtype: object, quantization: str | None, tensor_parallel_size: int
 ) -> None:
-    """What was decided when the model was compiled is not changed at load."""
+    """What was decided when the model was compiled is not changed afterwards.
+
+    Raises InputError naming what was asked for, and what the artifact has.
+    """
     asked = {
-        "dtype": (dtype, ("auto", _dtype_name(artifact.manifest.model.dtype))),
+        "dtype": (_dtype_name(dtype), ("auto", _dtype_name(artifact.manifest.model.dtype))),
         "quantization": (quantization, (None,)),
         "tensor_parallel_size": (tensor_parallel_size, (1,)),
     }

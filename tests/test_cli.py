@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from fake_cuda_model import build_fake_cuda
 from fake_model import build_fake, make_tokenizer, reference
 
-from tapeout.artifact import Artifact
 from tapeout.cli import main
 from tapeout.errors import InputError
 
@@ -42,11 +41,7 @@ def compiler(monkeypatch, fake):
             raise InputError("dtype='int3'\ncannot be compiled")
         return build_fake(output)
 
-    def plan_checkpoint(checkpoint, target, *, dtype, batch_invariant):
-        manifest = Artifact.open(fake).manifest
-        return manifest.model, manifest.targets[target]
-
-    names = SimpleNamespace(compile_model=compile_model, plan_checkpoint=plan_checkpoint)
+    names = SimpleNamespace(compile_model=compile_model)
     monkeypatch.setitem(sys.modules, "tapeout.api", names)
     return asked
 
@@ -67,17 +62,12 @@ def test_compile_gives_the_artifact_and_its_size(compiler, checkpoint, tmp_path)
     assert compiler["batch_invariant"] is False and report["runs_on"] == "x86-64 CPUs with AVX2"
 
 
-def test_compile_and_plan_take_batch_invariance_and_the_artifact_tells(
-    compiler, checkpoint, fake, fake_cuda, tmp_path
+def test_compile_takes_batch_invariance_and_the_artifact_tells(
+    compiler, checkpoint, fake, tmp_path
 ):
     invoke("compile", checkpoint, "-o", tmp_path / "out.tapeout", "--batch-invariant")
     assert compiler["batch_invariant"] is True
-    assert json.loads(invoke("plan", fake, "--batch-invariant", "--json").stdout)["batch_invariant"]
     assert json.loads(invoke("inspect", fake, "--json").stdout)["targets"]["cpu"]["batch_invariant"]
-    there = ["--target", "cuda:sm_90", "--gpu-memory-bytes", 1 << 30]
-    assert "batch_invariant                       no" in invoke("plan", fake_cuda, *there).stdout
-    result = invoke("plan", fake_cuda, *there, "--batch-invariant", exit_code=2)
-    assert "is not batch-invariant; compile it anew" in result.stderr
 
 
 def test_an_error_is_one_line_and_exit_code_2(compiler, checkpoint):
@@ -120,31 +110,6 @@ def test_run_with_a_seed_says_the_same_again(fake):
     first, second = (json.loads(invoke("run", fake, "a", *options).stdout) for _ in range(2))
     assert first["token_ids"] == second["token_ids"]
     assert first["token_ids"] == reference(make_tokenizer().encode("a").ids, 5, seed=3)
-
-
-@pytest.mark.parametrize("kind", ["artifact", "checkpoint"])
-def test_plan_says_what_is_then_allocated(kind, fake, checkpoint, compiler):
-    from tapeout import LLM
-
-    model = fake if kind == "artifact" else checkpoint
-    limits = ["--max-num-seqs", 3, "--max-model-len", 100, "--kv-cache-bytes", 9000]
-    plan = json.loads(invoke("plan", model, *limits, "--json").stdout)
-    llm = LLM(fake, max_num_seqs=3, max_model_len=100, kv_cache_bytes=9000)
-    assert plan["total_bytes"] == llm.memory_plan.total_bytes
-    assert plan["num_pages"] == {"full": 35}
-    assert plan["num_kv_tokens"] == 34 * 16
-    assert f"{plan['total_bytes']:,}" in invoke("plan", model, *limits).stdout
-
-
-def test_plan_refuses_a_target_that_is_not_there(fake):
-    there = ["--target", "cuda:sm_90", "--gpu-memory-bytes", 1 << 30]
-    result = invoke("plan", fake, *there, exit_code=2)
-    assert "'cuda:sm_90' is not in the artifact" in result.stderr
-
-
-@pytest.mark.parametrize("half", [["--target", "cuda:sm_90"], ["--gpu-memory-bytes", 1 << 30]])
-def test_a_plan_for_a_gpu_is_told_what_memory_that_has(fake, half):
-    assert "do not go together" in invoke("plan", fake, *half, exit_code=2).stderr
 
 
 def test_inspect_says_what_is_inside(fake):

@@ -7,7 +7,7 @@ the distinct experts that a step reads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...ir.graph import Function, Node, Value
 from ...ir.ops import record_of
@@ -20,10 +20,16 @@ KEPT = ("N", "L")
 
 
 class Cost(NamedTuple):
-    """Bytes of memory that are read and written, and floating-point operations."""
+    """Bytes of memory that are read and written, floating-point operations, and of the bytes those
+    of rows that a product multiplies: every block of its columns reads them again."""
 
     bytes: Dim
     flops: Dim
+    multiplied: Dim = Dim()
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a kernel's record."""
+        return {name: dim.to_json() for name, dim in self._asdict().items()}
 
 
 NOTHING = Cost(Dim(), Dim())
@@ -31,7 +37,9 @@ NOTHING = Cost(Dim(), Dim())
 
 def cost_of(function: Function) -> Cost:
     """Of all ops of a region."""
-    return Cost(region_bytes(function), _all_flops(function))
+    rows = {node.operands[0] for node in function.nodes if node.op == "linear"}
+    multiplied = sum((bytes_of(value) for value in rows), Dim())
+    return Cost(region_bytes(function), _all_flops(function), multiplied)
 
 
 def region_bytes(function: Function) -> Dim:

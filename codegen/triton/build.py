@@ -9,13 +9,17 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from msgspec import convert
+
 from ... import settings
 from ...artifact import (
     ArtifactWriter,
     Cubin,
+    Described,
     Manifest,
     Model,
     Routing,
+    Tape,
     Target,
     Weights,
     plan_files,
@@ -85,12 +89,13 @@ def build_gpu_artifact(
         return writer.commit(Manifest(tool=tool, model=model, targets={target: record}))
 
 
-def describe_gpu_target(module: Module, target: str, batch_invariant: bool = False) -> Target:
+def describe_gpu_target(module: Module, target: str, batch_invariant: bool = False) -> Described:
     """What `build_gpu_artifact` would say of the target; compiles nothing, reads no weight."""
     stored = list(module.weights.values())
     weights = table_of(plan_files(folder_of(target), weight_specs(stored)))
     program = compile_gpu_program(module, target, batch_invariant)
-    return _target(module, program, weights, target, {})
+    tapes = {name: convert(tape, Tape) for name, tape in program.tapes.items()}
+    return Described(_target(module, program, weights, target, {}), tapes)
 
 
 def folder_of(target: str) -> str:
@@ -164,8 +169,7 @@ def _kernels(program: GpuProgram, target: str, built: Mapping[str, Compiled]) ->
             anchor=region.anchor,
             math=region.math,
             source=_source_of(target, name),
-            flops=_cost(kernel).flops.to_json(),
-            bytes=_cost(kernel).bytes.to_json(),
+            **_cost(kernel).to_json(),
             routing=Routing(*region.routing) if region.routing else None,
             operands=[*kernel.buffers],
             cubin=_cubin(name, built[name], kernel, target) if built else None,

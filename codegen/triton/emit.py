@@ -97,7 +97,7 @@ def _documented(kernel: Kernel, function: Function, math: str) -> Kernel:
         f"ceil(({Dim.of(_text(t.extent))}) / {t.divisor}) * {t.factor}" for t in kernel.grid
     )
     assert kernel.cost is not None
-    moved, flops = kernel.cost
+    moved, flops, _ = kernel.cost
     doc = [
         f"Region {function.name}, anchor {function.attrs['anchor']}.",
         "",

@@ -4,14 +4,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ...artifact import Described
 from ..layout import Sizes
 from .device import Device
 from .inputs import InputBlock
-from .memory import DeviceMemory
+from .memory import NUM_STAGES, DeviceMemory
 from .staging import Stage
 from .tapes import Tapes
 
 _SMALL, _STRIDE = (1, 2, 4), 8
+_LAUNCH_BYTES = 4096  # that a launch in a graph takes of the device, with its share of the kernels
 
 
 class Graph(NamedTuple):
@@ -69,6 +71,16 @@ class DecodeGraphs:
             dims = num_rows, num_rows, num_rows, self._sizes["P"]
             numbers[stage] = self._device.add_graph(tapes, dims)
         return Graph(numbers, num_rows, block)
+
+
+def graphs_bytes(described: Described, most: int) -> int:
+    """About what graphs of steps of up to `most` sequences take of a device."""
+    num_launches = sum(
+        len(described.choose(entry, num_rows, True).launches)
+        for num_rows in buckets(most)
+        for entry in ("step", "sample")
+    )
+    return NUM_STAGES * num_launches * _LAUNCH_BYTES
 
 
 def buckets(most: int) -> Iterator[int]:

@@ -27,7 +27,7 @@ class TapeForm:
     """A tape with all but the addresses of its buffers, which differ from bucket to bucket."""
 
     def __init__(self, tape: Tape, kernels: Mapping[str, LoadedKernel]) -> None:
-        self._max_rows, self._one_token_each = tape.max_rows, tape.one_token_each
+        self.takes = tape.takes
         self.launches = launches = tape.launches
         self._buffers = [buffer for launch in launches for buffer in launch.buffers]
         self._fixed: NDArray[np.uint64] | None = None
@@ -45,11 +45,6 @@ class TapeForm:
         ]
         self._scalars, self._grid = np.array(scalars, np.int64), np.array(grid, np.int64)
         assert len(grid) == 3 * len(launches), "a launch on a GPU has a grid of three terms"
-
-    def takes(self, num_rows: int, one_token_each: bool) -> bool:
-        """Whether it is for a step of so many tokens, or for a sample of so many rows."""
-        fits = self._max_rows is None or num_rows <= self._max_rows
-        return fits and (one_token_each or not self._one_token_each)
 
     def bind(
         self,

@@ -148,7 +148,7 @@ def test_the_logits_outlive_the_step_and_are_what_is_sampled_from():
 
 def test_a_target_is_described_without_a_compiler_or_weights():
     module, made = program()
-    target = describe_target(module)
+    target, tapes = describe_target(module)
     assert target.weights.tensors["embed"].bytes == 48 * 8 * 4  # three blocks of 16 rows
     assert target.weights.tensors["a.w/1"].bytes == 16 * 8 * 4
     assert [group.page_bytes_per_layer for group in target.cache_groups] == [16 * 16 * 4]
@@ -156,6 +156,9 @@ def test_a_target_is_described_without_a_compiler_or_weights():
     assert inputs.keys() >= {"token_places", "query_start", "block_table_full", "targets"}
     assert inputs["token_table"] == {"L": 4} and inputs["seeds"] == {"N": 8}
     assert "logits" not in inputs and target.slots == made.slots
+    assert tapes.keys() == target.tapes.keys() == {"step", "sample"}
+    kernels = [launch["kernel"] for launch in made.tapes["step"]]
+    assert [launch.kernel for launch in tapes["step"].launches] == kernels
 
 
 def test_a_table_that_a_region_writes_stays_where_it_is():

@@ -52,7 +52,8 @@ def test_tokens_are_the_same_after_preemption(name, prompts, artifact_of):
 
 
 def test_a_plan_of_the_checkpoint_is_what_the_artifact_allocates(name, checkpoint_of, artifact_of):
-    model, target = plan_checkpoint(checkpoint_of(name), dtype="float32")
+    model, described = plan_checkpoint(checkpoint_of(name), dtype="float32")
+    target = described["cpu"].target
     plan = plan_memory(target, model.max_position_embeddings, Limits(max_num_seqs=3))
     llm = LLM(artifact_of(name), max_num_seqs=3, skip_tokenizer_init=True)
     assert plan == llm.memory_plan

@@ -12,8 +12,8 @@ LIMITS = Limits(max_model_len=200, max_num_seqs=3, max_num_batched_tokens=70)
 def test_a_plan_of_the_checkpoint_is_what_is_allocated_to_the_byte(
     name, dtype, checkpoint_of, artifact_of
 ):
-    model, target = plan_checkpoint(checkpoint_of(name), dtype=dtype)
-    plan = plan_memory(target, model.max_position_embeddings, LIMITS)
+    model, described = plan_checkpoint(checkpoint_of(name), dtype=dtype)
+    plan = plan_memory(described["cpu"].target, model.max_position_embeddings, LIMITS)
     loaded = open_model(artifact_of(name, dtype), LIMITS, num_threads=1)
     buffers = loaded.executor.buffers
     loaded.executor.close()

@@ -1,0 +1,68 @@
+"""`tapeout plan`: what a model will take of memory and time, before anything is built or loaded."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import InputError, TapeoutError
+
+_CONTEXT = "Tokens before those of a decode step, as often as wanted."
+_DEVICE = "A GPU by its name, as often as there are to compare: h100, h200, ..."
+
+
+@click.command("plan")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", "targets", multiple=True, help="As often as there are to compare.")
+@click.option("--device", "devices", multiple=True, help=_DEVICE)
+@click.option("--dtype", default="auto", help="auto, bfloat16 or float32.")
+@click.option("--quantize", "quantization", help="A quantization scheme.")
+@click.option("--tensor-parallel-size", default=1, show_default=True)
+@click.option("--batch-invariant", is_flag=True, help="A request has the same bits in any batch.")
+@click.option("--max-model-len", type=int, help="Tokens of a sequence.")
+@click.option("--max-num-seqs", type=int, help="Sequences at a time.")
+@click.option("--max-num-batched-tokens", type=int, help="Tokens of a step.")
+@click.option("--kv-cache-bytes", type=int, help="For keys and values.")
+@click.option("--gpu-memory-utilization", "memory_utilization", type=float, help="A share.")
+@click.option("--gpu-memory-bytes", type=int, help="What the GPU has, whatever its name says.")
+@click.option("--cpu-bytes-per-s", type=float, help="That the CPU reads. Default: it is measured.")
+@click.option("--context", "contexts", type=int, multiple=True, default=(128, 2048), help=_CONTEXT)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def plan_command(
+    model: Path,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    gpu_memory_bytes: int | None,
+    cpu_bytes_per_s: float | None,
+    contexts: tuple[int, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say what MODEL, an artifact or a checkpoint, will take; nothing is built or loaded.
+
+    Without --target it is planned for the devices that are named, or all that an artifact has.
+    """
+    from msgspec.json import encode
+
+    from .runtime.describe import describe_model
+    from .runtime.plan import Limits
+    from .runtime.plan_devices import choose_devices, targets_of
+    from .runtime.plan_report import plan_target
+    from .runtime.plan_text import plans_text
+
+    limits = {name: options.pop(name) for name in Limits.__struct_fields__ if name in options}
+    asked = Limits(**{name: value for name, value in limits.items() if value is not None})
+    facts, described = describe_model(model, targets or targets_of(devices), **options)
+    chosen = choose_devices([*described], devices, gpu_memory_bytes, cpu_bytes_per_s)
+    plans, errors = [], []
+    for target, device in chosen:
+        try:
+            plans.append(plan_target(target, facts, described[target], device, asked, contexts))
+        except TapeoutError as error:
+            errors.append(f"{target} on {device.name}: {error}")
+    if as_json:
+        click.echo(encode({"model": facts, "plans": plans, "errors": errors}).decode())
+    elif plans:
+        click.echo(plans_text(plans))
+    if errors:
+        raise InputError("; ".join(errors))

@@ -1,0 +1,97 @@
+"""Plans as a table to read: a column for each target, side by side."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from .plan_report import PredictedStep, TargetPlan
+
+_LEAST_SHARE = 0.01  # of a step's time that a kernel in the table has
+_UNITS = ("bytes", "KiB", "MiB")
+Column = Mapping[str, str]  # a target's cells, by the names of their rows
+
+
+def plans_text(plans: Sequence[TargetPlan]) -> str:
+    """The table, and below it what it takes for granted."""
+    head = ["", *(f"{plan.target}, {plan.device}" for plan in plans)]
+    rows = [head, *_section("memory", [_memory(plan) for plan in plans])]
+    rows += _section("decode step, predicted ms", [_times(plan.decode) for plan in plans])
+    rows += _section("prompt, predicted ms", [_times(plan.prompts) for plan in plans])
+    kinds = [[step for step in (*plan.decode, *plan.prompts)] for plan in plans]
+    for name in _telling(kinds):
+        rows += _section(f"kernels, {name}, us", [_kernels(steps, name) for steps in kinds])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    assumed = dict.fromkeys(f"{plan.device}: {plan.assumed}" for plan in plans)
+    return "\n".join([*(_line(row, widths) for row in rows), "", *assumed])
+
+
+def readable(num_bytes: int) -> str:
+    """Bytes in the unit that fits."""
+    size = float(num_bytes)
+    for unit in _UNITS:
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} GiB"
+
+
+def _section(title: str, columns: Sequence[Column]) -> Iterator[list[str]]:
+    names = dict.fromkeys(name for column in columns for name in column)
+    if names:
+        yield from ([""] * (1 + len(columns)), [title, *[""] * len(columns)])
+    for name in names:
+        yield [f"  {name}", *(column.get(name, "-") for column in columns)]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    return "  ".join([row[0].ljust(widths[0]), *cells]).rstrip()
+
+
+def _memory(plan: TargetPlan) -> Column:
+    memory = plan.memory
+    sizes = {
+        "weights": memory.weights_bytes,
+        "arena": memory.arena_bytes,
+        "inputs": memory.inputs_bytes,
+        "keys and values": memory.kv_cache_bytes,
+        "all of these": memory.total_bytes,
+        "graphs beside them, about": plan.graphs_bytes,
+    }
+    counts = {
+        "tokens of keys and values": memory.num_kv_tokens,
+        "tokens of a sequence": memory.max_model_len,
+        "sequences at a time": memory.max_num_seqs,
+        "so long ones that fit": plan.num_longest_seqs,
+        "tokens of a step": memory.max_num_batched_tokens,
+        **{f"pages of {group}": count for group, count in plan.num_pages.items()},
+    }
+    return {
+        **{name: readable(size) for name, size in sizes.items()},
+        **{name: f"{count:,}" for name, count in counts.items()},
+        "batch-invariant": "yes" if plan.batch_invariant else "no",
+    }
+
+
+def _times(steps: Sequence[PredictedStep]) -> Column:
+    return {_name(step): f"{step.time_s * 1e3:.3f}" for step in steps}
+
+
+def _kernels(steps: Sequence[PredictedStep], name: str) -> Column:
+    found = (row for step in steps if _name(step) == name for row in step.kernels)
+    return {row.name: f"{row.time_s * 1e6:.1f}" for row in found if row.share >= _LEAST_SHARE}
+
+
+def _telling(columns: Sequence[Sequence[PredictedStep]]) -> Iterator[str]:
+    """The steps whose kernels are shown: the smallest and the largest decode step of all targets,
+    and the longest prompt."""
+    steps = [step for column in columns for step in column]
+    decode = [step for step in steps if step.num_tokens == 1]
+    prompts = [step for step in steps if step.num_tokens > 1]
+    chosen = [decode[0], max(decode, key=lambda step: step.num_seqs)] if decode else []
+    chosen += [max(prompts, key=lambda step: step.num_tokens)] if prompts else []
+    return iter(dict.fromkeys(map(_name, chosen)))
+
+
+def _name(step: PredictedStep) -> str:
+    if step.num_tokens > 1:
+        return f"{step.num_tokens} tokens"
+    return f"{step.num_seqs} after {step.context} tokens"
