@@ -17,7 +17,11 @@ from ..artifact import (
     Model,
     Slot,
 )
+from ..artifact.choices import KernelChoice, read_choices
 from ..artifact.schema import Expression
+from ..errors import ArtifactError
+from ..verification.certificate import Certificate, certificate_path
+from ..verification.certificate import read as read_certificate
 from .occupancy import occupancy_of, threads_of
 from .region_text import RegionText
 from .tape_facts import TapeFacts, tape_facts
@@ -49,6 +53,7 @@ class KernelFacts(msgspec.Struct, frozen=True, kw_only=True):
     operands: list[str]  # what its buffers are called in the region
     machine: MachineFacts | None  # None on a CPU
     launches: dict[str, int]  # by tape, where there are any
+    choices: list[KernelChoice]  # of its configuration, for the sizes of step that share it
 
 
 class CacheFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +101,11 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     folders: list[FolderFacts]
     targets: dict[str, TargetFacts]
+    certificate: Certificate | None  # what is beside the artifact; it may be of another manifest
 
 
 def facts_of(artifact: Artifact) -> ArtifactFacts:
-    """The record of an opened artifact. Raises ArtifactError."""
+    """The record of an opened artifact, and of the certificate beside it. Raises ArtifactError."""
     manifest = artifact.manifest
     return ArtifactFacts(
         name=artifact.path.name,
@@ -110,7 +116,16 @@ def facts_of(artifact: Artifact) -> ArtifactFacts:
         bytes=sum(file.bytes for file in manifest.files.values()),
         folders=_folders(manifest.files),
         targets={name: _target(artifact, name) for name in manifest.targets},
+        certificate=_certificate(artifact),
     )
+
+
+def _certificate(artifact: Artifact) -> Certificate | None:
+    try:
+        return read_certificate(artifact.path)
+    except msgspec.DecodeError as error:
+        path, remedy = certificate_path(artifact.path), "run tapeout verify again, or remove it"
+        raise ArtifactError(path, "JSON", str(error), "a certificate", remedy) from None
 
 
 def _folders(files: dict[str, File]) -> list[FolderFacts]:
@@ -129,6 +144,10 @@ def _target(artifact: Artifact, name: str) -> TargetFacts:
     used = {
         entry: Counter(launch.kernel for launch in tape.launches) for entry, tape in tapes.items()
     }
+    chosen: dict[str, list[KernelChoice]] = {}
+    for choice in read_choices(artifact, name):
+        for kernel in choice.kernels:
+            chosen.setdefault(kernel, []).append(choice)
     return TargetFacts(
         levels=[*target.levels],
         batch_invariant=target.batch_invariant,
@@ -139,7 +158,9 @@ def _target(artifact: Artifact, name: str) -> TargetFacts:
         slots=target.slots,
         outputs=target.outputs,
         launches={entry: len(tape.launches) for entry, tape in tapes.items()},
-        kernels=[_kernel(kernel, name, used) for kernel in target.kernels],
+        kernels=[
+            _kernel(kernel, name, used, chosen.get(kernel.name, [])) for kernel in target.kernels
+        ],
         tapes=[tape_facts(entry, tape, target) for entry, tape in tapes.items()],
     )
 
@@ -154,7 +175,9 @@ def _cache_group(group: CacheGroup) -> CacheFacts:
     )
 
 
-def _kernel(kernel: Kernel, target: str, used: dict[str, Counter[str]]) -> KernelFacts:
+def _kernel(
+    kernel: Kernel, target: str, used: dict[str, Counter[str]], choices: list[KernelChoice]
+) -> KernelFacts:
     counts = {entry: launched[kernel.name] for entry, launched in used.items()}
     return KernelFacts(
         name=kernel.name,
@@ -165,6 +188,7 @@ def _kernel(kernel: Kernel, target: str, used: dict[str, Counter[str]]) -> Kerne
         operands=[RegionText(kernel.math).value(operand).name for operand in kernel.operands],
         machine=_machine(kernel, target),
         launches={entry: count for entry, count in counts.items() if count},
+        choices=choices,
     )
 
 

@@ -5,6 +5,7 @@ What comes from the artifact is data alone: the page's own scripts, named by the
 policy, put it into the page as text, and nothing else may run or be loaded.
 """
 
+import gzip
 import re
 from base64 import b64encode
 from hashlib import sha256
@@ -14,7 +15,7 @@ from string import Template
 
 import msgspec
 
-from ..artifact import Artifact
+from ..artifact import PASSES, Artifact
 from .facts import ArtifactFacts
 from .text import text_of
 
@@ -29,12 +30,15 @@ class Texts(msgspec.Struct, frozen=True):
     math: dict[str, str]
     source: dict[str, str]
     assembly: dict[str, str]  # compressed by gzip, in base64
-    graph: str
 
 
 def render_page(artifact: Artifact, facts: ArtifactFacts) -> str:
     """The page. Raises ArtifactError."""
-    data = {"facts": facts, "texts": {name: _texts(artifact, name) for name in facts.targets}}
+    data = {
+        "facts": facts,
+        "texts": {name: _texts(artifact, name) for name in facts.targets},
+        "passes": _passes(artifact),
+    }
     return _whole_page().substitute(
         title=escape(facts.name), text=escape(text_of(facts)), data=_as_script(data)
     )
@@ -45,18 +49,24 @@ def _texts(artifact: Artifact, target: str) -> Texts:
     listed = artifact.manifest.files
     return Texts(
         {kernel.name: kernel.math for kernel in kernels},
-        {k.name: _text(artifact, k.source) for k in kernels if k.source in listed},
         {
-            k.name: b64encode(artifact.read(k.cubin.assembly)).decode()
-            for k in kernels
-            if k.cubin is not None
+            kernel.name: artifact.read(kernel.source).decode(errors="replace")
+            for kernel in kernels
+            if kernel.source in listed
         },
-        _text(artifact, "graph.ir") if "graph.ir" in listed else "",
+        {
+            kernel.name: _in_base64(artifact.read(kernel.cubin.assembly))
+            for kernel in kernels
+            if kernel.cubin is not None
+        },
     )
 
 
-def _text(artifact: Artifact, file: str) -> str:
-    return artifact.read(file).decode(errors="replace")
+def _passes(artifact: Artifact) -> str | None:
+    """What the passes did, packed as machine code is: the trace of a large model is long."""
+    if PASSES not in artifact.manifest.files:
+        return None
+    return _in_base64(gzip.compress(msgspec.json.encode(artifact.passes()), mtime=0))
 
 
 def _whole_page() -> Template:
@@ -82,7 +92,11 @@ def _doubled(text: str) -> str:
 
 
 def _digest(script: str) -> str:
-    return b64encode(sha256(script.encode()).digest()).decode()
+    return _in_base64(sha256(script.encode()).digest())
+
+
+def _in_base64(data: bytes) -> str:
+    return b64encode(data).decode()
 
 
 def _as_script(data: object) -> str:

@@ -21,9 +21,19 @@ def _lines(facts: ArtifactFacts) -> Iterator[str]:
     )
     yield "built by " + ", ".join(f"{name} {version}" for name, version in facts.tool.items())
     yield f"{facts.files} files, {readable_bytes(facts.bytes)}"
+    yield _certificate_line(facts)
     for name, target in facts.targets.items():
         yield ""
         yield from _target_lines(name, target)
+
+
+def _certificate_line(facts: ArtifactFacts) -> str:
+    found = facts.certificate
+    if found is None:
+        return "no certificate: tapeout verify writes one"
+    if found.manifest_digest != facts.digest:
+        return f"the certificate is of another manifest, {found.manifest_digest}"
+    return f"{'verified' if found.passed else 'found faulty'} on {found.device or 'no device'}"
 
 
 def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:

@@ -35,6 +35,15 @@ function definitions(pairs) {
   return element("dl", { className: "facts" }, rows);
 }
 
+// A table of cells, which are nodes or texts.
+function simpleTable(heads, rows) {
+  return element("div", { className: "scroll" }, element(
+    "table", { className: "simple" },
+    element("thead", {}, element("tr", {}, heads.map((textContent) => element("th", { scope: "col", textContent })))),
+    element("tbody", {}, rows.map((row) => element("tr", {}, row.map((cell) => element("td", {}, cell))))),
+  ));
+}
+
 // What unfolds, and is made when it does so first.
 function fold(title, note, make) {
   const summary = element("summary", {}, element("span", { textContent: title }), quiet(note));

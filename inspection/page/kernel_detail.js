@@ -3,6 +3,7 @@
 function kernelDetail(kernel) {
   const { math, source, assembly } = targetTexts();
   const folds = [
+    kernel.choices.length && fold("Configuration", choicesText(kernel.choices), () => choicesBlock(kernel.choices)),
     source[kernel.name] && fold("Source", numLines(source[kernel.name]), () => codeBlock(source[kernel.name])),
     assembly[kernel.name] && fold(assemblyName(), "the text of the machine code", () => packedBlock(assembly[kernel.name])),
   ];
@@ -13,6 +14,28 @@ function kernelDetail(kernel) {
     folds.filter(Boolean),
   );
 }
+
+const settingsText = (configuration) =>
+  Object.entries(configuration).map(([name, value]) => `${name} ${value}`).join(", ") || "the only one";
+
+const choicesText = (choices) => [...new Set(choices.map(({ origin }) => origin))].join("; ");
+
+// What was chosen for the sizes of step that share the kernel, and what was not.
+function choicesBlock(choices) {
+  const rows = choices.flatMap(({ key, configuration, origin, candidates }) => [
+    choiceRow("chosen", key.steps, configuration, origin),
+    ...candidates.map((candidate) => choiceRow("", key.steps, candidate.configuration, candidate.reason)),
+  ]);
+  const { kernel, shape, dtype } = choices[0].key;
+  return element(
+    "div", { className: "choices scroll" },
+    element("p", { className: "quiet" }, code(kernel), ` of ${shape.join(" × ")}, ${dtype}`),
+    element("table", {}, element("tbody", {}, rows)),
+  );
+}
+
+const choiceRow = (className, steps, configuration, why) =>
+  element("tr", { className }, [steps, settingsText(configuration), why].map((textContent) => element("td", { textContent })));
 
 const assemblyName = () => (state.target.startsWith("cuda") ? "PTX" : "Assembly");
 

@@ -6,6 +6,7 @@ function drawAll() {
   for (const part of parts) part.draw();
   drawTable();
   drawTape();
+  showPasses();
 }
 
 function showAddress() {

@@ -1,6 +1,6 @@
 // The memory plan as a picture: launches from left to right, slots from top to bottom.
 
-const LANE = 24, LABELS = 132, CHART = 64, BAND = 20, NAMES = 112, LEAST_COLUMN = 30, MOST_COLUMN = 96;
+const LANE = 24, LABELS = 132, CHART = 64, BAND = 20, NAMES = 112, OVERHANG = 84, LEAST_COLUMN = 30, MOST_COLUMN = 96;
 const ALIGNMENT_BYTES = 64;
 
 const slotBytes = (slot) =>
@@ -31,11 +31,11 @@ function occupied(sizes, numLaunches) {
 function memoryPicture(sizes) {
   const launches = tape().runs.flatMap((run) => run.launches);
   const slots = [...new Set(tape().lives.map((life) => life.slot))].sort((a, b) => a - b);
-  const column = Math.max(LEAST_COLUMN, Math.min(MOST_COLUMN, 880 / launches.length));
-  const width = LABELS + column * launches.length + 8;
+  const column = Math.max(LEAST_COLUMN, Math.min(MOST_COLUMN, 810 / launches.length));
+  const width = LABELS + column * launches.length;
   const top = BAND + CHART + 14;
   const bottom = top + slots.length * LANE;
-  const made = svgElement("svg", { viewBox: `0 0 ${width} ${bottom + NAMES}`, width, height: bottom + NAMES, role: "img" });
+  const made = svgElement("svg", { viewBox: `0 0 ${width + OVERHANG} ${bottom + NAMES}`, width: width + OVERHANG, height: bottom + NAMES, role: "img" });
   made.setAttribute("aria-label", `Slots of the arena during ${tape().name}`);
   const x = (place) => LABELS + place * column;
   made.append(

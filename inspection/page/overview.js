@@ -18,6 +18,13 @@ const runsText = (runs) =>
     .map(({ count, launches }) => (count > 1 ? `${count} × ${launches.length}` : launches.length))
     .join(" + ");
 
+function certificateTile() {
+  const found = facts.certificate;
+  if (!found) return tile("none", "certificate", "tapeout verify writes one");
+  if (found.manifest_digest !== facts.digest) return tile("other", "certificate", "of another manifest");
+  return tile(found.passed ? "passed" : "failed", "verification", found.device ?? "on no device");
+}
+
 function overviewTiles() {
   const { weights, weights_bytes, kernels, cache_groups, batch_invariant, levels } = target();
   const first = decodeTape();
@@ -30,6 +37,7 @@ function overviewTiles() {
     first && tile(number(first.num_launches), `launches in ${first.name}`, runsText(first.runs)),
     tile(bytes(perToken), "of cache a token", plural(layers, "layer")),
     tile(batch_invariant ? "yes" : "no", "batch-invariant", batch_invariant ? "a row has the same bits in any batch" : "a row's bits depend on its batch"),
+    certificateTile(),
   );
 }
 
@@ -62,7 +70,7 @@ function diskBar() {
     const mark = element("i", { className: "mark" });
     mark.style.setProperty("--place", Math.min(place, most.length));
     const title = name === "." ? "manifest, graph, tokenizer" : `${name}/`;
-    const cells = [[mark, code(title)], plural(files, "file"), bytes(size)];
+    const cells = [element("span", { className: "name" }, mark, code(title)), plural(files, "file"), bytes(size)];
     return element("tr", {}, cells.map((cell) => element("td", {}, cell)));
   });
   return [

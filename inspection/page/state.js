@@ -1,6 +1,6 @@
 // The data of the page, and what of it is shown.
 
-const { facts, texts } = JSON.parse(byId("data").textContent);
+const { facts, texts, passes: packedPasses } = JSON.parse(byId("data").textContent);
 
 const state = { target: Object.keys(facts.targets)[0], tape: null, sizes: null };
 

@@ -17,7 +17,8 @@ function tapePicker() {
   };
   const groups = [...entries].map(([entry, names]) => {
     const options = names.map((value) => ({ value, title: value.slice(entry.length + 1) || value }));
-    return element("div", { className: "entry" }, element("span", { textContent: entry }), choice(entry, options, state.tape, choose));
+    const label = names.length > 1 || names[0] !== entry ? element("span", { textContent: entry }) : null;
+    return element("div", { className: "entry" }, label, choice(entry, options, state.tape, choose));
   });
   return element("div", { id: "tape-picker" }, groups);
 }

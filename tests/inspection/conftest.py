@@ -1,7 +1,9 @@
 import pytest
+from browser import chromium
 from gpu_builds import GPU_TARGET
 from locked import locked
 from models import save_tiny
+from opened_page import write_report
 
 from tapeout import settings
 
@@ -19,3 +21,15 @@ def eighty_layers(shared_folder):
             with settings.CHECK_PASSES.override("0"):
                 compile_model(folder, output, target=GPU_TARGET, dtype="bfloat16")
     return output
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def report(eighty_layers, tmp_path_factory):
+    """The page of the model of 80 layers."""
+    return write_report(eighty_layers, tmp_path_factory.mktemp("report") / "report.html")

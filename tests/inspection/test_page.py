@@ -1,52 +1,15 @@
 """The page of `tapeout inspect --html`, in a real browser."""
 
-from contextlib import contextmanager
-
 import msgspec
 import pytest
-from browser import NARROW, WIDE, chromium
+from browser import NARROW, WIDE
+from opened_page import opened, write_report
 from small_artifact import manifest, write_small_artifact
 
 from tapeout.artifact import Artifact, ArtifactWriter, encode
-from tapeout.inspection.facts import facts_of
-from tapeout.inspection.render_page import render_page
 
 MAX_BYTES, MAX_OPEN_MS = 5 << 20, 2000
 LOADED_MS = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def report(eighty_layers, tmp_path_factory):
-    """The page of the model of 80 layers."""
-    return write_report(eighty_layers, tmp_path_factory.mktemp("report") / "report.html")
-
-
-def write_report(artifact, file):
-    opened = Artifact.open(artifact)
-    file.write_text(render_page(opened, facts_of(opened)))
-    return file
-
-
-@contextmanager
-def opened(browser, file, hash="", **options):
-    """The page, drawn; what goes wrong in it, or is asked of anybody, fails the test."""
-    wrong, address = [], file.as_uri()
-    context = browser.new_context(**({"viewport": WIDE} | options))
-    page = context.new_page()
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(address) else None)
-    page.goto(address + hash)
-    page.wait_for_selector("#launches li")
-    yield page
-    context.close()
-    assert wrong == []
 
 
 @pytest.fixture
