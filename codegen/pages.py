@@ -31,16 +31,16 @@ class PageLayout:
         """Of a page."""
         return PAGE_SIZE_TOKENS * self.num_heads * (self.key_dim + self.value_dim)
 
-    def entry(self, page: torch.Tensor, place: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The key [heads, key_dim] and the value [heads, value_dim] of a token of a page."""
-        num_keys = PAGE_SIZE_TOKENS * self.num_heads * self.key_dim
+    def tokens(self, page: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The keys [16, heads, key_dim] and values [16, heads, value_dim] of a page[elements]."""
+        heads, num_keys = self.num_heads, PAGE_SIZE_TOKENS * self.num_heads * self.key_dim
         keys, values = page[:num_keys], page[num_keys:]
-        value = values.view(self.num_heads, PAGE_SIZE_TOKENS, self.value_dim)[:, place]
+        values = values.view(heads, PAGE_SIZE_TOKENS, self.value_dim).transpose(0, 1)
         if not self.is_packed:
-            return keys.view(self.num_heads, PAGE_SIZE_TOKENS, self.key_dim)[:, place], value
+            return keys.view(heads, PAGE_SIZE_TOKENS, self.key_dim).transpose(0, 1), values
         pair = 4 // self.dtype.itemsize
-        packed = keys.view(self.num_heads, self.key_dim // pair, PAGE_SIZE_TOKENS, pair)
-        return packed[:, :, place].reshape(self.num_heads, self.key_dim), value
+        keys = keys.view(heads, self.key_dim // pair, PAGE_SIZE_TOKENS, pair)
+        return keys.permute(2, 0, 1, 3).reshape(-1, heads, self.key_dim), values
 
 
 def page_layouts(

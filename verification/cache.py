@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 
 from ..codegen.pages import PageLayout
+from .exact import widened
 
-Entry = tuple[torch.Tensor, torch.Tensor]
+Entry = tuple[torch.Tensor, torch.Tensor]  # a token's key [heads, dim] and value
 EntryPlace = tuple[int, int, int]  # layer, page, place in the page
 
 
@@ -20,25 +21,27 @@ class CachePages:
         self._layers: dict[int, torch.Tensor] = {}
 
     def layer(self, layer: int) -> torch.Tensor:
-        """The pages of a layer."""
+        """The pages of a layer; no copy."""
         if layer not in self._layers:
             self._layers[layer] = self._memory(layer)
         return self._layers[layer]
 
-    def __getitem__(self, at: EntryPlace) -> Entry:
-        layer, page, place = at
-        return self._layout.entry(self.layer(layer)[page], place)
+    def tokens(self, layer: int, page: int) -> Entry:
+        """Of all tokens of a page, as it is now."""
+        keys, values = self._layout.tokens(self.layer(layer)[page])
+        return keys.clone(), values.clone()
 
-    def over(self, wide: bool) -> Overlay:
-        """A cache that begins as these pages and leaves them alone."""
+    def over(self, wide: bool = False) -> Overlay:
+        """A cache that begins as these pages are, and leaves them alone; in 32 bits if ``wide``."""
         return Overlay(self, wide)
 
 
 class Overlay:
-    """What a reference writes, over the pages that it reads; in 32 bits if ``wide``."""
+    """What a reference writes, over the pages; each page is read once, when it is first wanted."""
 
     def __init__(self, pages: CachePages, wide: bool) -> None:
         self._pages, self._wide = pages, wide
+        self._read: dict[tuple[int, int], list[Entry]] = {}
         self.written: dict[EntryPlace, Entry] = {}
 
     def __setitem__(self, at: EntryPlace, entry: Entry) -> None:
@@ -47,5 +50,9 @@ class Overlay:
     def __getitem__(self, at: EntryPlace) -> Entry:
         if at in self.written:
             return self.written[at]
-        key, value = self._pages[at]
-        return (key.float(), value.float()) if self._wide else (key, value)
+        layer, page, place = at
+        if (layer, page) not in self._read:
+            tokens = self._pages.tokens(layer, page)
+            keys, values = map(widened, tokens) if self._wide else tokens
+            self._read[layer, page] = [*zip(keys.unbind(), values.unbind(), strict=True)]
+        return self._read[layer, page][place]

@@ -41,13 +41,16 @@ class LayerError(Struct, frozen=True, kw_only=True):
 
 
 class LogitsError(Struct, frozen=True, kw_only=True):
-    """Of steps of one kind against exact logits, beside those in the model's own type."""
+    """Of steps of one kind against exact logits, beside those in the model's own type.
+
+    Distances and divergences are medians over rows.
+    """
 
     steps: str
     num_rows: int
-    distance: float  # of all rows, relative to their norm
+    distance: float  # relative to the norm of the row
     distance_of_rounded: float
-    kl: float  # mean over rows, in nats
+    kl: float  # in nats
     kl_of_rounded: float
     top1: float  # the share of rows with the reference's most probable token
     top1_of_rounded: float

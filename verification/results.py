@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -77,8 +77,8 @@ def _results(value: Value, three: Sequence[Any], before: Any) -> list[Result]:
 
 def _entries(name: str, found: CachePages, rounded: Overlay, exact: Overlay) -> list[Result]:
     places = sorted(rounded.written)
-    tables: Sequence[Mapping[Any, Any] | CachePages] = (found, rounded.written, exact.written)
-    parts = [zip(*(table[at] for at in places), strict=True) for table in tables]
+    caches = (found.over(), rounded, exact)
+    parts = [zip(*(cache[at] for at in places), strict=True) for cache in caches]
     stacked = [[torch.stack(part) for part in both] for both in parts]
     (k, v), (rounded_k, rounded_v), (exact_k, exact_v) = stacked
     keys = Result(f"keys in {name}", k, rounded_k, exact_k)

@@ -24,6 +24,7 @@ from ..ir.graph import Module, Value
 from ..ir.parser import parse_module
 from ..ir.types import DType
 from ..ir.weights import Weight
+from ..runtime.cuda.executor import CudaExecutor
 from ..runtime.frame import Frame
 from ..runtime.load import LoadedModel
 from .cache import CachePages
@@ -46,7 +47,7 @@ class Subject:
     @property
     def on_gpu(self) -> bool:
         """Whether kernels run on a GPU; references are then computed there, too."""
-        return self.target_name != CPU
+        return isinstance(self.executor, CudaExecutor)
 
     def reference(self) -> AbstractContextManager[Any]:
         """Within it torch makes tensors where this model's are."""

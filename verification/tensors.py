@@ -17,9 +17,9 @@ def tensor_at(place: Place, dtype: DType, shape: Sequence[int]) -> torch.Tensor:
     """What lies at a place, dense; it is valid as long as the memory is."""
     num_bytes = prod(shape) * dtype.itemsize
     if not num_bytes:
-        return torch.empty(*shape, dtype=to_torch(dtype))
+        return torch.empty(tuple(shape), dtype=to_torch(dtype))
     flat = _on_device(place, num_bytes) if place.on_device else _on_host(place, num_bytes)
-    return flat.view(to_torch(dtype)).view(*shape)
+    return flat.view(to_torch(dtype)).view(tuple(shape))
 
 
 def _on_host(place: Place, num_bytes: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ too little, is the one that is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -70,9 +70,9 @@ class Walk(Interpreter):
         """What the region's kernels make of what those before them made."""
         call, first_launch = self._take(region), self._num_played
         rounded, exact = self._references(region, operands, symbols)
-        homes = self._homes(region, call)
-        for value in homes.keys() - written_states(region).keys():
-            self._tensor(value, homes[value]).view(torch.uint8).fill_(_NOTHING)
+        buffers = self._buffers(call)
+        homes = self._homes(region, buffers)
+        self._wipe(homes, {b for (kind, _), b in buffers.items() if kind == "param"})
         self._play(len(call))
         states = {v: operands[region.params.index(p)] for v, p in written_states(region).items()}
         found = [
@@ -121,21 +121,36 @@ class Walk(Interpreter):
             is_narrow = any(v.dtype in _NARROW or v.dtype is DType.STATE for v in values)
             return rounded, run(exact=True) if is_narrow else rounded
 
-    def _homes(self, region: Function, call: Sequence[Launch]) -> dict[Value, Buffer]:
+    def _buffers(self, call: Sequence[Launch]) -> dict[tuple[str, int | str], Buffer]:
+        """The buffers of a region's launches by what they are to it."""
+        pairs = (
+            pair
+            for launch in call
+            for pair in zip(
+                self._subject.kernels[launch.kernel].operands, launch.buffers, strict=True
+            )
+        )
+        return {(operand.kind, operand.place): buffer for operand, buffer in pairs}
+
+    def _homes(
+        self, region: Function, buffers: Mapping[tuple[str, int | str], Buffer]
+    ) -> dict[Value, Buffer]:
         """Where the tape has each result that is no cache."""
-        written, made = written_states(region), dict[tuple[str, int | str], Buffer]()
-        for launch in call:
-            operands = self._subject.kernels[launch.kernel].operands
-            made |= {(o.kind, o.place): b for o, b in zip(operands, launch.buffers, strict=True)}
-        homes = {}
+        written, homes = written_states(region), {}
         for place, value in enumerate(region.results):
             if value.dtype is not DType.STATE:
                 param = region.params.index(written[value]) if value in written else None
                 key = ("result", place) if param is None else ("param", param)
-                if key not in made:
+                if key not in buffers:
                     raise WrongTape(f"{self._next()} does not make %{value.name} of {region.name}")
-                homes[value] = made[key]
+                homes[value] = buffers[key]
         return homes
+
+    def _wipe(self, homes: Mapping[Value, Buffer], read: Collection[Buffer]) -> None:
+        """What is not written is to be seen; a result may lie where a parameter is until then."""
+        for value, buffer in homes.items():
+            if buffer not in read:
+                self._tensor(value, buffer).view(torch.uint8).fill_(_NOTHING)
 
     def _play(self, count: int) -> None:
         if self._subject.on_gpu:

@@ -1,0 +1,51 @@
+"""Tapes for a GPU, played by the records in place of kernels: every launch fits the dataflow."""
+
+import msgspec
+import pytest
+from conftest import NANO
+from records_executor import TARGET, compile_without_code, load_records
+from resealed import with_launches
+
+from tapeout.artifact import Artifact
+from tapeout.verification.findings import Findings
+from tapeout.verification.kernels import check_kernels
+from tapeout.verification.subject import Subject
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        return compile_without_code(NANO, tmp_path_factory.mktemp("gpu") / "nano.gpu", patch)
+
+
+def findings_of(folder, *tapes):
+    """Of some of the tapes."""
+    opened = Artifact.open(folder)
+    subject, findings = Subject(opened, load_records(opened)), Findings()
+    subject.tapes = {name: subject.tapes[name] for name in tapes}
+    check_kernels(subject, findings, lambda stage, done, total: None)
+    return findings
+
+
+def test_every_launch_of_a_gpus_tapes_is_where_the_module_has_it(artifact):
+    findings = findings_of(artifact, "step.decode1", "step.decode16", "step.rows64", "sample.any")
+    assert findings.faults() == []
+    assert {error.layer for error in findings.layers()} == {None, *range(8)}
+    assert all(error.error <= error.rounding for error in findings.kernels())
+
+
+def test_two_launches_of_a_gpu_with_one_anothers_buffers_are_named(artifact, tmp_path):
+    launches = Artifact.open(artifact).tape(TARGET, "step.decode16").launches
+    kernel = launches[-4].kernel
+    first, second = [i for i, launch in enumerate(launches) if launch.kernel == kernel][2:4]
+
+    def swap(launches):
+        a, b = launches[first], launches[second]
+        launches[first] = msgspec.structs.replace(a, buffers=b.buffers)
+        launches[second] = msgspec.structs.replace(b, buffers=a.buffers)
+        return launches
+
+    wrong = with_launches(artifact, tmp_path / "m", "step.decode16", swap, TARGET)
+    found = findings_of(wrong, "step.decode1", "step.decode16").faults()
+    assert found[0].startswith(f"tape step.decode16, launch {first} (kernel {kernel}")
+    assert all(fault.startswith("tape step.decode16,") for fault in found)
