@@ -14,6 +14,7 @@ from .cli_bench import bench
 from .cli_inspect import inspect_command
 from .cli_plan import plan_command
 from .cli_serve import run_batch_command, serve_command
+from .cli_tune import tune_command
 from .cli_verify import verify_command
 from .errors import TapeoutError
 
@@ -59,6 +60,7 @@ main.add_command(plan_command)
 main.add_command(serve_command)
 main.add_command(run_batch_command)
 main.add_command(verify_command)
+main.add_command(tune_command)
 
 
 @main.command("compile")

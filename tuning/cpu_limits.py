@@ -14,7 +14,8 @@ from ..codegen.cpp.library import build_trial
 from ..runtime.memory import allocate
 from ..runtime.player import Launch, Player, PlayerLibrary
 
-_READ_BYTES = 256 << 20
+_MIB = 1 << 20
+_MOST_BYTES = 256 * _MIB  # no cache holds more
 _NUM_ROUNDS = 8
 _NUM_TILES = 20_000
 
@@ -51,26 +52,29 @@ _FLOPS_PER_TILE = 2 * 12 * 32 * 128
 
 
 class CpuLimits(NamedTuple):
-    """The most that was reached; what lies in the caches is read faster than the memory."""
+    """The most that was reached."""
 
-    bytes_per_s: float
+    bytes_per_s: float  # of as many bytes as a step reads again and again, be they in a cache
     flops_per_s: dict[str, float]  # by dtype
 
 
-def measure_limits(library: PlayerLibrary, level: str, num_threads: int) -> CpuLimits:
-    """Takes the best of some rounds, a second in all, and a compilation the first time."""
+def measure_limits(
+    library: PlayerLibrary, level: str, num_threads: int, step_bytes: int
+) -> CpuLimits:
+    """Takes the best of some rounds, for steps that read ``step_bytes``."""
+    size = min(-(-step_bytes // _MIB) * _MIB, _MOST_BYTES)
     with tempfile.TemporaryDirectory() as folder:
         objects = settings.CACHE.get() / "objects"
         player = Player(library, build_trial(_SOURCE, level, objects, Path(folder)), num_threads)
         try:
-            memory = allocate(_READ_BYTES, "a probe of the memory")
+            memory = allocate(size, "a probe of the memory")
             memory.view(np.float32)[:] = 1.0
             result = allocate(64, "a probe of the memory")
             buffers = [memory.ctypes.data, result.ctypes.data]
             rate = {
-                name: _per_s(player, Launch(name, buffers, [(size, 0, 0, 0, 0)]), size)
-                for name, size in (
-                    ("read_bytes", _READ_BYTES),
+                name: _per_s(player, Launch(name, buffers, [(count, 0, 0, 0, 0)]), count)
+                for name, count in (
+                    ("read_bytes", size),
                     ("multiply_f32", _NUM_TILES),
                     ("multiply_bf16", _NUM_TILES),
                 )

@@ -58,7 +58,9 @@ class CpuSpace:
         target = self._artifact.manifest.targets[TARGET]
         assert target.player is not None, "a CPU has a player"
         self._library = PlayerLibrary(self._artifact.file_path(target.player))
-        self._limits = measure_limits(self._library, executor.level, executor.num_threads)
+        self._limits = measure_limits(
+            self._library, executor.level, executor.num_threads, target.weights.total_bytes
+        )
         self.memory_bytes_per_s = self._limits.bytes_per_s
         self.device = Device(name=cpu_name(), arch=executor.level, num_units=executor.num_threads)
         self._module = parse_module(self._artifact.read("graph.ir").decode())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple
@@ -108,6 +108,11 @@ class Search(Generic[Built]):
         for steps in dict.fromkeys(key.steps for key in self.entries):
             self._check_steps(steps)
         return self.entries
+
+    @property
+    def keys(self) -> Collection[Key]:
+        """Of all works."""
+        return self._states.keys()
 
     @property
     def entries(self) -> dict[Key, Entry]:

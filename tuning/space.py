@@ -33,8 +33,13 @@ class Space(Protocol[Built]):
     Where an artifact is batch-invariant, all of a work's candidates give the same bits.
     """
 
-    device: Device
-    memory_bytes_per_s: float | None
+    @property
+    def device(self) -> Device:
+        """The fingerprint of the device."""
+
+    @property
+    def memory_bytes_per_s(self) -> float | None:
+        """The rate at which it reads as many bytes as a step does."""
 
     def works(self) -> Sequence[Work]:
         """Every work once; works whose keys are equal are one."""

@@ -1,0 +1,75 @@
+"""`tapeout tune`: searches for faster kernels; see `tuning/`."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .tuning.search import Progress
+
+_PATH = click.Path(path_type=Path)
+_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
+_INTERRUPTED = 130
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds, as `90`, `90s`, `5m` or `1h`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Reads a text; a number is one already."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no duration; give 90s, 5m or 1h", param, ctx)
+        return float(found[1]) * _UNITS_S[found[2]]
+
+
+@click.command("tune")
+@click.argument("artifact", type=_PATH)
+@click.option(
+    "--budget", "budget_s", type=_Duration(), default="5m", show_default=True, help="90s, 5m, 1h."
+)
+@click.option("-o", "--output", type=_PATH, help="A new artifact with what is found.")
+@click.option("--export", type=_PATH, help="A table that takes in what is found.")
+@click.option("--import", "imports", type=_PATH, multiple=True, help="A table to begin with.")
+@click.option("--plot", type=_PATH, help="An SVG: time against share of the roofline.")
+@click.option("--num-threads", type=int, help="Of a CPU. Default: one for each core.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
+    """Search for faster kernels for exactly what is in ARTIFACT, on the device at hand.
+
+    Ended early, by a signal or its budget, it goes on from there when it is called again.
+    """
+    from .tuning.session import TuneOptions, tune
+
+    try:
+        report = tune(artifact, TuneOptions(**options), _show)
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        sys.exit(_INTERRUPTED)
+    finally:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+    if as_json:
+        from msgspec.json import encode
+
+        click.echo(encode(report).decode())
+    else:
+        click.echo(report.text())
+
+
+def _show(progress: "Progress") -> None:
+    """One line on a terminal."""
+    if not sys.stderr.isatty():
+        return
+    sys.stderr.write(
+        f"\r\x1b[K{progress.elapsed_s:.0f} s, at most {progress.to_go_s:.0f} s to go: "
+        f"{progress.num_timed} timed, best so far {progress.speedup:.3f}x, now {progress.name}"
+    )
+    sys.stderr.flush()

@@ -1,0 +1,101 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tapeout import LLM, SamplingParams
+from tapeout.artifact.tuning_table import Table, read_table, write_table
+from tapeout.cli import main
+from tapeout.errors import InputError
+from tapeout.tuning.session import TuneOptions, tune
+
+
+@pytest.fixture
+def linked(nano, tmp_path):
+    """The artifact in a folder of its own, for what is written beside it."""
+    target = tmp_path / "model.tapeout"
+    subprocess.run(["cp", "-r", nano, target], check=True)
+    return target
+
+
+def silent(progress):
+    """Shows nothing."""
+
+
+def test_what_is_found_goes_into_a_table_a_plot_and_a_new_artifact(linked, tmp_path):
+    new, plot, export = (tmp_path / name for name in ("new.tapeout", "plot.svg", "all.json"))
+    write_table(Table(), export)
+    options = TuneOptions(budget_s=12, output=new, plot=plot, export=export, num_threads=2)
+    report = tune(linked, options, silent)
+    table = read_table(tmp_path / "model.tapeout.tuning.json")
+    assert [known.device for known in table.devices] == [report.device]
+    assert table.devices[0].entries == sorted(report.entries, key=lambda entry: entry.key)
+    assert read_table(export) == table
+    assert plot.read_text().startswith("<svg")
+    assert all(entry.time_s < entry.before_s for entry in report.entries)
+    assert "whole steps of" in report.text() or not report.entries
+    assert np.array_equal(*(_logprobs(artifact) for artifact in (linked, new)))
+
+
+def _logprobs(artifact):
+    params = SamplingParams(temperature=0, max_tokens=8, logprobs=1)
+    [output] = LLM(artifact).generate(["Sort these words: pear fig"], params, use_tqdm=False)
+    completion = output.outputs[0]
+    return [
+        step[token].logprob
+        for step, token in zip(completion.logprobs, completion.token_ids, strict=True)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_search_that_was_killed_goes_on_where_it_ended(linked, number):
+    journal = linked.with_name("model.tapeout.tuning.jsonl")
+    command = [sys.executable, "-m", "tapeout.cli", "tune", str(linked), "--budget"]
+    running = subprocess.Popen([*command, "10m"], stderr=subprocess.PIPE, text=True)
+    while not journal.exists() or len(journal.read_bytes().splitlines()) < 6:
+        assert running.poll() is None
+        time.sleep(0.1)
+    running.send_signal(number)
+    said = running.communicate()[1]
+    assert running.returncode != 0
+    assert number is signal.SIGKILL or "goes on from here" in said
+    before = journal.read_bytes().rpartition(b"\n")[0]
+    done = subprocess.run([*command, "8s", "--json"], capture_output=True, text=True, check=True)
+    assert journal.read_bytes().startswith(before)
+    assert sum(json.loads(done.stdout)["outcomes"].values()) >= 5
+
+
+def test_imported_entries_of_other_devices_stay_in_the_table(linked, tmp_path):
+    other = json.loads(
+        '{"devices": [{"device": {"name": "NVIDIA H100", "arch": "sm_90", "num_units": 132},'
+        ' "memory_bytes_per_s": null, "entries": [{"key": {"kernel": "linear", "shape": [64, 64],'
+        ' "dtype": "bf16", "steps": "decode1", "batch_invariant": false},'
+        ' "configuration": {"columns": 4}, "time_s": 1e-6, "before_s": 2e-6, "least_s": null}]}]}'
+    )
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    options = TuneOptions(budget_s=0.1, imports=[tmp_path / "other.json"], num_threads=2)
+    tune(linked, options, silent)
+    table = read_table(tmp_path / "model.tapeout.tuning.json")
+    assert "NVIDIA H100" in [known.device.name for known in table.devices]
+
+
+@pytest.mark.parametrize("budget", ["soon", "-5m", "5d", ""])
+def test_a_budget_that_is_no_duration_is_refused(budget):
+    done = CliRunner().invoke(main, ["tune", "model.tapeout", "--budget", budget])
+    assert done.exit_code == 2 and "give 90s, 5m or 1h" in done.output
+
+
+def test_a_budget_of_nothing_is_refused():
+    with pytest.raises(InputError, match="more than 0"):
+        TuneOptions(budget_s=0)
+
+
+def test_what_is_no_artifact_is_refused(tmp_path):
+    done = CliRunner().invoke(main, ["tune", str(tmp_path)])
+    assert done.exit_code == 2 and "is no artifact" in done.output

@@ -1,0 +1,56 @@
+"""What `tapeout tune` found, for people and as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ..artifact.tuning_table import Device, Entry
+
+
+class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A search, and what it left."""
+
+    device: Device
+    memory_bytes_per_s: float | None
+    elapsed_s: float
+    num_works: int
+    outcomes: dict[str, int]  # of candidates: faster, slower, wrong or failed
+    entries: list[Entry]  # those that stay
+    step_ratios: dict[str, float]  # of whole steps' times with them, to those before
+    table: str
+    artifact: str | None = None  # the new one
+
+    def text(self) -> str:
+        """A table to read, the largest gain first."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        device = self.device
+        tried = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
+        yield f"{device.name} ({device.arch}, {device.num_units} units), {self.elapsed_s:.0f} s"
+        yield f"{self.num_works} kernels and shapes; candidates tried: {tried or 'none'}"
+        names = {entry.key: _name(entry) for entry in self.entries}
+        width = max(map(len, ["kernel", *names.values()]))
+        yield f"{'kernel':<{width}}{'before us':>11}{'after us':>10}{'faster':>8}{'roofline':>14}"
+        for entry in sorted(self.entries, key=lambda entry: entry.time_s / entry.before_s):
+            yield f"{names[entry.key]:<{width}}{_figures(entry)}"
+        for steps, ratio in self.step_ratios.items():
+            yield f"whole steps of {steps}: {1 / ratio:.3f} times as fast as before"
+        yield f"the table is {self.table}"
+        if self.artifact is not None:
+            yield f"the new artifact is {self.artifact}"
+
+
+def _name(entry: Entry) -> str:
+    shape = "x".join(map(str, entry.key.shape))
+    return f"{entry.key.kernel} {shape} {entry.key.dtype} {entry.key.steps}"
+
+
+def _figures(entry: Entry) -> str:
+    times = f"{entry.before_s * 1e6:>11.2f}{entry.time_s * 1e6:>10.2f}"
+    share = "-"
+    if entry.roofline is not None and entry.roofline_before is not None:
+        share = f"{entry.roofline_before:.0%} to {entry.roofline:.0%}"
+    return f"{times}{entry.before_s / entry.time_s:>7.2f}x{share:>14}"

@@ -1,0 +1,115 @@
+"""`tapeout tune`: a search over an artifact, and what becomes of what it finds.
+
+The artifact stays as it is. Beside it lie the journal, from which a search goes on, and the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..artifact.schema import MANIFEST_DIGEST
+from ..artifact.tuning_table import (
+    Configuration,
+    Device,
+    DeviceEntries,
+    Key,
+    Table,
+    merge,
+    read_table,
+    write_table,
+)
+from ..errors import InputError
+from .journal import Begun, Journal, Trial
+from .plot import render_plot
+from .rebuild import rebuild
+from .report import TuneReport
+from .search import Progress, Search
+from .spaces import open_space
+
+
+class TuneOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a search. Raises InputError naming a bad value."""
+
+    budget_s: float = 300.0
+    imports: Sequence[Path] = ()  # tables whose configurations are tried first
+    export: Path | None = None  # a table that takes in what is found
+    output: Path | None = None  # a new artifact
+    plot: Path | None = None  # an SVG
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.budget_s < float("inf"):
+            raise InputError(f"budget={self.budget_s} s is not allowed; give more than 0")
+
+
+def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None]) -> TuneReport:
+    """Searches, and writes what was asked for.
+
+    An interruption leaves the journal, and the next search of the artifact goes on from there.
+    Raises InputError, ArtifactError, CapacityError or BuildError.
+    """
+    started_s = time.monotonic()
+    imported = merge(read_table(path) for path in options.imports)
+    known = read_table(options.export) if options.export and options.export.exists() else Table()
+    with open_space(artifact, options.num_threads) as space:
+        device, rate = space.device, space.memory_bytes_per_s
+        journal = Journal(_beside(artifact, "jsonl"), _begun(artifact, device))
+        search = Search(space, journal, _configurations(imported, device), report)
+        entries = list(search.run(options.budget_s).values())
+    own = merge(
+        [Table(devices=[DeviceEntries(device=device, memory_bytes_per_s=rate, entries=entries)])]
+    )
+    table = merge([own, _without(imported, device, search.keys)])
+    write_table(table, _beside(artifact, "json"))
+    if options.export is not None:
+        write_table(merge([table, known]), options.export)
+    if options.plot is not None:
+        _write(options.plot, render_plot(entries, f"{artifact.name} on {device.name}"))
+    made = rebuild(artifact, options.output, own) if options.output is not None else None
+    return TuneReport(
+        device=device,
+        memory_bytes_per_s=rate,
+        elapsed_s=time.monotonic() - started_s,
+        num_works=len(search.keys),
+        outcomes=Counter(line.outcome for line in journal.lines if isinstance(line, Trial)),
+        entries=entries,
+        step_ratios=search.step_ratios,
+        table=str(_beside(artifact, "json")),
+        artifact=None if made is None else str(made),
+    )
+
+
+def _beside(artifact: Path, suffix: str) -> Path:
+    return artifact.with_name(f"{artifact.name}.tuning.{suffix}")
+
+
+def _begun(artifact: Path, device: Device) -> Begun:
+    return Begun(artifact_digest=(artifact / MANIFEST_DIGEST).read_text().strip(), device=device)
+
+
+def _configurations(table: Table, device: Device) -> dict[Key, Configuration]:
+    """What shall be tried first: what was best on such a device, else on one like it."""
+    alike = [known for known in table.devices if known.device.arch == device.arch]
+    alike.sort(key=lambda known: known.device == device)
+    return {entry.key: entry.configuration for known in alike for entry in known.entries}
+
+
+def _without(table: Table, device: Device, keys: Collection[Key]) -> Table:
+    """A table without the entries that the search itself has answered."""
+    devices = []
+    for known in table.devices:
+        entries = [one for one in known.entries if known.device != device or one.key not in keys]
+        devices.append(msgspec.structs.replace(known, entries=entries))
+    return Table(devices=devices)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; name another") from None

@@ -1,0 +1,31 @@
+"""Opens the space of an artifact on the device that runs it here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..artifact import Artifact
+from ..errors import InputError
+from ..runtime.choose_target import choose_target
+from ..runtime.load import is_artifact
+from .cpu_space import CpuSpace
+from .space import Space
+
+
+@contextmanager
+def open_space(artifact: Path, num_threads: int | None = None) -> Iterator[Space[Any]]:
+    """The space, for the length of a block. Raises InputError or ArtifactError."""
+    if not is_artifact(artifact):
+        raise InputError(f"{artifact} is no artifact; compile a checkpoint into one first")
+    target, device = choose_target(Artifact.open(artifact, verify_weights=False))
+    if device is not None:
+        device.close()
+        raise InputError(f"{artifact} runs here as {target}, which is not tuned yet; use a CPU")
+    space = CpuSpace(artifact, num_threads)
+    try:
+        yield space
+    finally:
+        space.close()
