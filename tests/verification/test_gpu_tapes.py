@@ -1,10 +1,9 @@
 """Tapes for a GPU, played by the records in place of kernels: every launch fits the dataflow."""
 
-import msgspec
 import pytest
 from conftest import NANO
 from records_executor import TARGET, compile_without_code, load_records
-from resealed import with_launches
+from resealed import swapped, with_launches
 
 from tapeout.artifact import Artifact
 from tapeout.verification.findings import Findings
@@ -38,14 +37,8 @@ def test_two_launches_of_a_gpu_with_one_anothers_buffers_are_named(artifact, tmp
     launches = Artifact.open(artifact).tape(TARGET, "step.decode16").launches
     kernel = launches[-4].kernel
     first, second = [i for i, launch in enumerate(launches) if launch.kernel == kernel][2:4]
-
-    def swap(launches):
-        a, b = launches[first], launches[second]
-        launches[first] = msgspec.structs.replace(a, buffers=b.buffers)
-        launches[second] = msgspec.structs.replace(b, buffers=a.buffers)
-        return launches
-
-    wrong = with_launches(artifact, tmp_path / "m", "step.decode16", swap, TARGET)
+    edit = swapped(first, second)
+    wrong = with_launches(artifact, tmp_path / "m", "step.decode16", edit, TARGET)
     found = findings_of(wrong, "step.decode1", "step.decode16").faults()
     assert found[0].startswith(f"tape step.decode16, launch {first} (kernel {kernel}")
     assert all(fault.startswith("tape step.decode16,") for fault in found)

@@ -1,10 +1,9 @@
 """Faults that no digest shows, or that one does: each is found, and named."""
 
-import msgspec
 import pytest
 from conftest import NANO
 from flipped_bits import flip
-from resealed import with_kernel, with_launches, with_weight
+from resealed import shortened, swapped, with_kernel, with_launches, with_weight
 
 from tapeout.artifact import Artifact
 from tapeout.verification.run import verify
@@ -56,14 +55,8 @@ def test_a_wrong_weight_that_is_sealed_is_named_by_the_checkpoint(nano, tmp_path
 
 def test_two_launches_with_one_anothers_buffers_are_named(nano, tmp_path):
     first, second = launches_of(nano, "tapeout_linear_add")[3:5]
-
-    def swap(launches):
-        a, b = launches[first], launches[second]
-        launches[first] = msgspec.structs.replace(a, buffers=b.buffers)
-        launches[second] = msgspec.structs.replace(b, buffers=a.buffers)
-        return launches
-
-    found = faults(verify(with_launches(nano, tmp_path / "m", "step", swap)))
+    wrong = with_launches(nano, tmp_path / "m", "step", swapped(first, second))
+    found = faults(verify(wrong))
     for launch, layer in ((first, 3), (second, 4)):
         named = f"tape step, launch {launch} (kernel tapeout_linear_add) of layer {layer}: %add"
         assert any(fault.startswith(named) for fault in found)
@@ -71,15 +64,7 @@ def test_two_launches_with_one_anothers_buffers_are_named(nano, tmp_path):
 
 def test_a_launch_with_another_scalar_is_named(nano, tmp_path):
     place = launches_of(nano, "tapeout_rms_norm")[7]
-
-    def shorten(launches):
-        scalars = [
-            {**scalar, "": -1} if "T" in scalar else scalar for scalar in launches[place].scalars
-        ]
-        launches[place] = msgspec.structs.replace(launches[place], scalars=scalars)
-        return launches
-
-    found = faults(verify(with_launches(nano, tmp_path / "m", "step", shorten)))
+    found = faults(verify(with_launches(nano, tmp_path / "m", "step", shortened(place))))
     assert found[0].startswith(f"tape step, launch {place} (kernel tapeout_rms_norm) of layer 3:")
     assert all(f"launch {place} " in fault for fault in found if fault.startswith("tape"))
 

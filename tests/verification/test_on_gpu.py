@@ -1,0 +1,85 @@
+"""Verification on a card: what is sound passes, and the three planted faults are named."""
+
+import pytest
+from conftest import NANO
+from resealed import shortened, swapped, with_gpu_kernel, with_launches, with_weight
+
+from tapeout import compile_model
+from tapeout.artifact import Artifact
+from tapeout.verification.run import verify
+
+pytestmark = pytest.mark.gpu
+
+TARGET = "cuda:sm_90"
+WEIGHT = "layer0.mlp.down_proj.weight/5"
+
+
+@pytest.fixture(scope="module")
+def nano_gpu(tmp_path_factory):
+    """tapeout-nano for a GPU."""
+    return compile_model(NANO, tmp_path_factory.mktemp("gpu") / "nano.gpu", TARGET)
+
+
+def faults(certificate):
+    assert not certificate.passed and certificate.faults
+    return certificate.faults
+
+
+def launches_of(artifact, tape, anchor):
+    """Where the launches of an anchor's kernels are in a tape, and the kernel of the first."""
+    opened = Artifact.open(artifact)
+    anchors = {k.name: k.anchor for k in opened.manifest.targets[TARGET].kernels}
+    launches = opened.tape(TARGET, tape).launches
+    kernel = next(launch.kernel for launch in launches if anchors[launch.kernel] == anchor)
+    return [i for i, launch in enumerate(launches) if launch.kernel == kernel], kernel
+
+
+def test_an_artifact_for_a_gpu_passes_every_check(nano_gpu):
+    certificate = verify(nano_gpu, NANO)
+    assert certificate.faults == []
+    assert {check.name: check.status for check in certificate.checks} == dict.fromkeys(
+        ("hashes", "weights", "kernels", "logits", "graphs"), "passed"
+    )
+    target = Artifact.open(nano_gpu).manifest.targets[TARGET]
+    tried = {name for error in certificate.kernels for name in error.kernels}
+    assert tried == {kernel.name for kernel in target.kernels}
+    assert "NVIDIA" in certificate.device
+
+
+def test_a_wrong_kernel_of_a_gpu_is_named(nano_gpu, tmp_path):
+    _, kernel = launches_of(nano_gpu, "step.decode16", "attention")
+    scale = "0.1767766952966369"
+
+    def edit(body):
+        return body.replace(scale, "0.19")
+
+    found = faults(verify(with_gpu_kernel(nano_gpu, tmp_path / "m", kernel, edit, TARGET)))
+    kernels = [fault for fault in found if fault.startswith("tape")]
+    assert kernels and all(f"(kernel {kernel})" in fault for fault in kernels)
+
+
+def test_a_wrong_weight_of_a_gpu_is_named_by_the_checkpoint(nano_gpu, tmp_path):
+    wrong = with_weight(nano_gpu, tmp_path / "m", WEIGHT, TARGET)
+    assert faults(verify(wrong, NANO))[0].startswith(f"weight {WEIGHT} of {TARGET} is not")
+
+
+@pytest.mark.parametrize("tape", ["step.decode32", "step.rows128", "step.any"])
+def test_launches_with_one_anothers_buffers_are_named(nano_gpu, tmp_path, tape):
+    places, kernel = launches_of(nano_gpu, tape, "attention")
+    wrong = with_launches(nano_gpu, tmp_path / "m", tape, swapped(*places[3:5]), TARGET)
+    tapes = [fault for fault in faults(verify(wrong)) if fault.startswith("tape")]
+    assert all(fault.startswith(f"tape {tape},") for fault in tapes)
+    assert any(f"launch {places[3]} (kernel {kernel}" in fault for fault in tapes)
+
+
+def test_a_launch_with_another_scalar_is_named(nano_gpu, tmp_path):
+    tape = "step.rows64"
+    opened = Artifact.open(nano_gpu)
+    launches = opened.tape(TARGET, tape).launches
+    place = next(
+        i for i, one in enumerate(launches) if any("T" in s for s in one.scalars) and i > 9
+    )
+    wrong = with_launches(nano_gpu, tmp_path / "m", tape, shortened(place), TARGET)
+    tapes = [fault for fault in faults(verify(wrong)) if fault.startswith("tape")]
+    assert tapes and all(f"tape {tape}, launch" in fault for fault in tapes)
+    assert all(launches[place].kernel in fault for fault in tapes)
