@@ -161,7 +161,10 @@ def _target(artifact: Artifact, name: str) -> TargetFacts:
         kernels=[
             _kernel(kernel, name, used, chosen.get(kernel.name, [])) for kernel in target.kernels
         ],
-        tapes=[tape_facts(entry, tape, target) for entry, tape in tapes.items()],
+        tapes=[
+            tape_facts(entry, tape, name, target, artifact.manifest.model.dtype)
+            for entry, tape in tapes.items()
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from ..artifact import (
 )
 from ..artifact.schema import Expression, GridTerm
 from .folding import Run, family_of, fold
+from .predicted import StepFacts, largest_step, predict_on_cards, step_facts
 from .slot_use import MADE, Life, lives_of
 
 
@@ -56,12 +57,15 @@ class TapeFacts(msgspec.Struct, frozen=True):
     num_launches: int
     runs: list[RunFacts]
     lives: list[Life]  # their launches count those of `runs` alone, each of them once
+    step: StepFacts  # the largest that it takes
+    predicted_s: dict[str, list[float]]  # of that step, by card: of each launch of `runs`
 
 
-def tape_facts(name: str, tape: Tape, target: Target) -> TapeFacts:
+def tape_facts(name: str, tape: Tape, target_name: str, target: Target, dtype: str) -> TapeFacts:
     """The record of a tape."""
     kernels = {kernel.name: kernel for kernel in target.kernels}
-    runs = fold(tape.launches)
+    runs, step = fold(tape.launches), largest_step(name, tape)
+    shown = [one for run in runs for one in tape.launches[run.first : run.first + run.num_launches]]
     return TapeFacts(
         name,
         tape.max_rows,
@@ -69,6 +73,8 @@ def tape_facts(name: str, tape: Tape, target: Target) -> TapeFacts:
         len(tape.launches),
         [_run(run, tape.launches, kernels) for run in runs],
         _folded(lives_of(tape, target), runs),
+        step_facts(step),
+        predict_on_cards(shown, target_name, target, step, dtype),
     )
 
 

@@ -1,6 +1,7 @@
 """The record of an artifact as lines for a terminal."""
 
 from collections.abc import Iterator, Sequence
+from operator import mul
 
 from ..artifact.schema import Expression
 from .facts import ArtifactFacts, KernelFacts, MachineFacts, TargetFacts
@@ -48,7 +49,7 @@ def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:
     yield ""
     yield from _kernel_table(target.kernels)
     yield ""
-    yield from _table(_TAPE_HEAD, [_tape_row(tape) for tape in target.tapes])
+    yield from _tape_table(target.tapes)
     yield ""
     yield from _table(_SLOT_HEAD, _slot_rows(target))
 
@@ -80,6 +81,18 @@ def _machine_cells(machine: MachineFacts | None) -> list[str]:
         f"{machine.occupancy:.0%}" if known else "",
         str(machine.limit) if known else "",
     ]
+
+
+def _tape_table(tapes: list[TapeFacts]) -> Iterator[str]:
+    """With the time of its largest step on each card, in microseconds."""
+    cards = sorted({card for tape in tapes for card in tape.predicted_s})
+    heads = [*_TAPE_HEAD, *(f"{card} us" for card in cards)]
+    yield from _table(heads, [[*_tape_row(tape), *_times(tape, cards)] for tape in tapes])
+
+
+def _times(tape: TapeFacts, cards: Sequence[str]) -> list[str]:
+    counts = [run.count for run in tape.runs for _ in run.launches]
+    return [f"{1e6 * sum(map(mul, counts, tape.predicted_s[card])):,.0f}" for card in cards]
 
 
 def _tape_row(tape: TapeFacts) -> list[str]:

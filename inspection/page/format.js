@@ -11,6 +11,11 @@ function bytes(count) {
   }
 }
 
+function duration(seconds) {
+  const [value, unit] = seconds < 1e-3 ? [seconds * 1e6, "µs"] : [seconds * 1e3, "ms"];
+  return `${Number(value.toPrecision(3)).toLocaleString("en")} ${unit}`;
+}
+
 // As `64 + 4 R`.
 function formula(expression) {
   const terms = Object.entries(expression).map(([symbols, factor]) =>

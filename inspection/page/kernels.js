@@ -33,9 +33,23 @@ const COST = [
   { key: "flops", title: "FLOPs", value: (kernel) => kernel.flops && evaluate(kernel.flops, state.sizes), cell: (value, kernel) => (kernel.flops ? formula(kernel.flops) : "") },
 ];
 
+// All launches of a kernel in the tape that is looked at.
+function predictedTime(kernel) {
+  const made = target().tapes.find(({ name }) => name === look.tape);
+  return totalTime(timedLaunches(made).filter(({ launch }) => launch.kernel === kernel.name));
+}
+
+function timeCell(time) {
+  const made = target().tapes.find(({ name }) => name === look.tape);
+  return [duration(time), quiet(` ${percent(time / totalTime(timedLaunches(made)))}`)];
+}
+
+const TIME = { key: "time", title: "Predicted", value: predictedTime, cell: timeCell };
+
 function columns() {
   const isGpu = target().kernels.some((kernel) => kernel.machine);
-  return [NAME, USED, ...(isGpu ? MACHINE : COST)];
+  const time = look.tape && state.card ? [TIME] : [];
+  return [NAME, USED, ...time, ...(isGpu ? MACHINE : COST)];
 }
 
 function isWanted(kernel) {

@@ -25,6 +25,11 @@ function certificateTile() {
   return tile(found.passed ? "passed" : "failed", "verification", found.device ?? "on no device");
 }
 
+function timeTile(first) {
+  if (!first || !state.card) return null;
+  return tile(duration(totalTime(timedLaunches(first))), `${first.name} on ${state.card}`, `predicted, ${stepText(first.step)}`);
+}
+
 function overviewTiles() {
   const { weights, weights_bytes, kernels, cache_groups, batch_invariant, levels } = target();
   const first = decodeTape();
@@ -35,6 +40,7 @@ function overviewTiles() {
     tile(bytes(weights_bytes), "of weights", plural(weights, "tensor")),
     tile(number(kernels.length), "kernels", levels.join(", ") || `for ${state.target}`),
     first && tile(number(first.num_launches), `launches in ${first.name}`, runsText(first.runs)),
+    timeTile(first),
     tile(bytes(perToken), "of cache a token", plural(layers, "layer")),
     tile(batch_invariant ? "yes" : "no", "batch-invariant", batch_invariant ? "a row has the same bits in any batch" : "a row's bits depend on its batch"),
     certificateTile(),

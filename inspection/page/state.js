@@ -2,31 +2,36 @@
 
 const { facts, texts, passes: packedPasses } = JSON.parse(byId("data").textContent);
 
-const state = { target: Object.keys(facts.targets)[0], tape: null, sizes: null };
+const state = { target: Object.keys(facts.targets)[0], tape: null, sizes: null, card: null };
 
 const target = () => facts.targets[state.target];
 const targetTexts = () => texts[state.target];
 const tape = () => target().tapes.find((one) => one.name === state.tape);
 const kernelOf = (name) => target().kernels.find((kernel) => kernel.name === name);
 
-const ANY_ROWS = 2048; // of a step that is as large as it likes
-const MOST_SEQUENCES = 64;
-const TABLE_WIDTH = 128; // pages of a sequence
+// Cards that the target's times are predicted for.
+const cards = () => Object.keys(target().tapes[0]?.predicted_s ?? {});
 
 function chooseTarget(name) {
   state.target = name;
+  state.card = cards().at(-1) ?? null;
   chooseTape(target().tapes[0]?.name ?? null);
 }
 
 // A tape is shown at the largest step that it takes.
 function chooseTape(name) {
   state.tape = name;
-  const made = tape();
-  if (!made) return;
-  const rows = made.max_rows ?? (made.name.startsWith("sample") ? MOST_SEQUENCES : ANY_ROWS);
-  const sequences = made.one_token_each ? rows : Math.min(rows, MOST_SEQUENCES);
-  state.sizes = { T: rows, S: sequences, R: sequences, P: TABLE_WIDTH };
+  state.sizes = { ...tape()?.step.sizes };
 }
+
+// A tape's launches that are shown, with how often each comes and the seconds of one.
+function timedLaunches(made) {
+  const shown = made.runs.flatMap(({ count, launches }) => launches.map((launch) => ({ launch, count })));
+  const times = made.predicted_s[state.card];
+  return shown.map((one, place) => ({ ...one, time: times?.[place] ?? null }));
+}
+
+const totalTime = (timed) => timed.reduce((sum, { count, time }) => sum + count * (time ?? 0), 0);
 
 // Parts of the page, which are drawn anew when what they show has changed.
 const parts = [];

@@ -5,6 +5,24 @@ function takesText({ max_rows: rows, one_token_each: isDecode, name }) {
   return rows === null ? `any number of ${what}` : rows === 1 && isDecode ? "one sequence with one token" : `up to ${number(rows)} ${what}`;
 }
 
+function stepText({ num_seqs: count, num_tokens: tokens, context }) {
+  const after = context ? ` after ${number(context)}` : "";
+  return `${plural(count, "sequence")}, ${plural(tokens, "token")}${count > 1 ? " each" : ""}${after}`;
+}
+
+// The time of a step by prediction, on a card that can be chosen.
+function prediction() {
+  if (!state.card) return null;
+  const options = cards().map((name) => element("option", { textContent: name, selected: name === state.card }));
+  const select = element("select", { id: "card", aria: { label: "Card" } }, options);
+  select.addEventListener("change", () => {
+    state.card = select.value;
+    drawAll();
+  });
+  const time = element("strong", { textContent: duration(totalTime(timedLaunches(tape()))) });
+  return element("p", { id: "predicted" }, time, " by prediction on ", select, quiet(stepText(tape().step)));
+}
+
 function tapePicker() {
   const entries = new Map();
   for (const { name } of target().tapes) {
@@ -48,7 +66,14 @@ function isMade({ kind, name, is_written: isWritten }, place) {
   return Boolean(isWritten) && (kind !== "slot" || valueIn(Number(name), place)?.first === place);
 }
 
-function launchRow(launch, number, place, count) {
+function timeElement(time, whole) {
+  if (time === null) return element("span");
+  const meter = element("i", { className: "meter" });
+  meter.style.setProperty("--share", time / whole);
+  return element("span", { className: "time" }, duration(time), meter);
+}
+
+function launchRow({ launch, count, time }, number, place, longest) {
   const reads = launch.buffers.filter((buffer) => !isMade(buffer, place));
   const writes = launch.buffers.filter((buffer) => isMade(buffer, place));
   const chips = (buffers) => buffers.map((buffer) => bufferChip(buffer, place, count));
@@ -58,26 +83,31 @@ function launchRow(launch, number, place, count) {
     element("span", { className: "order", textContent: number }),
     element("div", { className: "what" }, kernelLink(launch.kernel), launch.grid.length ? element("span", { className: "grid", title: blocks, textContent: gridText(launch.grid) }) : null),
     element("div", { className: "buffers" }, chips(reads), writes.length ? element("b", { textContent: "→" }) : null, chips(writes)),
+    timeElement(time, longest),
   );
 }
 
-function runElement(run, place) {
-  const rows = run.launches.map((launch, at) => launchRow(launch, run.first + at, place + at, run.count));
+function runElement(run, place, timed, longest) {
+  const own = timed.slice(place, place + run.launches.length);
+  const rows = own.map((one, at) => launchRow(one, run.first + at, place + at, longest));
   const list = element("ol", { className: "launches" }, rows);
   if (run.count === 1) return list;
   const last = run.first + run.count * run.launches.length - 1;
   const moves = run.slots_move ? "; the first is shown, later ones may have values in other slots" : "";
+  const all = state.card ? element("span", { className: "time", textContent: duration(totalTime(own)) }) : null;
   return element(
     "div", { className: "repeat" },
-    element("p", {}, element("strong", { textContent: `× ${run.count}` }), quiet(` launches ${run.first} to ${number(last)}${moves}`)),
+    element("p", {}, element("strong", { textContent: `× ${run.count}` }), quiet(` launches ${run.first} to ${number(last)}${moves}`), all),
     list,
   );
 }
 
 function drawLaunches() {
   let place = 0;
+  const timed = timedLaunches(tape());
+  const longest = Math.max(...timed.map(({ time }) => time ?? 0));
   const made = tape().runs.map((run) => {
-    const shown = runElement(run, place);
+    const shown = runElement(run, place, timed, longest);
     place += run.launches.length;
     return shown;
   });
@@ -91,6 +121,7 @@ function drawTape() {
     code(tape().name), ` takes ${takesText(tape())}: `,
     `${plural(tape().num_launches, "launch").replace("launchs", "launches")} = ${runsText(tape().runs)}`,
   );
+  byId("tape-time").replaceChildren(prediction() ?? "");
   drawMemory();
   drawLaunches();
 }
@@ -99,6 +130,7 @@ addPart("tapes", "Tapes", () => [
   heading("Tapes", "A step runs the first tape that takes it, launch by launch or as a graph made from it."),
   element("div", { id: "tape-picker" }),
   element("p", { id: "tape-title" }),
+  element("div", { id: "tape-time" }),
   element("h3", { textContent: "Arena, launch by launch" }),
   element("div", { id: "memory", className: "card" }),
   element("h3", { textContent: "Launches" }),

@@ -31,7 +31,7 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "verification": (COMPILER | {"runtime", "kvcache"}, True),  # runs and interprets
     "api": (COMPILER, True),  # joins the stages; whoever imports it has the compiler
     "tuning": (COMPILER | {"runtime", "kvcache", "__init__"}, True),  # compiles and runs in turns
-    "inspection": ({"verification"}, False),
+    "inspection": ({"runtime", "verification"}, False),
     # These reach it from inside functions alone.
     "cli": ({"runtime", "kvcache"} | COMMANDS, False),
     "cli_bench": ({"runtime", "serve"}, False),
