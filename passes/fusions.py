@@ -7,16 +7,25 @@ from collections.abc import Mapping
 from .base import Explain, Pass
 from .fold_norm_weights import fold_norm_weights, missed_norm_weights
 from .fold_norms import fold_norms, missed_norms
+from .group_regions import group_regions
 from .join_cache_writes import join_cache_writes, missed_cache_writes
 from .merge_linears import merge_linears, missed_linears
+from .missed_regions import missed_regions
+from .missed_rms_norms import missed_rms_norms
+from .missed_ropes import missed_ropes
+from .raise_rms_norm import raise_rms_norm
+from .raise_rope import raise_rope
 from .roll_layers import missed_rolls, roll_layers
 from .select_rows_early import missed_rows, select_rows_early
 
 EXPLAINS: Mapping[Pass, Explain] = {
     roll_layers: missed_rolls,
+    raise_rms_norm: missed_rms_norms,
+    raise_rope: missed_ropes,
     merge_linears: missed_linears,
     fold_norm_weights: missed_norm_weights,
     select_rows_early: missed_rows,
+    group_regions: missed_regions,
     fold_norms: missed_norms,
     join_cache_writes: missed_cache_writes,
 }

@@ -53,6 +53,9 @@ from ..ir.types import Dim
 
 Item = TypeVar("Item")
 
+STYLES = ("half", "interleaved")
+"""What the elements of a pair are: one of each half, or neighbours."""
+
 Found = tuple[Value, Value, Value, str]
 """What is rotated, the cosines and sines to find tables for, the style."""
 
@@ -74,7 +77,7 @@ def _whole(node: Node, context: Context) -> list[Node] | None:
         if x.type.rank not in (2, 3):
             continue
         width = node.op == "concat"
-        tables = [_table(t, x, "" if width else style, context) for t in (cos, sin)]
+        tables = [columns_of(t, x, "" if width else style, context) for t in (cos, sin)]
         if None not in tables:
             return _rope(node, x, [t for t in tables if t], style, context)
     return None
@@ -109,8 +112,8 @@ def _sums(node: Node, context: Context) -> Iterator[Found]:
             continue
         for x, cos in _orders(first.operands):
             for turned, sin in _orders(second.operands):
-                for style in ("half", "interleaved"):
-                    if _is_rotated(turned, x, style, context):
+                for style in STYLES:
+                    if is_rotated(turned, x, style, context):
                         yield x, cos, sin, style
 
 
@@ -121,7 +124,7 @@ def _orders(pair: Sequence[Item]) -> Iterator[tuple[Item, Item]]:
         yield pair[1], pair[0]
 
 
-def _is_rotated(turned: Value, x: Value, style: str, context: Context) -> bool:
+def is_rotated(turned: Value, x: Value, style: str, context: Context) -> bool:
     """True when ``turned`` is x with each pair (a, b) as (-b, a)."""
     if style == "interleaved":
         whole = context.producer(turned, "reshape")
@@ -201,7 +204,7 @@ def _halves(*terms: list[tuple[tuple[object, ...], Value]]) -> Iterator[Found]:
         yield x, cos, sin, "half"
 
 
-def _table(value: Value, x: Value, style: str, context: Context) -> Value | None:
+def columns_of(value: Value, x: Value, style: str, context: Context) -> Value | None:
     """The columns [T, Dr/2] that ``value`` [T, 1, Dr], against x [T, H, Dr], repeats."""
     if value.shape != (x.shape[0], *([Dim(1)] * (x.type.rank - 2)), value.shape[-1]):
         return None

@@ -46,11 +46,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 from ..ir.graph import Function, Module, Node, Value
 from ..ir.ops import record_of
-from ..ir.printer import print_attr
+from ..ir.printer import print_attr, print_node
 from ..ir.weights import Weight
 from .base import Miss, Obstacle
 from .unify import unify_programs
@@ -93,11 +92,21 @@ def _obstacle(before: Node, call: Node, module: Module) -> Obstacle:
         found = ", ".join(f"%{value.name}" for value in call.operands)
         return Obstacle("a layer takes what the one before gave, and what all share", found)
     names = [before.attrs["pattern"][-1], call.attrs["pattern"][0]]
-    texts = [_signature(module.functions[name]).splitlines() for name in names]
-    pairs = zip_longest(*texts, fillvalue="nothing")
-    lines = next((pair for pair in pairs if pair[0] != pair[1]), ("equal", "equal"))
-    found = f"@{names[0]} has {lines[0]!r}, @{names[1]} has {lines[1]!r}"
+    pair = [module.functions[name] for name in names]
+    found = " and ".join(f"@{f.name} {line}" for f, line in zip(pair, _differ(*pair), strict=True))
     return Obstacle("layers are equal but for names, or come in equal periods", found)
+
+
+def _differ(first: Function, second: Function) -> tuple[str, str]:
+    """The nodes in which they differ first."""
+    pairs = zip(_signed(first), _signed(second), strict=False)
+    return next(((a[1], b[1]) for a, b in pairs if a[0] != b[0]), ("ends", "begins"))
+
+
+def _signed(function: Function) -> list[tuple[str, str]]:
+    """Each node's line of the signature, and its text."""
+    lines = _signature(function).splitlines()[len(function.params) :]
+    return list(zip(lines, map(print_node, function.nodes), strict=False))
 
 
 def _is_chain(calls: Sequence[Node]) -> bool:
