@@ -33,6 +33,7 @@ from .ir.printer import print_function
 from .ir.weights import Weight
 from .passes.base import Report
 from .passes.check import NumericCheck
+from .passes.check_fusions import check_fusions, check_names
 from .passes.pipeline import stages_of
 from .passes.run import dump, run_stages
 from .settings import CHECK_PASSES
@@ -65,6 +66,7 @@ def compile_model(
     tuning: str | os.PathLike[str] | None = None,
     load_format: str = "auto",
     seed: int = 0,
+    require_fusions: Sequence[str] = (),
     dump_ir: str | os.PathLike[str] | None = None,
     cpu_levels: Sequence[str] | None = None,
     progress: Progress | None = None,
@@ -75,13 +77,15 @@ def compile_model(
     replaced only when the new artifact is whole. With ``batch_invariant`` a request has the same
     bits alone, in any batch and at any chunking; on a CPU it always has. Kernels are configured as
     the table ``tuning`` says, a file or the name of one that ships. ``load_format="dummy"``
-    needs no weights: random ones are drawn from ``seed``. ``dump_ir`` takes the IR after each pass.
-    ``cpu_levels`` restricts the instruction-set levels that are built.
+    needs no weights: random ones are drawn from ``seed``. With
+    ``require_fusions`` a model that loses one of these is refused. ``dump_ir`` takes the IR after
+    each pass. ``cpu_levels`` restricts the instruction-set levels that are built.
 
     Raises InputError, CheckpointError, UnsupportedModelError or BuildError, before anything is
     written except in the last case, which leaves nothing behind.
     """
     _check_options(target, quantization, tensor_parallel_size)
+    check_names(require_fusions, stages_of(target))
     table = Table() if tuning is None else open_table(tuning)
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
@@ -89,6 +93,7 @@ def compile_model(
     module, reports = lower(source, dtype, target, progress)
     if dump_ir is not None:
         dump(reports, Path(dump_ir))
+    check_fusions(reports, require_fusions)
 
     def stream(weights: Sequence[Weight]) -> Iterator[tuple[str, torch.Tensor]]:
         return stream_weights(weights, source, PACKERS)

@@ -73,6 +73,13 @@ main.add_command(tune_command)
 @_BATCH_INVARIANT
 @click.option("--tuning", help="A table of `tapeout tune`, or the name of one that ships.")
 @click.option("--load-format", default="auto", help="auto, or dummy: random weights.")
+@click.option(
+    "--require-fusion",
+    "require_fusions",
+    multiple=True,
+    metavar="NAME",
+    help="Refuse a model that loses it in any layer; docs/explain.md has the names.",
+)
 @click.option("--dump-ir", type=_PATH, help="A folder for the IR before and after each pass.")
 @click.option("--cpu-level", "cpu_levels", multiple=True, help="Build for these levels alone.")
 @_AS_JSON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..artifact.passes import Change, Miss, Pass, Passes
 from ..ir.graph import Function, Module, Node
@@ -11,6 +11,7 @@ from ..ir.printer import print_function, print_head
 from ..ir.types import Dim
 from ..passes.base import Report
 from ..passes.grouping import FREE
+from ..passes.layer_weights import layer_names
 from .cpp.cost import region_bytes
 
 _EMPTY = Module({}, (), {}, "traced")
@@ -21,7 +22,7 @@ def record_passes(reports: Sequence[Report]) -> Passes:
     modules = [_EMPTY, *(report.module for report in reports)]
     return Passes(
         passes=[_record(r, before) for r, before in zip(reports, modules, strict=False)],
-        layers=list(_layers(modules[-1])),
+        layers=layer_names(modules[-1]),
     )
 
 
@@ -103,10 +104,3 @@ def _node_cost(module: Module, node: Node) -> Cost:
 def _sum(costs: Iterable[Cost]) -> Cost:
     parts = list(costs)
     return sum(part[0] for part in parts), sum((part[1] for part in parts), Dim())
-
-
-def _layers(module: Module) -> Iterator[str]:
-    for name in module.entries:
-        for node in module.functions[name].nodes:
-            if node.op == "repeat":
-                yield from node.attrs["pattern"] * int(node.attrs["count"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..ir.graph import Function, Module, Node
+from ..ir.graph import Context, Function, Module, Node, Value
+from ..ir.printer import print_node
 
 Pass = Callable[[Module], tuple[Module, int]]
 
@@ -43,6 +44,12 @@ class Miss:
 
 Explain = Callable[[Module], Iterable[Miss]]
 """Finds what a pass left in the module that it gave."""
+
+
+def made_by(value: Value, context: Context) -> str:
+    """A value as IR text: how it is made, or its type where it is a parameter."""
+    maker = context.producer(value)
+    return print_node(maker) if maker else f"%{value.name}: {value.type}"
 
 
 @dataclass(frozen=True)

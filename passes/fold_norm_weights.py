@@ -51,9 +51,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..ir.graph import Function, Module, Node, Value
+from ..ir.graph import Function, Module, Node, Value, context_of
 from ..ir.weights import Step, Weight
-from .base import Miss, Obstacle
+from .base import Miss, Obstacle, made_by
 from .layer_weights import add_weight, weight_parameters
 
 
@@ -98,9 +98,9 @@ def _obstacle(norm: Node, module: Module, function: Function) -> Obstacle | None
         return Obstacle("linears alone read the norm", f"read by {', '.join(others)}")
     own = weight_parameters(module, function)
     weights = [*norm.operands[1:], *(node.operands[1] for node in readers)]
-    shared = [value.name for value in weights if value not in own]
-    if shared:
-        return Obstacle("the weights are the layer's own", f"%{shared[0]} is not")
+    made = [value for value in weights if value not in own]
+    if made:
+        return Obstacle("the weights are the layer's own", made_by(made[0], context_of(function)))
     return None
 
 

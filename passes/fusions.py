@@ -1,4 +1,4 @@
-"""What can be asked of a fusion: the passes that say, of what they left, which predicate failed."""
+"""The passes that can be asked what they left, and because of which predicate."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ EXPLAINS: Mapping[Pass, Explain] = {
     fold_norms: missed_norms,
     join_cache_writes: missed_cache_writes,
 }
-"""By pass; what `--require-fusion` takes are their names."""
+"""What finds the places that a pass left. The names of these passes are those of fusions."""

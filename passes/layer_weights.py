@@ -17,6 +17,13 @@ def repeats_of(module: Module, layer: str) -> Iterator[tuple[Function, Node]]:
                 yield function, node
 
 
+def layer_names(module: Module) -> list[str]:
+    """The function of each layer, in the order in which they run."""
+    entries = [module.functions[name] for name in module.entries]
+    repeats = [node for entry in entries for node in entry.nodes if node.op == "repeat"]
+    return [name for node in repeats for name in node.attrs["pattern"] * int(node.attrs["count"])]
+
+
 def weight_parameters(module: Module, function: Function) -> tuple[Value, ...]:
     """Parameters of a layer function that `repeat` binds to weights; none for other functions."""
     for _, node in repeats_of(module, function.name):

@@ -53,7 +53,7 @@ from ..ir.graph import Context, Function, Module, Names, Node, Value, context_of
 from ..ir.ops import Kind, record_of
 from ..ir.types import Dim
 from ..ir.weights import Step, Weight
-from .base import Miss, Obstacle
+from .base import Miss, Obstacle, made_by
 from .layer_weights import add_weight, weight_parameters
 
 
@@ -103,13 +103,24 @@ def missed_linears(module: Module) -> Iterator[Miss]:
 
 
 def _alike(function: Function, context: Context) -> list[list[Node]]:
-    """Linears by the value that they read, seen through casts; without those that pair."""
-    groups: dict[Value, list[Node]] = {}
+    """Linears by what they read, whatever its type; without those that pair."""
+    groups: dict[object, list[Node]] = {}
     for node in function.nodes:
         if node.op == "linear":
-            cast = context.producer(node.operands[0], "cast")
-            groups.setdefault((cast or node).operands[0], []).append(node)
+            groups.setdefault(_read_by(node, context), []).append(node)
     return [[n for n in group if not _pairs(n, group, context)] for group in groups.values()]
+
+
+def _read_by(linear: Node, context: Context) -> tuple[Value, ...]:
+    """What a linear's input is made of, seen through casts and a norm."""
+
+    def uncast(value: Value) -> Value:
+        cast = context.producer(value, "cast")
+        return cast.operands[0] if cast else value
+
+    x = uncast(linear.operands[0])
+    norm = context.producer(x, "rms_norm")
+    return tuple(map(uncast, norm.operands)) if norm else (x,)
 
 
 def _pairs(node: Node, group: Sequence[Node], context: Context) -> bool:
@@ -119,9 +130,9 @@ def _pairs(node: Node, group: Sequence[Node], context: Context) -> bool:
 
 def _obstacle(node: Node, own: Sequence[Value], context: Context) -> Obstacle | None:
     """What keeps a linear from any merge."""
-    others = [value.name for value in node.operands[1:] if value not in own]
+    others = [value for value in node.operands[1:] if value not in own]
     if others:
-        return Obstacle("the weights are the layer's own", f"%{others[0]} is not")
+        return Obstacle("the weights are the layer's own", made_by(others[0], context))
     if _has_epilogue(node, context):
         reader = context.users[node.result][0]
         found = f"%{reader.result.name} = {reader.op} is in between"

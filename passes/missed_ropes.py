@@ -8,7 +8,7 @@ from itertools import permutations
 from ..ir.graph import Context, Function, Module, Node, Value, context_of
 from ..ir.ops import Kind, record_of
 from ..ir.printer import print_node
-from .base import Miss, Obstacle
+from .base import Miss, Obstacle, made_by
 from .raise_rope import STYLES, columns_of, is_rotated
 
 _MADE_OF = {Kind.ELEMENTWISE, Kind.LAYOUT}
@@ -92,7 +92,4 @@ def _of_tables(tables: tuple[Value, ...], x: Value, style: str, context: Context
 def _chain(value: Value, context: Context) -> str:
     """How a value is made, two nodes deep."""
     node = context.producer(value)
-    if node is None:
-        return f"%{value.name}: {value.type}"
-    makers = [context.producer(operand) for operand in node.operands]
-    return "; ".join(print_node(n) for n in (*(maker for maker in makers if maker), node))
+    return "; ".join(made_by(v, context) for v in (*(node.operands if node else ()), value))

@@ -1,0 +1,70 @@
+"""Refuses a module that lost a fusion which was asked for, by the name of its pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import getmodule
+
+from ..errors import InputError, UnsupportedModelError
+from ..ir.graph import Module
+from .base import Miss, Report, Stage
+from .fusions import EXPLAINS
+from .layer_weights import layer_names
+from .pipeline import GPU_STAGES, STAGES
+from .run import name_of
+
+_MAX_SHOWN = 3
+
+
+def fusion_names(stages: Sequence[Stage]) -> list[str]:
+    """Those that can be asked for where these stages run, in their order."""
+    return [name_of(one) for stage in stages for one in stage.passes if one in EXPLAINS]
+
+
+def check_names(names: Sequence[str], stages: Sequence[Stage]) -> None:
+    """Raises InputError for what no pass of these stages is called."""
+    known = fusion_names(stages)
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"fusion {name!r} is not known; for this target use {', '.join(known)}"
+            )
+
+
+def check_fusions(reports: Sequence[Report], names: Sequence[str]) -> None:
+    """Raises UnsupportedModelError that names where a fusion is lost, and by which predicate."""
+    for name in names:
+        own = [report for report in reports if report.name == name]
+        misses = [miss for report in own for miss in report.misses]
+        if misses:
+            shown = [_lost(miss, reports[-1].module) for miss in misses[:_MAX_SHOWN]]
+            more = [f"and {len(misses) - len(shown)} more"] * (len(misses) > len(shown))
+            raise UnsupportedModelError(
+                f"fusion {name} is lost {'; '.join(shown + more)}; change the model, or do not "
+                "require it"
+            )
+        if not any(report.rewrites for report in own):
+            raise UnsupportedModelError(
+                f"fusion {name} finds nothing in this model that it could fuse; do not require it"
+            )
+
+
+def _lost(miss: Miss, module: Module) -> str:
+    places = [str(i) for i, name in enumerate(layer_names(module)) if name == miss.function]
+    where = f"in layer {places[0]}" + f" and {len(places) - 1} more like it" * (len(places) > 1)
+    origin = f" of {miss.origin}" if miss.origin else ""
+    return (
+        f"{where if places else f'in @{miss.function}'} at %{miss.value}{origin}: "
+        f"wanted that {miss.obstacle.predicate}, found: {miss.obstacle.found}"
+    )
+
+
+def render_table() -> str:
+    """The fusions as a Markdown table."""
+    everywhere = fusion_names(STAGES)
+    rows = ["| name | what it does | targets |", "|---|---|---|"]
+    for one in (one for stage in GPU_STAGES for one in stage.passes if one in EXPLAINS):
+        said = (getattr(getmodule(one), "__doc__", "")).split("\n\n")[0].replace("\n", " ")
+        targets = "all" if name_of(one) in everywhere else "GPUs"
+        rows.append(f"| `{name_of(one)}` | {said} | {targets} |")
+    return "\n".join(rows) + "\n"
