@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli_bench import bench
+from .cli_explain import explain_command
 from .cli_inspect import inspect_command
 from .cli_plan import plan_command
 from .cli_serve import run_batch_command, serve_command
@@ -55,6 +56,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(explain_command)
 main.add_command(inspect_command)
 main.add_command(plan_command)
 main.add_command(serve_command)

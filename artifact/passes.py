@@ -22,10 +22,12 @@ class Change(Strict, frozen=True, kw_only=True):
     """A function after a pass that changed it.
 
     `launches` and `bytes` are of one call, as if each node that moves data were a kernel of its
-    own; bytes are those of operands and results, without the pages of caches.
+    own, without the layers that it calls; bytes are those of operands and results, without the
+    pages of caches.
     """
 
     text: str
+    is_region: bool
     ops: dict[str, int]  # how many more nodes of an op it has than before
     launches: Count
     bytes: Expression
@@ -50,6 +52,14 @@ class Passes(Strict, frozen=True, kw_only=True):
 
     passes: list[Pass]
     layers: list[str]  # the function of each layer, in the order in which they run
+    fallbacks: list[str]  # regions that no emitter knows but the generic one of rows
+
+    @property
+    def functions(self) -> list[str]:
+        """The entries and layers that are left after the last pass, without the regions."""
+        order = [one.order for one in self.passes if one.order][-1]
+        last = {name: change for one in self.passes for name, change in one.changes.items()}
+        return [name for name in order if not last[name].is_region]
 
 
 def text_after(record: Passes, place: int) -> str:

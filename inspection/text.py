@@ -51,7 +51,7 @@ def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:
     yield ""
     yield from _tape_table(target.tapes)
     yield ""
-    yield from _table(_SLOT_HEAD, _slot_rows(target))
+    yield from table(_SLOT_HEAD, _slot_rows(target))
 
 
 _MACHINE_HEAD = ("warps", "registers", "spilled", "shared", "blocks", "occupied", "limited by")
@@ -65,7 +65,7 @@ def _kernel_table(kernels: list[KernelFacts]) -> Iterator[str]:
         [kernel.name, kernel.anchor, *(_machine_cells(kernel.machine) if on_gpu else [])]
         for kernel in kernels
     ]
-    yield from _table(["kernel", "anchor", *(_MACHINE_HEAD if on_gpu else [])], rows)
+    yield from table(["kernel", "anchor", *(_MACHINE_HEAD if on_gpu else [])], rows)
 
 
 def _machine_cells(machine: MachineFacts | None) -> list[str]:
@@ -87,7 +87,7 @@ def _tape_table(tapes: list[TapeFacts]) -> Iterator[str]:
     """With the time of its largest step on each card, in microseconds."""
     cards = sorted({card for tape in tapes for card in tape.predicted_s})
     heads = [*_TAPE_HEAD, *(f"{card} us" for card in cards)]
-    yield from _table(heads, [[*_tape_row(tape), *_times(tape, cards)] for tape in tapes])
+    yield from table(heads, [[*_tape_row(tape), *_times(tape, cards)] for tape in tapes])
 
 
 def _times(tape: TapeFacts, cards: Sequence[str]) -> list[str]:
@@ -111,12 +111,12 @@ def _slot_rows(target: TargetFacts) -> list[list[str]]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Columns as wide as they must be, the first to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         cells = [
-            cell.rjust(width) if cell[:1].isdigit() and place else cell.ljust(width)
+            cell.rjust(width) if cell.lstrip("-")[:1].isdigit() and place else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()

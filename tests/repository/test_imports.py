@@ -11,7 +11,7 @@ from source_tree import ROOT, package_files, relative, tree
 
 LEAVES = {"artifact", "debug", "errors", "settings"}  # usable by all; they use each other alone
 COMPILER = {"ir", "frontend", "passes", "codegen"}
-COMMANDS = {"cli_bench", "cli_inspect", "cli_plan", "cli_serve", "cli_tune", "cli_verify"}
+COMMANDS = {"cli_bench", "cli_explain", "cli_inspect", "cli_plan", "cli_serve", "cli_tune", "cli_verify"}
 HEAVY = {"torch", "triton", "transformers", "safetensors"}
 
 # part -> (parts it may import beside the leaves, may it import torch and transformers)
@@ -35,6 +35,7 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     # These reach it from inside functions alone.
     "cli": ({"runtime", "kvcache"} | COMMANDS, False),
     "cli_bench": ({"runtime", "serve"}, False),
+    "cli_explain": ({"inspection"}, False),
     "cli_inspect": ({"inspection"}, False),
     "cli_plan": ({"runtime"}, False),
     "cli_serve": ({"serve"}, False),

@@ -1,0 +1,102 @@
+"""Why an artifact is as it is, as lines for a terminal."""
+
+from collections.abc import Iterator
+
+from msgspec.json import encode
+from msgspec.structs import replace
+
+from ..artifact.tuning_table import Configuration
+from .explain import Chosen, Explanation, Left, RegionWork, Section, Work
+from .text import formula, table
+
+_MAX_OPS = 6
+
+
+def text_of_explanation(explanation: Explanation) -> str:
+    """What `tapeout explain` prints."""
+    return "\n".join(_lines(explanation))
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    yield f"{explanation.name}, {explanation.target}: {explanation.num_layers} layers"
+    yield (
+        f"a step with sampling: {explanation.traced_launches:,} nodes that move data, as traced; "
+        f"{explanation.launches:,} regions now"
+    )
+    for section in explanation.sections:
+        yield ""
+        yield from _section_lines(section)
+
+
+def _section_lines(section: Section) -> Iterator[str]:
+    layers = f": layers {ranges(section.layers)}" if section.layers else ""
+    yield f"@{section.function}{layers}"
+    did = [_work_row(work) for work in section.did if work.ops or work.bytes_saved]
+    if did:
+        yield "  passes that rewrote it, with the launches and bytes that a call saves"
+        head = ("pass", "launches", "bytes", "nodes")
+        yield from (f"    {line}" for line in table(head, did))
+    if section.left:
+        yield "  what they left"
+        yield from (f"    {_left_line(left)}" for left in section.left)
+    yield "  what it runs"
+    for region in section.regions:
+        yield from (f"    {line}" for line in _region_lines(region))
+    fallbacks = [region.name for region in section.regions if region.is_fallback]
+    if fallbacks:
+        yield f"  fallbacks, which the generic emitter of rows takes: {', '.join(fallbacks)}"
+
+
+def ranges(numbers: list[int]) -> str:
+    """Ascending numbers as `0-3, 5`."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _work_row(work: Work) -> list[str]:
+    ops = sorted(work.ops.items(), key=lambda item: -item[1])
+    shown = [f"{op} {more:+}" for op, more in ops]
+    if len(shown) > _MAX_OPS:
+        half = _MAX_OPS // 2
+        shown = [*shown[:half], "...", *shown[-half:]]
+    saved = formula(work.bytes_saved) if work.bytes_saved else "0"
+    return [f"{work.stage}/{work.name}", f"{work.launches_saved}", saved, ", ".join(shown)]
+
+
+def _left_line(left: Left) -> str:
+    miss = left.miss
+    origin = f" of {miss.origin}" if miss.origin else ""
+    return (
+        f"{left.stage}/{left.name} left %{miss.value}{origin}: "
+        f"wanted that {miss.predicate}, found: {miss.found}"
+    )
+
+
+def _region_lines(region: RegionWork) -> Iterator[str]:
+    yield f"{region.name} ({region.anchor}), {formula(region.bytes)} bytes"
+    for chosen, steps in _by_choice(region.chosen):
+        said = f" for {', '.join(steps)}" if steps and chosen.configuration else ""
+        fields = f": {_fields(chosen.configuration)}" if chosen.configuration else ""
+        yield f"  {', '.join(chosen.kernels)}{said}{fields} ({chosen.origin})"
+        for candidate in chosen.candidates:
+            other = candidate.configuration.items()
+            changed = dict(item for item in other if item not in chosen.configuration.items())
+            yield f"    not {_fields(changed)}: {candidate.reason}"
+
+
+def _by_choice(chosen: list[Chosen]) -> Iterator[tuple[Chosen, list[str]]]:
+    """Choices that differ in the sizes of steps alone, and these."""
+    groups: dict[object, list[Chosen]] = {}
+    for one in chosen:
+        groups.setdefault(encode(replace(one, steps=None)), []).append(one)
+    for group in groups.values():
+        yield group[0], [one.steps for one in group if one.steps]
+
+
+def _fields(configuration: Configuration) -> str:
+    return " ".join(f"{name}={value}" for name, value in configuration.items())
