@@ -33,8 +33,8 @@ from .ir.printer import print_function
 from .ir.weights import Weight
 from .passes.base import Report
 from .passes.check import NumericCheck
-from .passes.check_fusions import check_fusions, check_names
 from .passes.pipeline import stages_of
+from .passes.required_fusions import check_fusions, check_names
 from .passes.run import dump, run_stages
 from .settings import CHECK_PASSES
 
@@ -77,9 +77,9 @@ def compile_model(
     replaced only when the new artifact is whole. With ``batch_invariant`` a request has the same
     bits alone, in any batch and at any chunking; on a CPU it always has. Kernels are configured as
     the table ``tuning`` says, a file or the name of one that ships. ``load_format="dummy"``
-    needs no weights: random ones are drawn from ``seed``. With
-    ``require_fusions`` a model that loses one of these is refused. ``dump_ir`` takes the IR after
-    each pass. ``cpu_levels`` restricts the instruction-set levels that are built.
+    needs no weights: random ones are drawn from ``seed``. With ``require_fusions`` a model that
+    loses one of these is refused. ``dump_ir`` takes the IR after each pass. ``cpu_levels``
+    restricts the instruction-set levels that are built.
 
     Raises InputError, CheckpointError, UnsupportedModelError or BuildError, before anything is
     written except in the last case, which leaves nothing behind.

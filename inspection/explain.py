@@ -63,6 +63,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     layers: list[int]
     did: list[Work]
     left: list[Left]
+    idle: list[str]  # passes that found nothing in it
     regions: list[RegionWork]
 
 
@@ -97,21 +98,26 @@ def explain(artifact: Artifact) -> Explanation:
         num_layers=len(record.layers),
         traced_launches=record.passes[0].launches,
         launches=record.passes[-1].launches,
-        sections=[
-            Section(
-                function=name,
-                layers=[place for place, layer in enumerate(record.layers) if layer == name],
-                did=list(_work(record, name)),
-                left=[
-                    Left(name=one.name, stage=one.stage, miss=miss)
-                    for one in record.passes
-                    for miss in one.misses
-                    if miss.function == name
-                ],
-                regions=regions.of(name),
-            )
-            for name in record.functions
-        ],
+        sections=[_section(name, record, regions) for name in record.functions],
+    )
+
+
+def _section(name: str, record: Passes, regions: "_Regions") -> Section:
+    did = list(_work(record, name))
+    left = [
+        Left(name=one.name, stage=one.stage, miss=miss)
+        for one in record.passes
+        for miss in one.misses
+        if miss.function == name
+    ]
+    busy = {work.name for work in did} | {miss.name for miss in left}
+    return Section(
+        function=name,
+        layers=[place for place, layer in enumerate(record.layers) if layer == name],
+        did=did,
+        left=left,
+        idle=list(dict.fromkeys(p.name for p in record.passes[1:] if p.name not in busy)),
+        regions=regions.of(name),
     )
 
 

@@ -39,6 +39,8 @@ def _section_lines(section: Section) -> Iterator[str]:
     if section.left:
         yield "  what they left"
         yield from (f"    {_left_line(left)}" for left in section.left)
+    if section.idle:
+        yield f"  passes that found nothing in it: {', '.join(section.idle)}"
     yield "  what it runs"
     for region in section.regions:
         yield from (f"    {line}" for line in _region_lines(region))

@@ -9,10 +9,10 @@ from .fold_norm_weights import fold_norm_weights, missed_norm_weights
 from .fold_norms import fold_norms, missed_norms
 from .group_regions import group_regions
 from .join_cache_writes import join_cache_writes, missed_cache_writes
+from .lost_epilogues import missed_epilogues
 from .merge_linears import merge_linears, missed_linears
-from .missed_regions import missed_regions
-from .missed_rms_norms import missed_rms_norms
-from .missed_ropes import missed_ropes
+from .near_rms_norms import missed_rms_norms
+from .near_ropes import missed_ropes
 from .raise_rms_norm import raise_rms_norm
 from .raise_rope import raise_rope
 from .roll_layers import missed_rolls, roll_layers
@@ -25,7 +25,7 @@ EXPLAINS: Mapping[Pass, Explain] = {
     merge_linears: missed_linears,
     fold_norm_weights: missed_norm_weights,
     select_rows_early: missed_rows,
-    group_regions: missed_regions,
+    group_regions: missed_epilogues,
     fold_norms: missed_norms,
     join_cache_writes: missed_cache_writes,
 }

@@ -5,6 +5,7 @@ from source_tree import ROOT
 from support_table import render_table
 
 from tapeout import settings
+from tapeout.passes.required_fusions import render_table as render_fusions
 from tapeout.serve.options import render_table as render_options
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
@@ -26,3 +27,7 @@ def test_every_path_that_a_page_names_is_there(page):
 
 def test_the_serving_page_has_the_table_of_options():
     assert render_options() in (ROOT / "docs" / "serving.md").read_text()
+
+
+def test_the_page_on_explaining_has_the_table_of_fusions():
+    assert render_fusions() in (ROOT / "docs" / "explain.md").read_text()

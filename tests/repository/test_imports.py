@@ -11,7 +11,15 @@ from source_tree import ROOT, package_files, relative, tree
 
 LEAVES = {"artifact", "debug", "errors", "settings"}  # usable by all; they use each other alone
 COMPILER = {"ir", "frontend", "passes", "codegen"}
-COMMANDS = {"cli_bench", "cli_explain", "cli_inspect", "cli_plan", "cli_serve", "cli_tune", "cli_verify"}
+COMMANDS = {
+    "cli_bench",
+    "cli_explain",
+    "cli_inspect",
+    "cli_plan",
+    "cli_serve",
+    "cli_tune",
+    "cli_verify",
+}
 HEAVY = {"torch", "triton", "transformers", "safetensors"}
 
 # part -> (parts it may import beside the leaves, may it import torch and transformers)

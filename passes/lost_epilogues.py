@@ -12,7 +12,7 @@ from .grouping import FREE
 from .joined_regions import callers_of, region_of
 
 
-def missed_regions(module: Module) -> Iterator[Miss]:
+def missed_epilogues(module: Module) -> Iterator[Miss]:
     """Each linear without an epilogue whose result a region computes with, element by element."""
     for function in callers_of(module):
         calls = {v: node for node in function.nodes if node.op == "region" for v in node.results}

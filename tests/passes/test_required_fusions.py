@@ -10,12 +10,12 @@ from tapeout.frontend.trace import trace_config
 from tapeout.ir.parser import parse_module
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
-from tapeout.passes.check_fusions import check_fusions, check_names, fusion_names
 from tapeout.passes.fusions import EXPLAINS
 from tapeout.passes.group_regions import group_regions
-from tapeout.passes.missed_regions import missed_regions
-from tapeout.passes.missed_rms_norms import missed_rms_norms
+from tapeout.passes.lost_epilogues import missed_epilogues
+from tapeout.passes.near_rms_norms import missed_rms_norms
 from tapeout.passes.pipeline import GPU_STAGES, STAGES
+from tapeout.passes.required_fusions import check_fusions, check_names, fusion_names
 from tapeout.passes.run import run_stages
 
 GPU = "cuda:sm_90"
@@ -159,7 +159,7 @@ entry @step(%h: f32[T, 8], %rows: i32[R]) {
 def test_each_predicate_of_an_epilogue_is_named(epilogue, predicate, found):
     module = verify(parse_module(LINEARS.replace("EPILOGUE", epilogue)))
     grouped, _ = group_regions(module)
-    miss = next(iter(missed_regions(grouped)))
+    miss = next(iter(missed_epilogues(grouped)))
     assert (miss.function, miss.value) == ("layer0", "p")
     assert predicate in miss.obstacle.predicate and miss.obstacle.found == found
 

@@ -1,0 +1,100 @@
+"""`tapeout explain` says why an artifact is as it is."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from cpu import native_levels
+from planted_models import planted_checkpoint
+
+from tapeout import compile_model
+from tapeout.artifact import Artifact
+from tapeout.cli import main
+from tapeout.inspection.explain import explain
+from tapeout.inspection.explanation_text import ranges, text_of_explanation
+
+PLANTED = [
+    ("q is scaled", "merge_linears", "no elementwise op alone", "mul is in between"),
+    ("a norm is read twice", "fold_norm_weights", "linears alone read the norm", "read by add"),
+    (
+        "rope turns back",
+        "raise_rope",
+        "each pair (a, b) of it is (-b, a)",
+        "concat(%slice_2, %neg)",
+    ),
+]
+"""What is broken, the fusion that is lost, and words of the predicate and of what was found."""
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["explain", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(("what", "name", "predicate", "found"), PLANTED)
+def test_explain_names_the_cause_when_a_fusion_is_broken_on_purpose(
+    what, name, predicate, found, tmp_path, monkeypatch
+):
+    planted_checkpoint(what, tmp_path / "checkpoint", monkeypatch)
+    output = tmp_path / "planted.tapeout"
+    compile_model(tmp_path / "checkpoint", output, cpu_levels=native_levels()[:1])
+    done = run(output, "--layer", 1)
+    assert done.exit_code == 0, done.output
+    line = next(line for line in done.output.splitlines() if f"/{name} left " in line)
+    wanted, said = line.split(": wanted that ")[1].split(", found: ")
+    assert predicate in wanted and found in said and "model.layers.0." in line
+
+
+def test_explain_says_what_each_fusion_saves_in_a_layer(nano):
+    section = next(s for s in explain(Artifact.open(nano)).sections if 0 in s.layers)
+    did = {work.name: work for work in section.did}
+    assert did["raise_rope"].ops["rope"] == 2
+    assert did["merge_linears"].launches_saved == 2
+    assert did["group_regions"].launches_saved > 5
+    assert did["group_regions"].bytes_saved["T"] > 0
+    assert section.left == [] and "fold_weights" in section.idle
+
+
+def test_every_kernel_of_an_artifact_is_in_the_explanation(nano):
+    found = explain(Artifact.open(nano))
+    told = {
+        kernel
+        for section in found.sections
+        for region in section.regions
+        for chosen in region.chosen
+        for kernel in chosen.kernels
+    }
+    (target,) = Artifact.open(nano).manifest.targets.values()
+    assert told == {kernel.name for kernel in target.kernels}
+    assert all(region.chosen for section in found.sections for region in section.regions)
+
+
+def test_explain_tells_the_chosen_configurations_and_the_others(eighty_layers):
+    found = explain(Artifact.open(eighty_layers)).of_layer(79)
+    (section,) = found.sections
+    assert section.layers == list(range(80))
+    chosen = [c for region in section.regions for c in region.chosen if c.candidates]
+    assert chosen and all(c.origin.startswith("rule: ") for c in chosen)
+    text = text_of_explanation(found)
+    candidate = chosen[0].candidates[0]
+    assert f": {candidate.reason}" in text and "@layer0: layers 0-79" in text
+
+
+def test_fallbacks_are_named(nano):
+    step = next(s for s in explain(Artifact.open(nano)).sections if s.function == "step")
+    assert [region.name for region in step.regions if region.is_fallback] == ["mul_cos_sin"]
+    assert "the generic emitter of rows takes: mul_cos_sin" in run(nano).output
+
+
+def test_a_layer_that_is_not_there_is_refused(nano):
+    done = run(nano, "--layer", 99)
+    assert done.exit_code == 2 and "layer 99 is not there; nano.tapeout has 0 to 7" in done.output
+
+
+def test_json_has_all_that_is_printed(nano):
+    found = json.loads(run(nano, "--json", "--layer", 3).stdout)
+    assert [section["function"] for section in found["sections"]] == ["layer0"]
+    assert found["num_layers"] == 8 and found["traced_launches"] > found["launches"]
+
+
+def test_layers_are_told_as_ranges():
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
