@@ -49,30 +49,37 @@ def compare(
     results: list[Result] = []
     for value, *three in zip(region.results, found, rounded, exact, strict=True):
         results += _results(value, three, written.get(value))
-    same: dict[int, torch.Tensor] = {}
-    for result in results:
-        if not result.is_float:
-            other = other_rows(result.found, result.rounded)
-            same[len(other)] = same.get(len(other), True) & ~other
-            share = float(other.float().mean()) if len(other) else 0.0
-            yield result.name, Error(share, 0.0, MAX_OTHER_ROWS)
+    same = _same_rows(results)
     for result in results:
         if result.is_float:
             rows = same.get(len(result.found))
             kept = result if rows is None else result.rows(rows)
             yield result.name, error_of(*kept[1:])
+        else:
+            other = other_rows(result.found, result.rounded).float()
+            yield result.name, Error(float(other.sum()) / max(len(other), 1), 0.0, MAX_OTHER_ROWS)
+
+
+def _same_rows(results: Sequence[Result]) -> dict[int, torch.Tensor]:
+    """By the number of rows, those in which all whole numbers are as wanted."""
+    same: dict[int, torch.Tensor] = {}
+    for result in results:
+        if not result.is_float:
+            equal = ~other_rows(result.found, result.rounded)
+            same[len(equal)] = same.get(len(equal), equal) & equal
+    return same
 
 
 def _results(value: Value, three: Sequence[Any], before: Any) -> list[Result]:
     """A cache gives the keys and values that were written, a table what of it was."""
+    found, rounded, exact = three
     if value.dtype is DType.STATE:
-        return _entries(value.name, *three)
-    device = three[0].device
-    result = Result(value.name, *(tensor.to(device) for tensor in three))
+        return _entries(value.name, found, rounded, exact)
+    result = Result(value.name, found.to(rounded.device), rounded, exact)
     if before is None:
         return [result]
-    before = before.to(device)
-    return [result.rows(other_rows(result.found, before) | other_rows(result.exact, before))]
+    before = before.to(rounded.device)
+    return [result.rows(other_rows(result.found, before) | other_rows(exact, before))]
 
 
 def _entries(name: str, found: CachePages, rounded: Overlay, exact: Overlay) -> list[Result]:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tapeout.codegen.packing import pack_rows16
+from tapeout.codegen.packing import pack_rows16, unpack_rows16
 
 
 @pytest.mark.parametrize(("dtype", "pair"), [(torch.float32, 1), (torch.bfloat16, 2)])
@@ -19,3 +19,16 @@ def test_a_packed_matrix_holds_every_element_and_zeros_in_the_margins(dtype, pai
 def test_each_matrix_of_a_stack_is_packed_alone():
     x = torch.randn(3, 2, 20, 6)
     assert torch.equal(pack_rows16(x)[2, 1], pack_rows16(x[2, 1]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(16, 4), (17, 3), (1, 1), (3, 50, 33)])
+def test_unpacking_gives_back_what_was_packed(dtype, shape):
+    x = torch.randn(shape).to(dtype)
+    assert torch.equal(unpack_rows16(pack_rows16(x), shape), x)
+
+
+def test_unpacking_joins_halves_that_were_packed_alone():
+    x = torch.randn(3, 2 * 20, 6)
+    packed = pack_rows16(x.reshape(3, 2, 20, 6))
+    assert torch.equal(unpack_rows16(packed, (3, 40, 6)), x)

@@ -1,0 +1,40 @@
+import pytest
+
+from tapeout.artifact import Artifact, Tape
+from tapeout.runtime.plan import plan_memory
+from tapeout.verification.load import limits_for
+from tapeout.verification.trials import sizes_of, trials
+
+
+def tape(max_rows=None, one_token_each=False):
+    return Tape(launches=[], max_rows=max_rows, one_token_each=one_token_each)
+
+
+@pytest.mark.parametrize(
+    ("max_rows", "most", "sizes"),
+    [(1, 64, [1]), (16, 64, [1, 15, 16]), (None, 64, [1, 63, 64]), (2, 64, [1, 2])],
+)
+def test_a_bucket_is_tried_with_1_with_one_less_and_full(max_rows, most, sizes):
+    assert sizes_of(tape(max_rows), most) == sizes
+
+
+def test_steps_keep_to_the_plan_and_to_their_tape(nano):
+    artifact = Artifact.open(nano)
+    target = artifact.manifest.targets["cpu"]
+    limits = limits_for(artifact, target, "cpu")
+    plan = plan_memory(target, 2048, limits)
+    tapes = {
+        "step.decode16": tape(16, one_token_each=True),
+        "step.rows128": tape(128),
+        "step.any": tape(),
+        "sample.any": tape(),
+    }
+    tried = list(trials(tapes, plan, 2048))
+    assert [one.tape for one in tried] == [name for name in tapes for _ in range(3)]
+    for name, frame in tried:
+        assert all(dim <= bound for dim, bound in zip(frame.dims, plan.bounds, strict=True))
+        if name == "step.decode16":
+            assert frame.dims[0] == frame.dims[1] == frame.dims[2]
+        pages = [set(row[row > 0].tolist()) for row in frame.block_tables[0]]
+        assert sum(map(len, pages)) == len(set().union(*pages)), "sequences share a page"
+    assert max(frame.context_lengths.max() for _, frame in tried) > 1500
