@@ -3,7 +3,22 @@
 const MOST_COLOURED = 80_000; // characters; more would make too many elements
 const MOST_UNPACKED_BYTES = 16 << 20;
 
-const WORDS = /(?<comment>#(?!include)[^\n]*|\/\/[^\n]*|"""[^]*?""")|(?<string>"(?:[^"\\\n]|\\.)*")|(?<name>[%@][\w.]+)|(?<word>\b(?:def|return|for|in|if|else|while|import|from|as|and|or|not|is|None|True|False|const|auto|int|float|void|template|struct|func|entry|weight|module)\b)|(?<number>\b\d[\w.]*)/g;
+const KEYWORDS =
+  "def return for in if else while import from as and or not is None True False " +
+  "const auto int float void template struct func entry weight module";
+const KINDS = {
+  comment: /#(?!include)[^\n]*|\/\/[^\n]*|"""[^]*?"""/,
+  string: /"(?:[^"\\\n]|\\.)*"/,
+  name: /[%@][\w.]+/,
+  word: new RegExp(`\\b(?:${KEYWORDS.replaceAll(" ", "|")})\\b`),
+  number: /\b\d[\w.]*/,
+};
+const WORDS = new RegExp(
+  Object.entries(KINDS)
+    .map(([kind, found]) => `(?<${kind}>${found.source})`)
+    .join("|"),
+  "g",
+);
 
 function codeBlock(text) {
   const block = element("pre", { className: "code", tabIndex: 0 });
@@ -30,7 +45,7 @@ async function unpacked(packed) {
   const stream = new Blob([whole]).stream().pipeThrough(new DecompressionStream("gzip"));
   const decoder = new TextDecoder();
   let text = "";
-  for (let reader = stream.getReader(), read; !(read = await reader.read()).done; ) {
+  for (let reader = stream.getReader(), read; !(read = await reader.read()).done;) {
     text += decoder.decode(read.value, { stream: true });
     if (text.length > MOST_UNPACKED_BYTES) throw new Error("it is longer than 16 MiB");
   }

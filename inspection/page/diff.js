@@ -73,7 +73,11 @@ function splitAgainst(line, partner) {
   while (start < most && line[start] === partner[start]) start++;
   let end = 0;
   while (end < most - start && line.at(-1 - end) === partner.at(-1 - end)) end++;
-  return [line.slice(0, start), line.slice(start, line.length - end), line.slice(line.length - end)];
+  return [
+    line.slice(0, start),
+    line.slice(start, line.length - end),
+    line.slice(line.length - end),
+  ];
 }
 
 // For each line that has gone, the one that has come in its place, where as many came as went.
@@ -87,7 +91,9 @@ function partners(lines) {
     while (lines[end]?.[0] === "+") end++;
     if (count && end - come === count) {
       for (let one = 0; one < count; one++) {
-        found.set(lines[gone + one], lines[come + one][1]).set(lines[come + one], lines[gone + one][1]);
+        found
+          .set(lines[gone + one], lines[come + one][1])
+          .set(lines[come + one], lines[gone + one][1]);
       }
     }
     at = Math.max(at, end - 1);
@@ -100,13 +106,23 @@ function diffBlock(before, after) {
   const other = partners(shown.filter((line) => typeof line !== "number"));
   const rows = shown.map((line) => {
     if (typeof line === "number") {
-      return element("span", { className: "left-out", textContent: `${plural(line, "line")} as before` });
+      return element("span", {
+        className: "left-out",
+        textContent: `${plural(line, "line")} as before`,
+      });
     }
     const [mark, text] = line;
     const kind = { "-": "gone", "+": "come", " ": "" }[mark];
-    if (!other.has(line)) return element("span", { className: kind, textContent: `${mark} ${text}` });
+    if (!other.has(line))
+      return element("span", { className: kind, textContent: `${mark} ${text}` });
     const [head, changed, tail] = splitAgainst(text, other.get(line));
-    return element("span", { className: kind }, `${mark} ${head}`, element("mark", { textContent: changed }), tail);
+    return element(
+      "span",
+      { className: kind },
+      `${mark} ${head}`,
+      element("mark", { textContent: changed }),
+      tail,
+    );
   });
   return element("pre", { className: "code diff", tabIndex: 0 }, rows);
 }

@@ -2,7 +2,8 @@
 
 const number = (value) => value.toLocaleString("en");
 const percent = (share) => `${Math.round(share * 100)} %`;
-const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+const plural = (count, word, words = `${word}s`) =>
+  `${number(count)} ${count === 1 ? word : words}`;
 
 function bytes(count) {
   for (const unit of ["bytes", "KiB", "MiB", "GiB"]) {
@@ -38,8 +39,11 @@ function gridText(grid) {
     const isConstant = Object.keys(extent).every((symbols) => symbols === "");
     if (isConstant) return number(Math.max(1, Math.ceil((extent[""] ?? 0) / divisor)) * factor);
     const text = formula(extent);
-    const count = divisor === 1 ? text : `⌈${text.includes("+") ? `(${text})` : text} / ${divisor}⌉`;
-    return factor === 1 ? count : `${divisor === 1 && text.includes("+") ? `(${count})` : count} · ${factor}`;
+    const count =
+      divisor === 1 ? text : `⌈${text.includes("+") ? `(${text})` : text} / ${divisor}⌉`;
+    return factor === 1
+      ? count
+      : `${divisor === 1 && text.includes("+") ? `(${count})` : count} · ${factor}`;
   });
   while (terms.length > 1 && terms.at(-1) === "1") terms.pop();
   return terms.join(" × ");

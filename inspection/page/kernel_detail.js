@@ -2,59 +2,65 @@
 
 function kernelDetail(kernel) {
   const { math, source, assembly } = targetTexts();
-  const folds = [
-    kernel.choices.length && fold("Configuration", choicesText(kernel.choices), () => choicesBlock(kernel.choices)),
-    source[kernel.name] && fold("Source", numLines(source[kernel.name]), () => codeBlock(source[kernel.name])),
-    assembly[kernel.name] && fold(assemblyName(), "the text of the machine code", () => packedBlock(assembly[kernel.name])),
-  ];
+  const { name, choices } = kernel;
   return element(
-    "div", {},
+    "div",
+    {},
     element("div", { className: "columns" }, blockFacts(kernel), useFacts(kernel)),
-    math[kernel.name] && codeBlock(math[kernel.name]),
-    folds.filter(Boolean),
+    math[name] ? codeBlock(math[name]) : null,
+    choices.length ? fold("Configuration", origins(choices), () => choicesBlock(choices)) : null,
+    source[name] ? fold("Source", numLines(source[name]), () => codeBlock(source[name])) : null,
+    assembly[name] ? fold(assemblyName(), "", () => packedBlock(assembly[name])) : null,
   );
 }
 
 const settingsText = (configuration) =>
-  Object.entries(configuration).map(([name, value]) => `${name} ${value}`).join(", ") || "the only one";
+  Object.entries(configuration)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ") || "the only one";
 
-const choicesText = (choices) => [...new Set(choices.map(({ origin }) => origin))].join("; ");
+const origins = (choices) => [...new Set(choices.map(({ origin }) => origin))].join("; ");
 
 // What was chosen for the sizes of step that share the kernel, and what was not.
 function choicesBlock(choices) {
   const rows = choices.flatMap(({ key, configuration, origin, candidates }) => [
     choiceRow("chosen", key.steps, configuration, origin),
-    ...candidates.map((candidate) => choiceRow("", key.steps, candidate.configuration, candidate.reason)),
+    ...candidates.map((candidate) =>
+      choiceRow("", key.steps, candidate.configuration, candidate.reason),
+    ),
   ]);
   const { kernel, shape, dtype } = choices[0].key;
   return element(
-    "div", { className: "choices scroll" },
+    "div",
+    { className: "choices scroll" },
     element("p", { className: "quiet" }, code(kernel), ` of ${shape.join(" × ")}, ${dtype}`),
     element("table", {}, element("tbody", {}, rows)),
   );
 }
 
 const choiceRow = (className, steps, configuration, why) =>
-  element("tr", { className }, [steps, settingsText(configuration), why].map((textContent) => element("td", { textContent })));
+  tableRow([steps, settingsText(configuration), why], { className });
 
 const assemblyName = () => (state.target.startsWith("cuda") ? "PTX" : "Assembly");
 
 function blockFacts({ machine }) {
   if (!machine) return null;
-  const threads = machine.num_threads ? `, ${number(machine.num_threads)} threads` : "";
+  const { num_warps: warps, num_threads: threads, blocks, occupancy, limit } = machine;
+  const begins = machine.begins_early ? "while the launch before it ends" : "after the one before";
   return definitions([
-    ["Block", `${plural(machine.num_warps, "warp")}${threads}`],
+    [
+      "Block",
+      [plural(warps, "warp"), threads && `${number(threads)} threads`].filter(Boolean).join(", "),
+    ],
     ["Registers of a thread", number(machine.registers)],
     ["Spilled, or arrays of a thread", bytes(machine.local_bytes)],
     ["Shared memory of a block", bytes(machine.shared_bytes)],
-    ["On a multiprocessor", machine.blocks && `${plural(machine.blocks, "block")}: no more ${limitText(machine.limit)}`],
-    ["Occupancy", machine.occupancy && `${percent(machine.occupancy)} of the warps that it could hold`],
-    ["Tensor maps", machine.num_maps ? number(machine.num_maps) : null],
-    ["Begins", machine.begins_early ? "while the launch before it ends" : "after the launch before it"],
+    ["On a multiprocessor", blocks && `${plural(blocks, "block")}: no more ${limit}`],
+    ["Occupancy", occupancy && `${percent(occupancy)} of the warps that it could hold`],
+    ["Tensor maps", machine.num_maps || null],
+    ["Begins", begins],
   ]);
 }
-
-const limitText = (limit) => ({ warps: "warps", blocks: "blocks", registers: "registers" })[limit] ?? limit;
 
 function useFacts(kernel) {
   const tapes = Object.entries(kernel.launches).map(([name, count]) =>

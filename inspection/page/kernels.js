@@ -1,57 +1,5 @@
 // The kernels, in a table to sort and to search.
 
-const look = { text: "", anchors: new Set(), tape: "", key: null, isDown: false, open: new Set() };
-
-const machineValue = (key) => (kernel) => kernel.machine?.[key] ?? null;
-const numLaunches = (kernel) =>
-  look.tape ? (kernel.launches[look.tape] ?? 0) : Object.keys(kernel.launches).length;
-
-// Zeros are quiet, so that the others are seen.
-const numberCell = (value) => (value === null ? "" : value ? number(value) : quiet("0"));
-const bytesCell = (value) => (value ? bytes(value) : numberCell(value));
-
-function occupancyCell(share, kernel) {
-  if (share === null) return "";
-  const meter = element("i", { className: "meter" });
-  meter.style.setProperty("--share", share);
-  const title = `${kernel.machine.blocks} blocks on a multiprocessor, limited by ${kernel.machine.limit}`;
-  return element("span", { className: "occupancy", title }, meter, percent(share));
-}
-
-const NAME = { key: "name", title: "Kernel", value: (kernel) => kernel.name };
-const USED = { key: "launches", title: "Tapes", value: numLaunches, cell: numberCell };
-const MACHINE = [
-  { key: "num_warps", title: "Warps" },
-  { key: "registers", title: "Registers" },
-  { key: "local_bytes", title: "Spilled" },
-  { key: "shared_bytes", title: "Shared", cell: bytesCell },
-  { key: "blocks", title: "Blocks" },
-  { key: "occupancy", title: "Occupancy", cell: occupancyCell },
-].map((column) => ({ value: machineValue(column.key), cell: numberCell, ...column }));
-const COST = [
-  { key: "bytes", title: "Bytes", value: (kernel) => kernel.bytes && evaluate(kernel.bytes, state.sizes), cell: (value, kernel) => (kernel.bytes ? formula(kernel.bytes) : "") },
-  { key: "flops", title: "FLOPs", value: (kernel) => kernel.flops && evaluate(kernel.flops, state.sizes), cell: (value, kernel) => (kernel.flops ? formula(kernel.flops) : "") },
-];
-
-// All launches of a kernel in the tape that is looked at.
-function predictedTime(kernel) {
-  const made = target().tapes.find(({ name }) => name === look.tape);
-  return totalTime(timedLaunches(made).filter(({ launch }) => launch.kernel === kernel.name));
-}
-
-function timeCell(time) {
-  const made = target().tapes.find(({ name }) => name === look.tape);
-  return [duration(time), quiet(` ${percent(time / totalTime(timedLaunches(made)))}`)];
-}
-
-const TIME = { key: "time", title: "Predicted", value: predictedTime, cell: timeCell };
-
-function columns() {
-  const isGpu = target().kernels.some((kernel) => kernel.machine);
-  const time = look.tape && state.card ? [TIME] : [];
-  return [NAME, USED, ...time, ...(isGpu ? MACHINE : COST)];
-}
-
 function isWanted(kernel) {
   const words = look.text.toLowerCase().split(/\s+/).filter(Boolean);
   const math = targetTexts().math[kernel.name] ?? "";
@@ -79,8 +27,10 @@ const anchorMark = (anchor) =>
 
 function nameCell(kernel) {
   const button = element(
-    "button", { type: "button", className: "name" },
-    anchorMark(kernel.anchor), code(kernel.name),
+    "button",
+    { type: "button", className: "name" },
+    anchorMark(kernel.anchor),
+    code(kernel.name),
   );
   button.setAttribute("aria-expanded", look.open.has(kernel.name));
   return button;
@@ -88,7 +38,11 @@ function nameCell(kernel) {
 
 function kernelRows(kernel) {
   const cells = columns().map(({ key, value, cell }) =>
-    element("td", { data: { column: key } }, key === "name" ? nameCell(kernel) : cell(value(kernel), kernel)),
+    element(
+      "td",
+      { data: { column: key } },
+      key === "name" ? nameCell(kernel) : cell(value(kernel), kernel),
+    ),
   );
   const row = element("tr", { id: `kernel/${kernel.name}` }, cells);
   const [button] = row.getElementsByTagName("button");
@@ -140,7 +94,13 @@ function anchorButtons() {
   const counts = new Map();
   for (const { anchor } of target().kernels) counts.set(anchor, (counts.get(anchor) ?? 0) + 1);
   return [...counts].map(([anchor, count]) => {
-    const button = element("button", { type: "button", className: "chip" }, anchorMark(anchor), anchor, quiet(String(count)));
+    const button = element(
+      "button",
+      { type: "button", className: "chip" },
+      anchorMark(anchor),
+      anchor,
+      quiet(String(count)),
+    );
     button.setAttribute("aria-pressed", look.anchors.has(anchor));
     button.addEventListener("click", () => {
       if (!look.anchors.delete(anchor)) look.anchors.add(anchor);
@@ -152,7 +112,13 @@ function anchorButtons() {
 }
 
 function tools() {
-  const search = element("input", { type: "search", id: "search", placeholder: "Search names and math", value: look.text, spellcheck: false });
+  const search = element("input", {
+    type: "search",
+    id: "search",
+    placeholder: "Search names and math",
+    value: look.text,
+    spellcheck: false,
+  });
   search.setAttribute("aria-label", "Search kernels");
   search.addEventListener("input", () => {
     look.text = search.value;
@@ -172,12 +138,18 @@ function tools() {
 }
 
 const kernelsPart = addPart("kernels", "Kernels", () => [
-  heading("Kernels", "One for each distinct region and size of step. A row unfolds to its math, source and machine code."),
+  heading(
+    "Kernels",
+    "One for each distinct region and size of step. A row unfolds to its math, its source and " +
+      "its machine code.",
+  ),
   tools(),
   element(
-    "div", { className: "table card" },
+    "div",
+    { className: "table card" },
     element(
-      "table", {},
+      "table",
+      {},
       element("thead", {}, element("tr", { id: "kernel-head" })),
       element("tbody", { id: "kernel-rows" }),
     ),
@@ -200,4 +172,9 @@ function showKernel(name) {
 }
 
 const kernelLink = (name) =>
-  element("a", { href: `#kernel/${encodeURIComponent(name)}`, className: "name" }, anchorMark(kernelOf(name)?.anchor ?? ""), code(name));
+  element(
+    "a",
+    { href: `#kernel/${encodeURIComponent(name)}`, className: "name" },
+    anchorMark(kernelOf(name)?.anchor ?? ""),
+    code(name),
+  );

@@ -16,14 +16,17 @@ function showAddress() {
 
 function watchSections(links) {
   const seen = new Set();
-  const watcher = new IntersectionObserver((entries) => {
-    for (const { target: part, isIntersecting } of entries) {
-      if (isIntersecting) seen.add(part.id);
-      else seen.delete(part.id);
-    }
-    const first = parts.find(({ id }) => seen.has(id));
-    for (const link of links) link.toggleAttribute("aria-current", link.hash === `#${first?.id}`);
-  }, { rootMargin: "-20% 0px -60% 0px" });
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { target: part, isIntersecting } of entries) {
+        if (isIntersecting) seen.add(part.id);
+        else seen.delete(part.id);
+      }
+      const first = parts.find(({ id }) => seen.has(id));
+      for (const link of links) link.toggleAttribute("aria-current", link.hash === `#${first?.id}`);
+    },
+    { rootMargin: "-20% 0px -60% 0px" },
+  );
   for (const { root } of parts) watcher.observe(root);
 }
 

@@ -2,7 +2,8 @@
 
 function tile(value, title, note) {
   return element(
-    "div", { className: "tile" },
+    "div",
+    { className: "tile" },
     element("strong", { textContent: value }),
     element("span", { textContent: title }),
     quiet(note ?? ""),
@@ -21,28 +22,35 @@ const runsText = (runs) =>
 function certificateTile() {
   const found = facts.certificate;
   if (!found) return tile("none", "certificate", "tapeout verify writes one");
-  if (found.manifest_digest !== facts.digest) return tile("other", "certificate", "of another manifest");
-  return tile(found.passed ? "passed" : "failed", "verification", found.device ?? "on no device");
+  const isOfThis = found.manifest_digest === facts.digest;
+  const verdict = found.passed ? "passed" : "failed";
+  return isOfThis
+    ? tile(verdict, "verification", found.device ?? "on no device")
+    : tile("other", "certificate", "of another manifest");
 }
 
 function timeTile(first) {
   if (!first || !state.card) return null;
-  return tile(duration(totalTime(timedLaunches(first))), `${first.name} on ${state.card}`, `predicted, ${stepText(first.step)}`);
+  return tile(
+    duration(totalTime(timedLaunches(first))),
+    `${first.name} on ${state.card}`,
+    `predicted, ${stepText(first.step)}`,
+  );
 }
 
 function overviewTiles() {
-  const { weights, weights_bytes, kernels, cache_groups, batch_invariant, levels } = target();
+  const { weights, weights_bytes, kernels, cache_groups, levels } = target();
   const first = decodeTape();
   const perToken = cache_groups.reduce((sum, group) => sum + group.bytes_per_token, 0);
   const layers = cache_groups.reduce((sum, group) => sum + group.layers, 0);
   return element(
-    "div", { className: "tiles" },
+    "div",
+    { className: "tiles" },
     tile(bytes(weights_bytes), "of weights", plural(weights, "tensor")),
     tile(number(kernels.length), "kernels", levels.join(", ") || `for ${state.target}`),
     first && tile(number(first.num_launches), `launches in ${first.name}`, runsText(first.runs)),
     timeTile(first),
     tile(bytes(perToken), "of cache a token", plural(layers, "layer")),
-    tile(batch_invariant ? "yes" : "no", "batch-invariant", batch_invariant ? "a row has the same bits in any batch" : "a row's bits depend on its batch"),
     certificateTile(),
   );
 }
@@ -61,6 +69,7 @@ function modelFacts() {
     ["Positions", number(model.max_position_embeddings)],
     ["Ends at", model.eos_token_ids.join(", ") || "no token"],
     ["Cache", groups.join("; ") || "none"],
+    ["A row's bits", target().batch_invariant ? "the same in any batch" : "depend on its batch"],
   ]);
 }
 
@@ -76,8 +85,8 @@ function diskBar() {
     const mark = element("i", { className: "mark" });
     mark.style.setProperty("--place", Math.min(place, most.length));
     const title = name === "." ? "manifest, graph, tokenizer" : `${name}/`;
-    const cells = [element("span", { className: "name" }, mark, code(title)), plural(files, "file"), bytes(size)];
-    return element("tr", {}, cells.map((cell) => element("td", {}, cell)));
+    const path = element("span", { className: "name" }, mark, code(title));
+    return tableRow([path, plural(files, "file"), bytes(size)]);
   });
   return [
     element("div", { className: "bar", aria: { hidden: true } }, parts),
@@ -85,18 +94,26 @@ function diskBar() {
   ];
 }
 
-addPart("overview", "Overview", () => [
-  element(
-    "header", { className: "title" },
+function titleHeader() {
+  const { architecture, dtype } = facts.model;
+  const title = "Digest of the manifest, which has those of all files";
+  return element(
+    "header",
+    { className: "title" },
     element("h1", { textContent: facts.name }),
-    element("p", { className: "quiet" }, `${facts.model.architecture} · ${facts.model.dtype} · ${state.target}`),
-    element("p", { className: "digest", title: "Digest of the manifest, which has those of all files" }, code(facts.digest)),
-  ),
+    element("p", { className: "quiet" }, `${architecture} · ${dtype} · ${state.target}`),
+    element("p", { className: "digest", title }, code(facts.digest)),
+  );
+}
+
+addPart("overview", "Overview", () => [
+  titleHeader(),
   overviewTiles(),
   element(
-    "div", { className: "columns" },
-    element("div", { className: "card" }, element("h3", { textContent: "Model" }), modelFacts()),
-    element("div", { className: "card" }, element("h3", { textContent: "Built by" }), definitions(Object.entries(facts.tool))),
-    element("div", { className: "card" }, element("h3", { textContent: `On disk: ${bytes(facts.bytes)}` }), diskBar()),
+    "div",
+    { className: "columns" },
+    card("Model", modelFacts()),
+    card("Built by", definitions(Object.entries(facts.tool))),
+    card(`On disk: ${bytes(facts.bytes)}`, ...diskBar()),
   ),
 ]);

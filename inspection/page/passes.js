@@ -6,14 +6,13 @@ const numMisses = ({ misses }) => (misses.length ? `${misses.length} left alone`
 
 function launchBar({ launches }) {
   const most = Math.max(...passView.passes.map((pass) => pass.launches));
-  const bar = element("i", { className: "meter", title: `${plural(launches, "launch").replace("launchs", "launches")} of a step` });
-  bar.style.setProperty("--share", launches / most);
-  return bar;
+  return meter(launches / most, `${plural(launches, "launch", "launches")} of a step`);
 }
 
 function passButton(pass, place) {
   const button = element(
-    "button", { type: "button", className: pass.rewrites || !place ? "pass" : "pass idle" },
+    "button",
+    { type: "button", className: pass.rewrites || !place ? "pass" : "pass idle" },
     code(pass.name),
     pass.rewrites ? element("b", { textContent: number(pass.rewrites) }) : null,
     quiet(numMisses(pass)),
@@ -28,43 +27,48 @@ function passButton(pass, place) {
 }
 
 function passList() {
-  const heads = ["Pass", "Rewrites", "Launches"];
-  const made = [element("p", { className: "pass quiet" }, heads.map((textContent) => element("span", { textContent })))];
+  const heads = ["Pass", "Rewrites", "Launches"].map((textContent) =>
+    element("span", { textContent }),
+  );
+  const made = [element("p", { className: "pass quiet" }, heads)];
   passView.passes.forEach((pass, place) => {
-    if (pass.stage !== passView.passes[place - 1]?.stage) {
-      made.push(element("h3", { textContent: pass.stage }));
-    }
+    const isNewStage = pass.stage !== passView.passes[place - 1]?.stage;
+    if (isNewStage) made.push(element("h3", { textContent: pass.stage }));
     made.push(passButton(pass, place));
   });
   return element("div", { className: "pass-list" }, made);
 }
 
+// The last of the passes before one for which something holds.
+const lastBefore = (place, holds) => passView.passes.slice(0, place).findLast(holds);
+
 // Functions of the module that the pass before has left.
-function functionsBefore(place) {
-  return passView.passes.slice(0, place).filter(({ order }) => order.length).at(-1)?.order ?? [];
+const functionsBefore = (place) => lastBefore(place, ({ order }) => order.length)?.order ?? [];
+
+// A function as the passes before one have left it; empty where it was not there.
+function textBefore(place, name) {
+  if (!functionsBefore(place).includes(name)) return "";
+  return lastBefore(place, ({ changes }) => name in changes).changes[name].text;
 }
 
-// A function as the passes before one have left it.
-function textBefore(place, name) {
-  const earlier = passView.passes.slice(0, place).filter((pass) => name in pass.changes);
-  return functionsBefore(place).includes(name) ? earlier.at(-1).changes[name].text : "";
+// The fold of a text that a pass has changed or made.
+function textFold(title, note, before, after) {
+  const isNew = !before;
+  const block = () => (isNew ? codeBlock(after) : diffBlock(before, after));
+  return fold(title, isNew ? `new, ${numLines(after)}` : note, block);
 }
 
 function changeText({ ops }) {
   const parts = Object.entries(ops).filter(([, count]) => count);
-  return parts.map(([op, count]) => `${count > 0 ? "+" : "−"}${Math.abs(count)} ${op}`).join(", ");
-}
-
-function changeFold(name, change, place) {
-  const before = textBefore(place, name);
-  const block = () => (before ? diffBlock(before, change.text) : codeBlock(change.text));
-  const note = before ? changeText(change) : `new, ${numLines(change.text)}`;
-  return fold(`@${name}`, note, block);
+  const sign = (count) => (count > 0 ? "+" : "−");
+  return parts.map(([op, count]) => `${sign(count)}${Math.abs(count)} ${op}`).join(", ");
 }
 
 function missTable(misses) {
   const rows = misses.map(({ value, function: name, origin, predicate, found }) => [
-    element("span", { title: origin }, code(`%${value}`), quiet(` in @${name}`)), predicate, found,
+    element("span", { title: origin }, code(`%${value}`), quiet(` in @${name}`)),
+    predicate,
+    found,
   ]);
   return simpleTable(["Left alone", "must hold", "but"], rows);
 }
@@ -72,13 +76,9 @@ function missTable(misses) {
 function goneText({ order }, place) {
   const gone = order.length ? functionsBefore(place).filter((name) => !order.includes(name)) : [];
   if (!gone.length) return null;
-  return gone.length > 3 ? `@${gone[0]} … @${gone.at(-1)}, ${gone.length} in all` : gone.map((name) => `@${name}`).join(", ");
-}
-
-function headFold({ head }, place) {
-  if (!head) return null;
-  const before = passView.passes.slice(0, place).filter((pass) => pass.head).at(-1)?.head;
-  return fold("Weights", before ? "" : numLines(head), () => (before ? diffBlock(before, head) : codeBlock(head)));
+  return gone.length > 3
+    ? `@${gone[0]} … @${gone.at(-1)}, ${gone.length} in all`
+    : gone.map((name) => `@${name}`).join(", ");
 }
 
 function passFacts(pass, place) {
@@ -95,19 +95,27 @@ function passFacts(pass, place) {
   ]);
 }
 
+function passFolds(pass, place) {
+  const changes = Object.entries(pass.changes).map(([name, change]) =>
+    textFold(`@${name}`, changeText(change), textBefore(place, name), change.text),
+  );
+  if (place && changes.length <= 3) changes.forEach((one) => (one.open = true));
+  if (!pass.head) return changes;
+  const head = lastBefore(place, (earlier) => earlier.head)?.head;
+  return [textFold("Weights", "", head, pass.head), ...changes];
+}
+
 function passDetail() {
   const place = Math.max(0, passView.chosen);
   const pass = passView.passes[place];
-  const names = Object.keys(pass.changes);
-  const folds = names.map((name) => changeFold(name, pass.changes[name], place));
-  if (names.length && names.length <= 3 && place) folds.forEach((one) => (one.open = true));
+  const folds = passFolds(pass, place);
   return element(
-    "div", { className: "pass-detail" },
+    "div",
+    { className: "pass-detail" },
     element("h3", {}, code(pass.name)),
     passFacts(pass, place),
     pass.misses.length ? missTable(pass.misses) : null,
-    headFold(pass, place),
-    folds.length ? folds : element("p", { className: "quiet", textContent: "It found nothing to rewrite." }),
+    folds.length ? folds : quiet("It found nothing to rewrite."),
   );
 }
 
@@ -128,7 +136,11 @@ function showPasses() {
 
 if (packedPasses) {
   addPart("passes", "Passes", () => [
-    heading("Passes", "From the trace to regions. Launches and bytes are those of a step, as if each node that moves data were a kernel of its own."),
+    heading(
+      "Passes",
+      "From the trace to regions. Launches and bytes are those of a step, as if each node that " +
+        "moves data were a kernel of its own.",
+    ),
     element("div", { id: "pass-view", className: "card", textContent: "…" }),
   ]);
 }

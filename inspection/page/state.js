@@ -26,7 +26,9 @@ function chooseTape(name) {
 
 // A tape's launches that are shown, with how often each comes and the seconds of one.
 function timedLaunches(made) {
-  const shown = made.runs.flatMap(({ count, launches }) => launches.map((launch) => ({ launch, count })));
+  const shown = made.runs.flatMap(({ count, launches }) =>
+    launches.map((launch) => ({ launch, count })),
+  );
   const times = made.predicted_s[state.card];
   return shown.map((one, place) => ({ ...one, time: times?.[place] ?? null }));
 }
@@ -45,6 +47,11 @@ function addPart(id, title, draw) {
 }
 
 const heading = (title, note = "") =>
-  element("header", {}, element("h2", { textContent: title }), note && element("p", { className: "quiet", textContent: note }));
+  element(
+    "header",
+    {},
+    element("h2", { textContent: title }),
+    note && element("p", { className: "quiet", textContent: note }),
+  );
 
 chooseTarget(state.target);
