@@ -12,7 +12,7 @@ from .device_limits import DeviceLimits
 from .kernel_costs import LaunchCosts
 from .kernel_rows import KernelRow, rows_of
 from .plan import Limits, MemoryPlan, plan_memory
-from .predict import predict_launches
+from .predict import predict_launches, predict_step
 from .step_shape import StepShape, decode_shape, prompt_shape
 
 _MAX_COUNT = 1 << 24
@@ -29,7 +29,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictedStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A decode step of a bucket, or a step that computes tokens of a prompt."""
+    """A decode step of a bucket, or a step of a prompt alone, from its arrival to a token."""
 
     num_seqs: int
     num_tokens: int  # of each
@@ -118,6 +118,6 @@ def _predicted(
         num_seqs=len(shape.context_lengths),
         num_tokens=num_tokens,
         context=int(shape.context_lengths[0]) - num_tokens,
-        time_s=sum(times_s),
+        time_s=predict_step(times_s, shape.one_token_each, limits),
         kernels=rows_of(timed, LaunchCosts(target, shape), limits, dtype),
     )

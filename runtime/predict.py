@@ -8,7 +8,7 @@ constants.
 """
 
 from collections.abc import Mapping, Sequence
-from math import prod
+from math import inf, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -28,24 +28,31 @@ class Constants(NamedTuple):
     cache_bytes_per_s: float  # of a multiprocessor, from the cache that all share
     product_share: float  # of operations
     attention_share: float
+    tape_launch_s: float  # that the host takes for a launch of a tape, which no graph replays
+    prompt_s: float  # from a prompt to its first launch, and from the last one's end to its token
 
 
 CONSTANTS = Constants(
-    launch_s=1.6e-6,
-    product_s=1.3e-6,
+    launch_s=1.7e-6,
+    product_s=2.3e-6,
     attention_s=2.0e-6,
-    memory_share=0.91,
-    cache_bytes_per_s=57e9,
-    product_share=0.72,
+    memory_share=0.85,
+    cache_bytes_per_s=56e9,
+    product_share=0.71,
     attention_share=0.55,
+    tape_launch_s=5e-6,
+    prompt_s=0.5e-3,
 )
-CPU_CONSTANTS = CONSTANTS._replace(
+_CPU = Constants(  # its limits are what it reached, and its launches all in line
     launch_s=4e-6,
     product_s=0.0,
     attention_s=0.0,
     memory_share=1.0,
+    cache_bytes_per_s=inf,
     product_share=1.0,
     attention_share=1.0,
+    tape_launch_s=0.0,
+    prompt_s=0.0,
 )
 _SHARPNESS = 4  # of the corner where one bound takes over from another
 
@@ -68,9 +75,24 @@ def predict_launches(
     dtype: str,
 ) -> list[float]:
     """Seconds of each launch of a step, in order; `dtype` is that of the model's products."""
-    constants = CONSTANTS if limits.num_multiprocessors else CPU_CONSTANTS
     found = bounds_of(launches, target, step, limits, dtype)
-    return [seconds_of(bounds, constants) for bounds in found]
+    return [seconds_of(bounds, _constants_of(limits)) for bounds in found]
+
+
+def predict_step(times_s: Sequence[float], is_decode: bool, limits: DeviceLimits) -> float:
+    """Seconds of a step by those of its launches; a prompt's step begins and ends with the host."""
+    return step_s(sum(times_s), len(times_s), is_decode, _constants_of(limits))
+
+
+def step_s(device_s: float, num_launches: int, is_decode: bool, constants: Constants) -> float:
+    """The time of a step whose launches take a device so long.
+
+    Decode steps are queued one behind the other, as graphs. The launches of others wait for the
+    host where that is slower, and their result is waited for.
+    """
+    if is_decode:
+        return device_s
+    return max(device_s, num_launches * constants.tape_launch_s) + constants.prompt_s
 
 
 def seconds_of(bounds: Bounds, constants: Constants) -> float:
@@ -87,6 +109,10 @@ def seconds_of(bounds: Bounds, constants: Constants) -> float:
         ]
     )
     return begin_s + float((parts**_SHARPNESS).sum() ** (1 / _SHARPNESS))
+
+
+def _constants_of(limits: DeviceLimits) -> Constants:
+    return CONSTANTS if limits.num_multiprocessors else _CPU
 
 
 def bounds_of(

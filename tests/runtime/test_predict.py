@@ -4,7 +4,13 @@ import pytest
 from tapeout.artifact import GridTerm, Kernel, Launch, Target, Weights
 from tapeout.runtime.cuda.card_limits import CARDS
 from tapeout.runtime.device_limits import DeviceLimits
-from tapeout.runtime.predict import CONSTANTS, bounds_of, predict_launches, seconds_of
+from tapeout.runtime.predict import (
+    CONSTANTS,
+    bounds_of,
+    predict_launches,
+    predict_step,
+    seconds_of,
+)
 from tapeout.runtime.step_shape import decode_shape, prompt_shape
 
 CARD = DeviceLimits(1e12, {"bf16": 1e14, "f32": 1e13}, 100)
@@ -95,3 +101,11 @@ def test_a_cpu_has_no_blocks_and_is_held_to_its_own_limits():
     bare = msgspec.structs.replace(launch("product"), grid=[])
     [time_s] = predict_launches([bare], TARGET, prompt_shape(1, 1000), limits, "bf16")
     assert time_s == pytest.approx(1000 * WEIGHTS / 1e11, rel=0.01)
+
+
+def test_a_prompt_waits_for_the_host_and_a_decode_step_does_not():
+    times_s = [1e-6] * 1000
+    assert predict_step(times_s, True, CARD) == pytest.approx(1e-3)
+    least_s = 1000 * CONSTANTS.tape_launch_s
+    assert predict_step(times_s, False, CARD) == pytest.approx(least_s + CONSTANTS.prompt_s)
+    assert predict_step([1.0] * 9, False, CARD) == pytest.approx(9 + CONSTANTS.prompt_s)

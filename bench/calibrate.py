@@ -1,0 +1,76 @@
+"""Fits the constants of `runtime/predict.py` to times of one shape, and judges them on others.
+
+    PYTHONPATH=tests python bench/calibrate.py [--fit RECORD] [--judge RECORD]...
+
+Records are those of `bench/gpu.py`. What is fitted are logarithms, each drawn a little to where it
+is known to lie; what is printed goes into `CONSTANTS`.
+"""
+
+from collections.abc import Sequence
+from math import exp, log
+from pathlib import Path
+from statistics import median
+
+import click
+from measured_steps import BENCH, MeasuredRow, measured_rows, predicted_s
+
+from tapeout.runtime.predict import CONSTANTS, Constants
+
+RESULTS = BENCH / "results"
+FIT = RESULTS / "2026-11-22-h100-llama-3.1-8b-final.json"
+JUDGE = [RESULTS / f"2026-11-28-h100-{shape}.json" for shape in ("llama-3.2-1b", "qwen3-0.6b")]
+PULL = 1e-3  # a constant that is off by a factor of e costs as much as rows that are off by 3 %
+FIRST_STRIDE, LAST_STRIDE = 0.2, 0.005
+
+
+def loss(rows: Sequence[MeasuredRow], constants: Constants) -> float:
+    """Mean square of the logarithms of predicted over measured, and of the pull."""
+    off = [log(predicted_s(row, constants) / row.time_s) ** 2 for row in rows]
+    pulled = [log(a / b) ** 2 for a, b in zip(constants, CONSTANTS, strict=True)]
+    return sum(off) / len(off) + PULL * sum(pulled)
+
+
+def fit(rows: Sequence[MeasuredRow]) -> Constants:
+    """Goes along one constant after the other while that helps, in ever smaller strides."""
+    best, stride = CONSTANTS, FIRST_STRIDE
+    least = loss(rows, best)
+    while stride > LAST_STRIDE:
+        before = least
+        for name in Constants._fields:
+            for factor in (exp(stride), exp(-stride)):
+                other = best._replace(**{name: getattr(best, name) * factor})
+                if (found := loss(rows, other)) < least:
+                    best, least = other, found
+        if least == before:
+            stride /= 2
+    return best
+
+
+def print_errors(record: Path, rows: Sequence[MeasuredRow], constants: Constants) -> None:
+    """A line for each row, and the median and the worst of all."""
+    print(f"\n{record.name}")
+    errors = []
+    for row in rows:
+        found_s = predicted_s(row, constants)
+        errors.append(found_s / row.time_s - 1)
+        print(f"{row.what:<20}{row.time_s * 1e3:>9.3f}{found_s * 1e3:>9.3f}{errors[-1]:>+7.0%}")
+    sizes = [abs(error) for error in errors]
+    print(f"median {median(sizes):.1%}, worst {max(sizes):.1%}")
+
+
+@click.command()
+@click.option("--fit", "fitted", type=click.Path(path_type=Path), default=FIT)
+@click.option("--judge", "judged", type=click.Path(path_type=Path), multiple=True, default=JUDGE)
+def main(fitted: Path, judged: tuple[Path, ...]) -> None:
+    """Prints the constants, and how far predictions are off."""
+    rows = measured_rows(fitted)
+    constants = fit(rows)
+    for name, value in constants._asdict().items():
+        print(f"{name}={value:.2g},")
+    print_errors(fitted, rows, constants)
+    for record in judged:
+        print_errors(record, measured_rows(record), constants)
+
+
+if __name__ == "__main__":
+    main()
