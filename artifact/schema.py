@@ -20,6 +20,7 @@ COST_SYMBOLS = (*SYMBOLS, "K", "E")
 INPUT_SYMBOLS = (*SYMBOLS, "N", "L")
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Positive: TypeAlias = Annotated[int, Meta(ge=1)]
 Expression: TypeAlias = dict[str, int]
 
 
@@ -57,7 +58,7 @@ class CacheGroup(Strict, frozen=True, kw_only=True):
 
     name: str
     layers: Count
-    page_size_tokens: Count
+    page_size_tokens: Positive
     page_bytes_per_layer: Count
     window: int | None  # tokens that attention looks back, None for all
 
@@ -116,7 +117,7 @@ class Operand(Strict, frozen=True, array_like=True):
 class Routing(Strict, frozen=True, array_like=True):
     """Experts of a region, and how many of them a token chooses."""
 
-    num_experts: Count
+    num_experts: Positive
     num_chosen: Count
 
 
@@ -204,8 +205,8 @@ class GridTerm(Strict, frozen=True, array_like=True):
     """Blocks along one axis of a grid: `max(1, ceil(extent / divisor)) * factor`."""
 
     extent: Expression
-    divisor: Annotated[int, Meta(ge=1)]
-    factor: Annotated[int, Meta(ge=1)]
+    divisor: Positive
+    factor: Positive
 
 
 class Launch(Strict, frozen=True, kw_only=True):

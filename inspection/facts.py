@@ -173,7 +173,7 @@ def _cache_group(group: CacheGroup) -> CacheFacts:
         name=group.name,
         layers=group.layers,
         page_size_tokens=group.page_size_tokens,
-        bytes_per_token=group.layers * group.page_bytes_per_layer // max(group.page_size_tokens, 1),
+        bytes_per_token=group.layers * group.page_bytes_per_layer // group.page_size_tokens,
         window=group.window,
     )
 

@@ -148,6 +148,10 @@ WRONG = {
     "a text of machine code not listed": lambda data: kernel(data).update(
         cubin=cubin("graph.ir") | {"assembly": "kernels/none.ptx.gz"}
     ),
+    "pages of no tokens": lambda data: data["targets"]["cpu"]["cache_groups"][0].update(
+        page_size_tokens=0
+    ),
+    "a choice of no experts": lambda data: kernel(data).update(routing=[0, 0]),
     "an operand of no kind": lambda data: kernel(data).update(operands=[["local", 0]]),
     "no object": lambda data: data.update(files=[]),
 }
