@@ -3,6 +3,7 @@
 Chunks can be hashed by several threads at once, and while a file is being written.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 CHUNK_BYTES = 8 << 20
@@ -17,7 +18,26 @@ class Digest:
         self._room_bytes = CHUNK_BYTES
 
     def update(self, data: memoryview) -> None:
-        """Takes the next bytes; `data` is a flat view of bytes."""
+        """Takes the next bytes; `data` is a flat view of bytes. Whole chunks have threads each."""
+        begun = self._room_bytes % CHUNK_BYTES
+        self._add(data[:begun])
+        end = len(data) - max(0, len(data) - begun) % CHUNK_BYTES
+        whole = [data[i : i + CHUNK_BYTES] for i in range(begun, end, CHUNK_BYTES)]
+        if len(whole) < 2:
+            self._add(data[begun:])
+            return
+        with ThreadPoolExecutor() as pool:
+            for digest in pool.map(_digest_of_chunk, whole):
+                self._chunks.update(digest)
+        self._add(data[end:])
+
+    def hexdigest(self) -> str:
+        """The digest of all that was taken; nothing may be taken after."""
+        if self._room_bytes < CHUNK_BYTES:
+            self._close_chunk()
+        return self._chunks.hexdigest()
+
+    def _add(self, data: memoryview) -> None:
         while len(data):
             piece = data[: self._room_bytes]
             self._chunk.update(piece)
@@ -26,15 +46,13 @@ class Digest:
             if not self._room_bytes:
                 self._close_chunk()
 
-    def hexdigest(self) -> str:
-        """The digest of all that was taken; nothing may be taken after."""
-        if self._room_bytes < CHUNK_BYTES:
-            self._close_chunk()
-        return self._chunks.hexdigest()
-
     def _close_chunk(self) -> None:
         self._chunks.update(self._chunk.digest())
         self._chunk, self._room_bytes = sha256(), CHUNK_BYTES
+
+
+def _digest_of_chunk(data: memoryview) -> bytes:
+    return sha256(data).digest()
 
 
 def digest_of(data: bytes | memoryview) -> str:

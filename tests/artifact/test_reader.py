@@ -233,6 +233,15 @@ def test_a_file_that_is_not_listed_is_not_read(path):
         Artifact.open(path).read("manifest.json")
 
 
+def test_a_digest_does_not_depend_on_the_pieces_that_data_comes_in():
+    data = memoryview(bytes(range(256)) * (5 * CHUNK_BYTES // 256 + 1))
+    digest, sizes, rest = Digest(), [7, CHUNK_BYTES, 3 * CHUNK_BYTES, CHUNK_BYTES - 8], data
+    for size in [*sizes, len(data)]:
+        digest.update(rest[:size])
+        rest = rest[size:]
+    assert digest.hexdigest() == digest_of(data)
+
+
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 7])
 def test_a_digest_does_not_depend_on_the_pieces_it_was_fed(size):
     data = np.random.default_rng(size).bytes(size)
