@@ -189,14 +189,25 @@ def _kv_budget(target: Target, limits: Limits, max_model_len: int, device_bytes:
         most = share - others if device_bytes else min(DEFAULT_KV_CACHE_BYTES, share - others)
         wanted = min(most, cache_bytes(target.cache_groups, useful))
     if others + wanted > share or wanted <= 0:
-        raise CapacityError(
-            f"weights, arena and inputs take {others} bytes and the key-value cache "
-            f"{max(wanted, 0)}, more than the {share} bytes that are "
-            f"gpu_memory_utilization={limits.memory_utilization:g} of this "
-            f"{'GPU' if device_bytes else 'machine'}; lower "
-            "max_num_seqs, max_num_batched_tokens, max_model_len or kv_cache_bytes"
+        there = (
+            f"the {share} bytes that are gpu_memory_utilization={limits.memory_utilization:g} of "
+            f"this {'GPU' if device_bytes else 'machine'}"
         )
+        raise _shortage(weights_bytes(target), others, max(wanted, 0), share, there)
     return wanted
+
+
+def _shortage(weights: int, others: int, cache: int, share: int, there: str) -> CapacityError:
+    """What is too large for a share of the memory, and what helps; all in bytes."""
+    if weights >= share:
+        return CapacityError(
+            f"weights take {weights} bytes, more than {there}; take one with more memory, or raise "
+            "gpu_memory_utilization"
+        )
+    return CapacityError(
+        f"weights, arena and inputs take {others} bytes and the key-value cache {cache}, more than "
+        f"{there}; lower max_num_seqs, max_num_batched_tokens, max_model_len or kv_cache_bytes"
+    )
 
 
 def _demand(limits: Limits, max_model_len: int) -> Demand:

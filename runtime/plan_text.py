@@ -13,9 +13,9 @@ def plans_text(plans: Sequence[TargetPlan]) -> str:
     """The table, and below it what it takes for granted."""
     head = ["", *(f"{plan.target}, {plan.device}" for plan in plans)]
     rows = [head, *_section("memory", [_memory(plan) for plan in plans])]
-    rows += _section("decode step, predicted ms", [_times(plan.decode) for plan in plans])
-    rows += _section("prompt, predicted ms", [_times(plan.prompts) for plan in plans])
-    kinds = [[step for step in (*plan.decode, *plan.prompts)] for plan in plans]
+    rows += _times("decode step, predicted ms", [plan.decode for plan in plans])
+    rows += _times("prompt, predicted ms", [plan.prompts for plan in plans])
+    kinds = [[*plan.decode, *plan.prompts] for plan in plans]
     for name in _telling(kinds):
         rows += _section(f"kernels, {name}, us", [_kernels(steps, name) for steps in kinds])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -71,13 +71,21 @@ def _memory(plan: TargetPlan) -> Column:
     }
 
 
-def _times(steps: Sequence[PredictedStep]) -> Column:
-    return {_name(step): f"{step.time_s * 1e3:.3f}" for step in steps}
+def _times(title: str, columns: Sequence[Sequence[PredictedStep]]) -> Iterator[list[str]]:
+    """In the order of their sizes, for not every target has pages for each."""
+    steps = (step for column in columns for step in column)
+    names = map(_name, sorted(steps, key=lambda s: (s.num_tokens, s.num_seqs, s.context)))
+    cells = [{_name(step): f"{step.time_s * 1e3:.3f}" for step in column} for column in columns]
+    yield from _section(title, [dict.fromkeys(names, "-") | cells[0], *cells[1:]])
 
 
 def _kernels(steps: Sequence[PredictedStep], name: str) -> Column:
     found = (row for step in steps if _name(step) == name for row in step.kernels)
-    return {row.name: f"{row.time_s * 1e6:.1f}" for row in found if row.share >= _LEAST_SHARE}
+    return {
+        f"{row.num_launches} x {row.name}": f"{row.time_s * 1e6:.1f}"
+        for row in found
+        if row.share >= _LEAST_SHARE
+    }
 
 
 def _telling(columns: Sequence[Sequence[PredictedStep]]) -> Iterator[str]:

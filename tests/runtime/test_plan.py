@@ -94,6 +94,12 @@ def test_all_together_stays_within_the_share_of_the_machine(planned, monkeypatch
         planned(max_num_seqs=1000)
 
 
+def test_weights_that_are_too_large_are_named_alone(planned, monkeypatch):
+    monkeypatch.setattr(plan_module, "memory_bytes", lambda: 64)
+    with pytest.raises(CapacityError, match="weights take 64 bytes, more than the 57 .* more mem"):
+        planned()
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
