@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..artifact import Launch, SlotBuffer
 from ..artifact.tuning_table import Configuration, Key
 from ..codegen.cpp.emit import EmittedRegion, emit_region
 from ..codegen.cpp.library import build_trial
-from ..ir.graph import Function
+from ..ir.graph import Function, Value
 from ..ir.types import DType
 from ..runtime import player
 from ..runtime.executor import Executor
@@ -26,7 +26,7 @@ from ..runtime.layout import coefficients
 from ..runtime.player import Dims, Player, PlayerLibrary
 from .space import Times
 
-_LEAST_S = 0.3e-3  # of what is timed at once
+_ONCE_S = 1e-3  # about what is timed at once
 _SYMBOLS = ("T", "S", "R", "P")
 
 
@@ -62,46 +62,45 @@ class Variants:
             path = build_trial(source, executor.level, objects, Path(folder))
             self._player = Player(library, path, executor.num_threads)
         self._tapes = [self._add(number, product.launches) for number in range(len(emitted))]
-        self._firsts = [self._add(number, product.launches[:1]) for number in range(len(emitted))]
-        self._chance = random.Random(0)
+        self._chance, self._next = random.Random(0), 0  # the launch that is timed next
 
     def output(self, variant: int, dims: Dims) -> NDArray[np.uint8]:
         """What the kernel's first launch gives on random inputs, the same for all variants."""
-        self._fill()
-        launch = self._product.launches[0]
-        place = next(
-            place
-            for place, operand in enumerate(self._emitted.launches[0].buffers)
-            if operand.kind == "result"
-        )
-        symbols = dict(zip(_SYMBOLS, dims, strict=True))
-        num_bytes = self._product.function.results[0].type.num_bytes().evaluate(symbols)
-        buffer = launch.buffers[place]
-        assert isinstance(buffer, SlotBuffer), "a product's result is in the arena"
-        result = self._executor.buffers.slot(buffer.slot, np.uint8)[:num_bytes]
+        symbols, numbers = dict(zip(_SYMBOLS, dims, strict=True)), np.random.default_rng(0)
+        for memory, value in self._slots("param", self._product.function.params, symbols):
+            _randomize(memory, value.dtype, numbers)
+        [(result, _)] = self._slots("result", self._product.function.results, symbols)
         result[:] = 0xFF
-        self._player.run(self._firsts[variant], dims)
+        self._player.run_part(self._tapes[variant], dims, 0, 1)
         return result.copy()
 
     def times(self, first: int, second: int, dims: Dims, num_pairs: int) -> Times:
-        """Seconds of a launch, on the average of a step's."""
-        repeats = max(1, round(_LEAST_S / max(self._time(first, dims, 1), 1e-9)))
-        self._time(second, dims, 1)
+        """Seconds of a launch. Each time is of the launches after those of the time before: as in a
+        step, their weights are as far away as they are when all others have passed."""
+        total = len(self._product.launches)
+        for variant in (first, second):
+            launch_s = self._time(variant, dims, total) / total
+        count = max(1, round(_ONCE_S / max(launch_s, 1e-9)))
         times: dict[int, list[float]] = {0: [], 1: []}
         for _ in range(num_pairs):
             for place in self._chance.sample((0, 1), 2):
-                taken_s = self._time((first, second)[place], dims, repeats)
-                times[place].append(taken_s / (repeats * len(self._product.launches)))
+                times[place].append(self._time((first, second)[place], dims, count) / count)
         return Times(times[0], times[1])
 
     def close(self) -> None:
         """Unloads the library."""
         self._player.close()
 
-    def _time(self, variant: int, dims: Dims, repeats: int) -> float:
+    def _time(self, variant: int, dims: Dims, count: int) -> float:
+        """Seconds of the next launches, so many of them."""
+        tape, total = self._tapes[variant], len(self._product.launches)
         started_s = time.perf_counter()
-        for _ in range(repeats):
-            self._player.run(self._tapes[variant], dims)
+        while count:
+            begin = self._next % total
+            end = min(begin + count, total)
+            self._player.run_part(tape, dims, begin, end)
+            count -= end - begin
+            self._next = end
         return time.perf_counter() - started_s
 
     def _add(self, variant: int, launches: Sequence[Launch]) -> int:
@@ -110,14 +109,16 @@ class Variants:
             bound(launches, self._executor, dict.fromkeys(_names(launches), name))
         )
 
-    def _fill(self) -> None:
-        """Gives the parameters that are no weights random values."""
-        numbers = np.random.default_rng(0)
+    def _slots(
+        self, kind: str, values: Sequence[Value], symbols: Mapping[str, int]
+    ) -> Iterator[tuple[NDArray[np.uint8], Value]]:
+        """The memory of the first launch's operands of a kind that are in the arena."""
         operands = self._emitted.launches[0].buffers
         for buffer, operand in zip(self._product.launches[0].buffers, operands, strict=True):
-            if operand.kind == "param" and isinstance(buffer, SlotBuffer):
-                dtype = self._product.function.params[int(operand.place)].dtype
-                _randomize(self._executor.buffers.slot(buffer.slot, np.uint8), dtype, numbers)
+            if operand.kind == kind and isinstance(buffer, SlotBuffer):
+                value = values[int(operand.place)]
+                num_bytes = value.type.num_bytes().evaluate(symbols)
+                yield self._executor.buffers.slot(buffer.slot, np.uint8)[:num_bytes], value
 
 
 def bound(
@@ -143,11 +144,11 @@ def _renamed(made: EmittedRegion, number: int) -> str:
 
 
 def _randomize(memory: NDArray[np.uint8], dtype: DType, numbers: np.random.Generator) -> None:
-    """Fills a slot with normal numbers of a type; with zeros, which are valid indices, else."""
-    size = len(memory) // 4 * 4
-    memory[:] = 0
+    """Fills it with normal numbers of a type; with zeros, which are valid indices, else."""
+    values = numbers.standard_normal(len(memory) // dtype.itemsize, np.float32)
     if dtype is DType.F32:
-        memory[:size].view(np.float32)[:] = numbers.standard_normal(size // 4, np.float32)
+        memory.view(np.float32)[:] = values
     elif dtype is DType.BF16:
-        values = numbers.standard_normal(size // 2, np.float32).view(np.uint32) >> 16
-        memory[:size].view(np.uint16)[:] = values.astype(np.uint16)
+        memory.view(np.uint16)[:] = values.view(np.uint32) >> 16
+    else:
+        memory[:] = 0

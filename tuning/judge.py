@@ -17,7 +17,7 @@ from .space import Times
 
 MARGIN = 0.01
 MAX_PAIRS = 80
-_PAIRS_AT_A_TIME = 5
+PAIRS_AT_A_TIME = 5
 
 _WON, _LOST = math.log(0.75 / 0.5), math.log(0.25 / 0.5)
 _FASTER, _NOT_FASTER = math.log((1 - 0.05) / 0.001), math.log(0.05 / (1 - 0.001))
@@ -32,13 +32,15 @@ class Judged(NamedTuple):
     ratio: float  # of the second's time to the first's, in a pair
 
 
-def judge(take: Callable[[int], Times], max_pairs: int = MAX_PAIRS) -> Judged:
+def judge(
+    take: Callable[[int], Times], max_pairs: int = MAX_PAIRS, at_a_time: int = PAIRS_AT_A_TIME
+) -> Judged:
     """Takes pairs until the second is known to be faster, or not to be."""
     first_s: list[float] = []
     second_s: list[float] = []
     evidence = 0.0
     while len(first_s) < max_pairs and _NOT_FASTER < evidence < _FASTER:
-        times = take(_PAIRS_AT_A_TIME)
+        times = take(at_a_time)
         first_s += times.first_s
         second_s += times.second_s
         pairs = zip(times.first_s, times.second_s, strict=True)

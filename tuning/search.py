@@ -26,7 +26,7 @@ from .space import Built, Space, Work
 _CANDIDATES_A_TURN = 8
 _PATIENCE = 2  # turns of a work without an improvement
 _RESERVE = 0.15  # of the budget, for whole steps
-_MAX_STEP_PAIRS = 100
+_MAX_STEP_PAIRS, _STEP_PAIRS_AT_A_TIME = 60, 12
 _NUM_LOOKS = 2
 
 
@@ -229,7 +229,9 @@ class Search(Generic[Built]):
         }
         for _ in range(_NUM_LOOKS):
             judged = judge(
-                lambda count: swapped(self._space.step_times(steps, chosen, count)), _MAX_STEP_PAIRS
+                lambda count: swapped(self._space.step_times(steps, chosen, count)),
+                _MAX_STEP_PAIRS,
+                _STEP_PAIRS_AT_A_TIME,
             )
             if not judged.is_faster and judged.ratio >= 1 - MARGIN:
                 self.step_ratios[steps] = 1 / judged.ratio
