@@ -23,6 +23,7 @@ class FakeSpace:
     """
 
     device, memory_bytes_per_s = DEVICE, None
+    candidates_a_turn, turns_ahead = 8, 1
 
     def __init__(self, cost, shares=None, noise=0.02, wrongs=(), failing=(), step_cost=None):
         self.cost, self.noise, self.wrongs, self.failing = cost, noise, wrongs, failing

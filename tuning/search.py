@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,7 +24,6 @@ from .journal import Dropped, Found, Journal, Outcome, Trial
 from .judge import MARGIN, judge, swapped
 from .space import Built, Space, Work
 
-_CANDIDATES_A_TURN = 8
 _PATIENCE = 2  # turns of a work without an improvement
 _RESERVE = 0.15  # of the budget, for whole steps
 _MAX_STEP_PAIRS, _STEP_PAIRS_AT_A_TIME = 60, 12
@@ -101,10 +101,10 @@ class Search(Generic[Built]):
     def run(self, budget_s: float) -> dict[Key, Entry]:
         """Searches until nothing promises more or the budget ends; gives the entries that stay."""
         self._started_s, self._budget_s = self._clock(), budget_s
-        ahead: _Turn[Built] | None = None
-        while (turn := ahead or self._next_turn(None)) and not self._is_late():
-            ahead = self._next_turn(turn.state)  # compiles while this one is timed
-            self._play(turn)
+        turns: deque[_Turn[Built]] = deque()
+        while self._look_ahead(turns) and not self._is_late():
+            self._play(turns[0])
+            turns.popleft()
         for steps in dict.fromkeys(key.steps for key in self.entries):
             self._check_steps(steps)
         return self.entries
@@ -148,16 +148,25 @@ class Search(Generic[Built]):
 
     # ---- turns ----
 
-    def _next_turn(self, running: _State | None) -> _Turn[Built] | None:
-        """Starts to compile the turn after that of ``running``."""
+    def _look_ahead(self, turns: deque[_Turn[Built]]) -> bool:
+        """Starts to compile turns while one is timed; says whether there is one to play."""
+        while len(turns) <= self._space.turns_ahead:
+            turn = self._next_turn([turn.state for turn in turns])
+            if turn is None:
+                break
+            turns.append(turn)
+        return bool(turns)
+
+    def _next_turn(self, running: Sequence[_State]) -> _Turn[Built] | None:
+        """Starts to compile a turn of a work that is not ``running``."""
         waiting = [state for state in self._states.values() if not state.is_done]
-        if running in waiting:  # what comes after a turn of its own depends on how that ends
-            waiting.remove(running)
+        # What comes after a turn of a work depends on how that ends.
+        waiting = [state for state in waiting if all(state is not other for other in running)]
         if not waiting or self._is_late():
             return None
         state = min(waiting, key=lambda state: state.num_turns)  # of equals the largest share
         state.num_turns += 1
-        count = _CANDIDATES_A_TURN - len(state.first)
+        count = self._space.candidates_a_turn - len(state.first)
         chosen = [*state.first, *self._model.choose(state.work.key, state.left, count)]
         built = self._space.compile(state.work, [state.work.configuration, state.best, *chosen])
         return _Turn(state, state.best, chosen, built)

@@ -41,6 +41,14 @@ class Space(Protocol[Built]):
     def memory_bytes_per_s(self) -> float | None:
         """The rate at which it reads as many bytes as a step does."""
 
+    @property
+    def candidates_a_turn(self) -> int:
+        """Variants that are best compiled at a time."""
+
+    @property
+    def turns_ahead(self) -> int:
+        """Turns that are compiled while one is timed."""
+
     def works(self) -> Sequence[Work]:
         """Every work once; works whose keys are equal are one."""
 
@@ -53,8 +61,8 @@ class Space(Protocol[Built]):
         """Compiles variants in parallel; a future fails with BuildError where one cannot be.
 
         The first is the compiler's own choice. Those that are checked and timed together come
-        of one call, and stay usable until the call after the next. Where compiling would disturb
-        times, it returns when all are done.
+        of one call, and stay usable for ``turns_ahead`` more. Where compiling would disturb times,
+        it returns when all are done.
         """
 
     def wrong(self, work: Work, built: Built) -> str | None:

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..runtime.choose_target import choose_target
 from ..runtime.load import is_artifact
 from .cpu_space import CpuSpace
+from .gpu_space import GpuSpace
 from .space import Space
 
 
@@ -20,11 +21,13 @@ def open_space(artifact: Path, num_threads: int | None = None) -> Iterator[Space
     """The space, for the length of a block. Raises InputError or ArtifactError."""
     if not is_artifact(artifact):
         raise InputError(f"{artifact} is no artifact; compile a checkpoint into one first")
-    target, device = choose_target(Artifact.open(artifact, verify_weights=False))
+    _, device = choose_target(Artifact.open(artifact, verify_weights=False))
+    space: Space[Any]
     if device is not None:
         device.close()
-        raise InputError(f"{artifact} runs here as {target}, which is not tuned yet; use a CPU")
-    space = CpuSpace(artifact, num_threads)
+        space = GpuSpace(artifact)
+    else:
+        space = CpuSpace(artifact, num_threads)
     try:
         yield space
     finally:

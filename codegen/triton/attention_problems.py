@@ -183,12 +183,13 @@ class Prefill:
         return _refusal(tile.block, 4, 1)
 
     def candidates(self, target: GpuTarget) -> Iterator[AnyPrefillTile]:
-        """Both forms, in tiles of other sizes."""
+        """Tiles of other sizes, of the form that the rule takes."""
         if self.is_for_hopper:
             for warpgroups, block in product(HOPPER_REGISTERS, (64, 128)):
                 keys = _HOPPER_SLOTS * block + warpgroups * HOPPER_ROWS
                 if keys * self.heads.dim * self.heads.itemsize <= target.shared_bytes:
                     yield HopperTile(warpgroups, block)
+            return
         for tile in product((64, 128), (32, 64, 128), (4, 8), (2, 3)):
             if tile[1] * self.heads.key_bytes * tile[3] <= target.shared_bytes:
                 yield PrefillTile(*tile)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...artifact import TensorMap
 from ...errors import BuildError
 from .kernel import Box, Kernel
 from .targets import TARGETS
+from .workers import Run, Workers
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,46 @@ def triton_version() -> str:
         raise BuildError("compiling for a GPU needs Triton: pip install triton==3.6.0") from None
 
 
+class Compiler:
+    """Compiles kernels for a target; what was compiled once is kept in the folder ``objects``."""
+
+    def __init__(self, target: str, objects: Path, workers: Workers) -> None:
+        objects.mkdir(parents=True, exist_ok=True)
+        self._target, self._objects, self._workers = target, objects, workers
+
+    def submit(self, kernels: Mapping[str, Kernel]) -> Future[dict[str, Compiled]]:
+        """Machine code of kernels by name, which one worker compiles one after another.
+
+        The future fails with BuildError.
+        """
+        objects = self._objects
+        jobs = {name: _job(name, kernel, self._target, objects) for name, kernel in kernels.items()}
+
+        def task(run: Run) -> dict[str, Compiled]:
+            for job in jobs.values():
+                if not (objects / f"{job['key']}.json").exists():
+                    run(job)
+            return {name: _read(objects, job, kernels[name]) for name, job in jobs.items()}
+
+        return self._workers.submit(task)
+
+
 def compile_kernels(
     kernels: Mapping[str, Kernel], target: str, objects: Path
 ) -> dict[str, Compiled]:
     """Machine code of each kernel by name; kept in the folder ``objects``. Raises BuildError."""
-    objects.mkdir(parents=True, exist_ok=True)
-    jobs = {name: _job(name, kernel, target, objects) for name, kernel in kernels.items()}
-    wanted = [job for job in jobs.values() if not (objects / f"{job['key']}.json").exists()]
-    _run_workers(list({job["key"]: job for job in wanted}.values()))
-    return {name: _read(objects, job, kernels[name]) for name, job in jobs.items()}
+    found: dict[str, Compiled] = {}
+    errors = []
+    with Workers() as workers:
+        compiler = Compiler(target, objects, workers)
+        for future in [compiler.submit({name: kernel}) for name, kernel in kernels.items()]:
+            try:
+                found |= future.result()
+            except BuildError as error:
+                errors.append(str(error))
+    if errors:
+        raise BuildError("; ".join(errors)[-2000:])
+    return found
 
 
 def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any]:
@@ -72,31 +101,6 @@ def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any
     path = objects / f"{key}.py"
     path.write_text(source)
     return job | {"key": key, "source": str(path), "folder": str(objects)}
-
-
-def _run_workers(jobs: Sequence[dict[str, Any]]) -> None:
-    count = min(os.cpu_count() or 1, len(jobs))
-    shares = [jobs[place::count] for place in range(count)]
-    with TemporaryDirectory() as folder:  # Triton's own cache, of no use afterwards
-        workers = [_start(folder) for _ in shares]
-        said = [
-            worker.communicate("\n".join(map(json.dumps, share)) + "\n")[1]
-            for worker, share in zip(workers, shares, strict=True)
-        ]
-    if any(worker.returncode for worker in workers):
-        raise BuildError("Triton could not compile a kernel: " + "".join(said).strip()[-2000:])
-
-
-def _start(cache: str) -> subprocess.Popen[str]:
-    environment = {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_INTERPRET": "0"}
-    environment = os.environ | environment | {"TRITON_CACHE_DIR": cache}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tapeout.codegen.triton.worker"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
 
 
 def _read(objects: Path, job: Mapping[str, Any], kernel: Kernel) -> Compiled:

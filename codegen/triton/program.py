@@ -94,7 +94,7 @@ class _Tapes:
             made = self.emitter.of(function, steps)
             first = len(new.value_bytes) + _num_values(function)
             tickets.update(Place("value", first + place) for place in made.tickets)
-            sizes = tuple(_bounded(size, steps) for size in made.workspaces)
+            sizes = tuple(bounded_workspace(size, steps) for size in made.workspaces)
             return replace(made, workspaces=sizes)
 
         unroller = Unroller(self.module, frozenset(), emitted)
@@ -166,7 +166,7 @@ def _num_values(function: Function) -> int:
     return len([value for value in function.results if value not in written_states(function)])
 
 
-def _bounded(size: Dim, steps: Steps) -> Dim:
+def bounded_workspace(size: Dim, steps: Steps) -> Dim:
     """A workspace's bytes for the largest step that a variant takes, for tables of any width."""
     if steps.max_rows is None:
         return size

@@ -1,9 +1,8 @@
 """Compiles Triton kernels to machine code for a GPU, in a process of its own.
 
-    python -m tapeout.codegen.triton.worker < jobs.json
-
 Each line of the input is a job: the path of a source file, the name of its function, its signature
-and options, and the folder to put the machine code and `<key>.json` in.
+and options, and the folder to put the machine code and `<key>.json` in. Each is answered by a line:
+an object whose `error` is null, or says what went wrong.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -117,16 +117,17 @@ def _used_by_amdgcn(asm: Mapping[str, Any]) -> dict[str, int]:
 
 
 def main() -> None:
-    """Compile every job of the input; says what failed, and goes on."""
-    failed = False
+    """Compiles every job of the input, and answers."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what compilers print is no answer
     for line in sys.stdin:
-        job = json.loads(line)
+        error = None
         try:
-            compile_job(job)
-        except Exception as error:
-            failed = True
-            sys.stderr.write(f"{job['name']}: {type(error).__name__}: {error}\n")
-    sys.exit(failed)
+            compile_job(json.loads(line))
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}"
+        answers.write(json.dumps({"error": error}) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

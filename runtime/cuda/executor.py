@@ -123,6 +123,10 @@ class CudaExecutor:
         is_on_host = isinstance(buffer, SlotBuffer) and buffer.slot in places.slots
         return Place(self._memory.address(buffer, places), on_device=not is_on_host)
 
+    def num_bytes(self, buffer: Buffer) -> int:
+        """What a launch may read from a buffer's start on, whatever the step's size."""
+        return self._memory.num_bytes(buffer)
+
     def dims_of(self, frame: Frame) -> Dims:
         """A step's T, S, R and P as launches are told them: tables have the load's widest rows."""
         return *frame.dims[:3], self._bounds[3]

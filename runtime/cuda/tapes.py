@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...artifact import Artifact, Buffer, Tape, TensorMap
 from ..layout import coefficients
 from .device import Device
-from .memory import DeviceMemory, Places
+from .memory import Places
 
 _ELEMENTS = {"fp16": (6, 2), "fp32": (7, 4), "bf16": (9, 2)}
 """The driver's number of a type, and its bytes."""
@@ -21,6 +21,16 @@ class LoadedKernel(NamedTuple):
 
     number: int
     maps: Sequence[TensorMap]
+
+
+class Memory(Protocol):
+    """Where everything is that launches are told of."""
+
+    def address(self, buffer: Buffer, places: Places) -> int:
+        """Where a launch finds a buffer."""
+
+    def num_bytes(self, buffer: Buffer) -> int:
+        """What a launch may read from a buffer's start on, whatever the step's size."""
 
 
 class TapeForm:
@@ -49,7 +59,7 @@ class TapeForm:
     def bind(
         self,
         device: Device,
-        memory: DeviceMemory,
+        memory: Memory,
         places: Places,
         num_launches: int | None = None,
     ) -> int:
@@ -71,14 +81,14 @@ class TapeForm:
         pointers = [array.ctypes.data for array in arrays]
         return device.call("tape_add", count, *pointers, len(maps), maps.ctypes.data)
 
-    def _facts(self, index: int, tensor_map: TensorMap, memory: DeviceMemory) -> list[int]:
+    def _facts(self, index: int, tensor_map: TensorMap, memory: Memory) -> list[int]:
         """A map as the player takes it: of all rows that the buffer holds."""
         element, element_bytes = _ELEMENTS[tensor_map.dtype]
         width = tensor_map.width
         rows = memory.num_bytes(self._buffers[index]) // (width * element_bytes)
         return [index, element, element_bytes, rows, width, *tensor_map.box, tensor_map.swizzle]
 
-    def _addresses(self, memory: DeviceMemory, places: Places) -> NDArray[np.uint64]:
+    def _addresses(self, memory: Memory, places: Places) -> NDArray[np.uint64]:
         """Of all buffers; most are in the same place for every bucket, and found only once."""
         if self._fixed is None:
             found = [memory.address(buffer, places) for buffer in self._buffers]

@@ -1,0 +1,173 @@
+"""Checks and times variants of kernels, in the place of an artifact's own, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifact import Artifact, Launch, Operand
+from ..artifact.tuning_table import Key
+from ..codegen.tape import written_states
+from ..ir.graph import Value
+from ..ir.types import DType
+from ..runtime.cuda.executor import CudaExecutor
+from ..runtime.frame import Frame
+from .gpu_bench import GpuBench
+from .gpu_calls import Call
+from .gpu_outputs import difference
+from .gpu_steps import StepFrames
+from .gpu_variants import GpuVariant
+from .gpu_works import GpuWork, GpuWorks
+from .space import Times
+
+_GRAPH_S = 5e-4  # that what is timed at once is expected to take
+_MAX_LAUNCHES = 512  # of it
+_MAX_NUMBERS = 1 << 21  # of a result, that are looked at: rows far from each other
+
+Bytes = NDArray[np.uint8]
+
+
+class GpuMeasures:
+    """Plays steps on an executor. Frames stay sent until others are."""
+
+    def __init__(
+        self, artifact: Artifact, works: GpuWorks, executor: CudaExecutor, frames: StepFrames
+    ) -> None:
+        self._artifact, self._works = artifact, works
+        self._executor, self._frames = executor, frames
+        self._sent: Frame | None = None
+        self._wanted: tuple[Key | None, list[list[Bytes]]] = (
+            None,
+            [],
+        )  # of the work that was checked last
+
+    def wrong(self, work: GpuWork, variant: GpuVariant) -> str | None:
+        """How a variant's results differ from the artifact's own, in its largest step and less."""
+        frames = self._frames.checked(work.steps)
+        if self._wanted[0] != work.region.key:
+            self._wanted = work.region.key, [self._results(work, frame) for frame in frames]
+        for frame, wanted in zip(frames, self._wanted[1], strict=True):
+            found = self._results(work, frame, variant)
+            for (value, _), one, other in zip(_results_of(work), found, wanted, strict=True):
+                said = difference(one, other, value.dtype, work.steps.batch_invariant)
+                if said is not None:
+                    return f"in a step of {frame.dims[0]} tokens {said}"
+        return None
+
+    def times(
+        self,
+        work: GpuWork,
+        first: GpuVariant,
+        second: GpuVariant,
+        num_pairs: int,
+        expected_s: float,
+    ) -> Times:
+        """Seconds of a call, in steps of a size: the calls of all layers, one after another."""
+        num_calls = len(work.calls)
+        wanted = min(_GRAPH_S / expected_s, _MAX_LAUNCHES / len(work.names))
+        repeats = max(1, round(wanted / num_calls))
+        tapes = [
+            (one.name, self._launches(work, one, work.calls) * repeats) for one in (first, second)
+        ]
+        times = self._times(first.round.bench, tapes, work, num_pairs)
+        return Times(*(times / (num_calls * repeats)).tolist())
+
+    def step_times(self, variants: Sequence[tuple[GpuWork, GpuVariant]], num_pairs: int) -> Times:
+        """Seconds of steps as they are, and of steps with variants; all are of one round."""
+        work, bench = variants[0][0], variants[0][1].round.bench
+        own = self._works.tapes[work.tape]
+        for launch in own:
+            if not bench.has(launch.kernel):
+                cubin = self._works.kernels[launch.kernel].cubin
+                assert cubin is not None, f"{launch.kernel} has no cubin"
+                bench.load(launch.kernel, self._artifact.read(cubin.file), cubin)
+        tapes = [("as it is", own), ("changed", self._changed(own, variants))]
+        return Times(*self._times(bench, tapes, work, num_pairs).tolist())
+
+    def _times(
+        self,
+        bench: GpuBench,
+        tapes: Sequence[tuple[str, Sequence[Launch]]],
+        work: GpuWork,
+        num_pairs: int,
+    ) -> NDArray[np.float64]:
+        """Seconds of two tapes, on average over the steps of a size: [2, pairs]."""
+        first, second = (bench.add_once(*tape) for tape in tapes)
+        frames, total = self._frames.of(work.steps), np.zeros((2, num_pairs))
+        for frame in frames:
+            self._send(frame)
+            total += bench.times(first, second, self._executor.dims_of(frame), num_pairs)
+        return total / len(frames)
+
+    def _changed(
+        self, own: Sequence[Launch], variants: Sequence[tuple[GpuWork, GpuVariant]]
+    ) -> list[Launch]:
+        """The launches of a tape, with those of variants in the places of theirs."""
+        replaced: dict[int, list[Launch]] = {}
+        for work, variant in variants:
+            for call in work.calls:
+                replaced |= {place: [] for place in range(call.begin, call.end)}
+                replaced[call.begin] = self._launches(work, variant, [call])
+        return [new for place, old in enumerate(own) for new in replaced.get(place, [old])]
+
+    def _results(
+        self, work: GpuWork, frame: Frame, variant: GpuVariant | None = None
+    ) -> list[Bytes]:
+        """What the first call leaves after the launches before it: by a variant, or as it is.
+
+        An array [rows, bytes] of each result.
+        """
+        call, device = work.calls[0], self._executor.device
+        self._send(frame)
+        self._executor.play_part(work.tape, frame, 0, call.begin)
+        dims = self._executor.dims_of(frame)
+        sizes = dict(zip("TSRP", dims, strict=True))
+        places = []
+        for value, operand in _results_of(work):
+            num_bytes = value.type.num_bytes().evaluate(sizes)
+            address = self._executor.place(call.buffers[operand]).address
+            device.call("zero", address, num_bytes)
+            places.append((address, num_bytes, value.shape[0].evaluate(sizes)))
+        device.synchronize()
+        if variant is None:
+            self._executor.play_part(work.tape, frame, call.begin, call.end)
+        else:
+            bench = variant.round.bench
+            launches = self._launches(work, variant, [call])
+            bench.play(bench.add_once(f"{variant.name}, once", launches), dims)
+        return [self._rows(*place) for place in places]
+
+    def _rows(self, address: int, num_bytes: int, num_rows: int) -> Bytes:
+        """Rows of a result: all, or as many as are soon compared."""
+        device, row_bytes = self._executor.device, num_bytes // num_rows
+        stride = -(-num_bytes // (2 * _MAX_NUMBERS))
+        rows = sorted({*range(0, num_rows, stride), num_rows - 1})
+        found = np.empty((len(rows), row_bytes), np.uint8)
+        if stride == 1:
+            device.copy_out(found, address)
+        else:
+            for place, row in enumerate(rows):
+                device.copy_out(found[place], address + row * row_bytes)
+        device.synchronize()
+        return found
+
+    def _launches(self, work: GpuWork, variant: GpuVariant, calls: Sequence[Call]) -> list[Launch]:
+        first_slot = len(self._works.target.slots)
+        return variant.launches(work, calls, self._executor.plan.sizes, first_slot)
+
+    def _send(self, frame: Frame) -> None:
+        if self._sent is not frame:
+            self._executor.send(frame)
+            self._sent = frame
+
+
+def _results_of(work: GpuWork) -> list[tuple[Value, Operand]]:
+    """The results that are no caches, which keep their places."""
+    written = written_states(work.function)
+    return [
+        (value, Operand("result", place))
+        for place, value in enumerate(work.function.results)
+        if value not in written and value.dtype is not DType.STATE
+    ]
