@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from .. import settings
 from ..codegen.cpp.library import build_trial
+from ..runtime.device_limits import DeviceLimits
 from ..runtime.memory import allocate
 from ..runtime.player import Launch, Player, PlayerLibrary
 
@@ -51,17 +51,10 @@ TAPEOUT_KERNEL(multiply_bf16) { multiply<bf16>(launch->ticket, launch->scalars[0
 _FLOPS_PER_TILE = 2 * 12 * 32 * 128
 
 
-class CpuLimits(NamedTuple):
-    """The most that was reached."""
-
-    bytes_per_s: float  # of as many bytes as a step reads again and again, be they in a cache
-    flops_per_s: dict[str, float]  # by dtype
-
-
 def measure_limits(
     library: PlayerLibrary, level: str, num_threads: int, step_bytes: int
-) -> CpuLimits:
-    """Takes the best of some rounds, for steps that read ``step_bytes``."""
+) -> DeviceLimits:
+    """The best of some rounds; bytes are read of as many as a step reads, be they in a cache."""
     size = min(-(-step_bytes // _MIB) * _MIB, _MOST_BYTES)
     with tempfile.TemporaryDirectory() as folder:
         objects = settings.CACHE.get() / "objects"
@@ -82,7 +75,7 @@ def measure_limits(
         finally:
             player.close()
     flops = {dtype: rate[f"multiply_{dtype}"] * _FLOPS_PER_TILE for dtype in ("f32", "bf16")}
-    return CpuLimits(rate["read_bytes"], flops)
+    return DeviceLimits(rate["read_bytes"], flops, num_multiprocessors=None)
 
 
 def cpu_name() -> str:

@@ -20,9 +20,9 @@ from ..ir.graph import Module
 from ..ir.parser import parse_module
 from ..runtime.executor import TARGET, Executor
 from ..runtime.frame import Frame
-from ..runtime.kernel_costs import LaunchCosts
 from ..runtime.load import open_model
 from ..runtime.player import PlayerLibrary
+from ..runtime.predict import bounds_of, predict_launches
 from .cpu_limits import cpu_name, measure_limits
 from .cpu_steps import LIMITS, plan_steps
 from .cpu_variants import Product, Variants
@@ -144,24 +144,16 @@ class CpuSpace:
         if bucket_of(evaluate(product.launches[0].scalars[0], sizes)) != bucket:
             return None
         key = key_of(product.function, bucket.name, True)
-        times_s = self._predicted_s(frame)
-        least_s = times_s[product.launches[0].kernel]
+        manifest = self._artifact.manifest
+        step = (self._launches, manifest.targets[TARGET], frame, self._limits, manifest.model.dtype)
+        bounds, times_s = bounds_of(*step), predict_launches(*step)
+        kernel = product.launches[0].kernel
+        own = [place for place, one in enumerate(self._launches) if one.kernel == kernel]
+        least_s = max(bounds[own[0]].memory_s, bounds[own[0]].flops_s)
         self._places.setdefault(key, _Place(product, bucket, frame, least_s))
-        share = least_s * len(product.launches) / sum(times_s[one.kernel] for one in self._launches)
+        share = sum(times_s[place] for place in own) / sum(times_s)
         name = f"{product.function.name} {bucket.name}"
         return Work(key, name, share, default_configuration(bucket))
-
-    def _predicted_s(self, frame: Frame) -> dict[str, float]:
-        """What a launch of each kernel takes in a step, at the limits of the CPU."""
-        manifest, limits = self._artifact.manifest, self._limits
-        costs = LaunchCosts(manifest.targets[TARGET], frame)
-        times_s = {}
-        for launch in {launch.kernel: launch for launch in self._launches}.values():
-            cost = costs.of(launch)
-            read_s = (cost.bytes or 0) / limits.bytes_per_s
-            flops_per_s = limits.flops_per_s.get(manifest.model.dtype, limits.flops_per_s["f32"])
-            times_s[launch.kernel] = max(read_s, (cost.flops or 0) / flops_per_s)
-        return times_s
 
 
 def _products(artifact: Artifact, module: Module) -> Iterator[Product]:
