@@ -177,6 +177,8 @@ def _log(module: Module, reports: Sequence[Report]) -> None:
     for report in reports:
         if passes:
             passes("%s/%s: %d rewrites", report.stage, report.name, report.rewrites)
+            for miss in report.misses:
+                passes("%s/%s left %s", report.stage, report.name, miss)
         if texts and report.rewrites:
             texts("after %s\n%s", report.name, report.module)
     for function in module.functions.values():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli_bench import bench
-from .cli_explain import explain_command
+from .cli_explain import diff_command, explain_command
 from .cli_inspect import inspect_command
 from .cli_plan import plan_command
 from .cli_serve import run_batch_command, serve_command
@@ -56,6 +56,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(diff_command)
 main.add_command(explain_command)
 main.add_command(inspect_command)
 main.add_command(plan_command)
@@ -82,7 +83,7 @@ main.add_command(tune_command)
     metavar="NAME",
     help="Refuse a model that loses it in any layer; docs/explain.md has the names.",
 )
-@click.option("--dump-ir", type=_PATH, help="A folder for the IR before and after each pass.")
+@click.option("--dump-ir", type=_PATH, help="A folder for the IR as traced and after each pass.")
 @click.option("--cpu-level", "cpu_levels", multiple=True, help="Build for these levels alone.")
 @_AS_JSON
 def compile_command(

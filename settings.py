@@ -15,7 +15,15 @@ from .errors import InputError, shown
 
 T = TypeVar("T", covariant=True)
 
-DEBUG_TOPICS = ("passes", "ir", "kernels", "schedule", "requests")
+DEBUG_TOPICS = {
+    "passes": "each pass of a build: its rewrites, and what it left because of which predicate",
+    "ir": "the IR as traced, and after each pass that rewrote something",
+    "kernels": "the IR of each region that a build makes kernels of",
+    "schedule": "each step: its sizes, and how many wait and are preempted",
+    "requests": "each request that arrives and ends, never its text",
+}
+"""What `TAPEOUT_DEBUG` can be, and the lines that each topic logs to the standard error."""
+
 CPU_LEVELS = ("x86-64-v3", "x86-64-v4", "x86-64-v4-bf16")
 
 
@@ -110,7 +118,7 @@ DEBUG: Setting[frozenset[str]] = Setting(
     default=frozenset(),
     parse=_parse_topics,
     allowed=f"one or more of {', '.join(DEBUG_TOPICS)}, with commas between",
-    effect="Logs what happens, by topic.",
+    effect="Logs what happens, by [topic](#topics).",
     default_text="nothing",
 )
 CHECK_PASSES: Setting[bool] = Setting(
@@ -136,6 +144,7 @@ SETTINGS: tuple[Setting[object], ...] = (CACHE, NUM_THREADS, DEBUG, CHECK_PASSES
 def render_table() -> str:
     """The settings as a Markdown page."""
     rows = [f"| `{s.name}` | {s.allowed} | {s.default_text} | {s.effect} |" for s in SETTINGS]
+    topics = [f"| `{topic}` | {lines} |" for topic, lines in DEBUG_TOPICS.items()]
     head = [
         "# Settings",
         "",
@@ -144,4 +153,13 @@ def render_table() -> str:
         "| name | allowed values | default | effect |",
         "|---|---|---|---|",
     ]
-    return "\n".join([*head, *rows, ""])
+    between = [
+        "",
+        "## Topics",
+        "",
+        "`TAPEOUT_DEBUG=passes,schedule` logs lines of both topics to the standard error.",
+        "",
+        "| topic | what it logs |",
+        "|---|---|",
+    ]
+    return "\n".join([*head, *rows, *between, *topics, ""])

@@ -28,6 +28,7 @@ class KernelChoice(Strict, frozen=True, kw_only=True):
     key: Key
     configuration: Configuration  # empty where there is but one
     origin: str  # `table <device>`, `rule: <why>` or `the only one`
+    time_s: float | None = None  # of a launch, as the table says that it was measured there
     candidates: list[Candidate] = []
 
 

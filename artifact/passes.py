@@ -17,6 +17,11 @@ class Miss(Strict, frozen=True, kw_only=True):
     predicate: str  # what must hold
     found: str  # what does instead
 
+    @property
+    def reason(self) -> str:
+        """Why it was left, in words."""
+        return f"wanted that {self.predicate}, found: {self.found}"
+
 
 class Change(Strict, frozen=True, kw_only=True):
     """A function after a pass that changed it.

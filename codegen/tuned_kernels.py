@@ -17,10 +17,11 @@ SHIPPED = {path.stem: path for path in sorted((Path(__file__).parent / "tuned").
 
 
 class Tuned(NamedTuple):
-    """A configuration, and the name of the device that it was the fastest on."""
+    """A configuration, the name of the device that it was the fastest on, and its time there."""
 
     configuration: Configuration
     device: str
+    time_s: float | None = None
 
 
 def open_table(tuning: str | os.PathLike[str]) -> Table:
@@ -32,7 +33,7 @@ def tuned_for(table: Table, arch: str) -> Mapping[Key, Tuned]:
     """What a table has for code for ``arch``; where its devices disagree, the first has its way."""
     known = [entries for entries in table.devices if entries.device.arch == arch]
     return {
-        entry.key: Tuned(entry.configuration, entries.device.name)
+        entry.key: Tuned(entry.configuration, entries.device.name, entry.time_s)
         for entries in reversed(known)
         for entry in entries.entries
     }

@@ -43,6 +43,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     steps: str | None  # None where a kernel is for steps of any size
     configuration: Configuration
     origin: str
+    time_s: float | None  # of a launch, where it was measured
     candidates: list[Candidate]
 
 
@@ -132,12 +133,13 @@ def _work(record: Passes, function: str) -> Iterator[Work]:
                 stage=one.stage,
                 ops=after.ops,
                 launches_saved=before.launches - after.launches,
-                bytes_saved=_difference(before.bytes, after.bytes),
+                bytes_saved=less(before.bytes, after.bytes),
             )
         before = after or before
 
 
-def _difference(a: Expression, b: Expression) -> Expression:
+def less(a: Expression, b: Expression) -> Expression:
+    """``a`` less ``b``."""
     both = {symbol: a.get(symbol, 0) - b.get(symbol, 0) for symbol in (a | b)}
     return {symbol: factor for symbol, factor in both.items() if factor}
 
@@ -178,13 +180,19 @@ class _Regions:
                 steps=choice.key.steps,
                 configuration=choice.configuration,
                 origin=choice.origin,
+                time_s=choice.time_s,
                 candidates=choice.candidates,
             )
         told = {name for choice in known for name in choice.kernels}
         rest = [name for name in kernels if name not in told]
         if rest:
             yield Chosen(
-                kernels=rest, steps=None, configuration={}, origin="the only one", candidates=[]
+                kernels=rest,
+                steps=None,
+                configuration={},
+                origin="the only one",
+                time_s=None,
+                candidates=[],
             )
 
 

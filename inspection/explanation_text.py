@@ -73,10 +73,7 @@ def _work_row(work: Work) -> list[str]:
 def _left_line(left: Left) -> str:
     miss = left.miss
     origin = f" of {miss.origin}" if miss.origin else ""
-    return (
-        f"{left.stage}/{left.name} left %{miss.value}{origin}: "
-        f"wanted that {miss.predicate}, found: {miss.found}"
-    )
+    return f"{left.stage}/{left.name} left %{miss.value}{origin}: {miss.reason}"
 
 
 def _region_lines(region: RegionWork) -> Iterator[str]:
@@ -84,7 +81,8 @@ def _region_lines(region: RegionWork) -> Iterator[str]:
     for chosen, steps in _by_choice(region.chosen):
         said = f" for {', '.join(steps)}" if steps and chosen.configuration else ""
         fields = f": {_fields(chosen.configuration)}" if chosen.configuration else ""
-        yield f"  {', '.join(chosen.kernels)}{said}{fields} ({chosen.origin})"
+        timed = f", {chosen.time_s * 1e6:.1f} us there" if chosen.time_s else ""
+        yield f"  {', '.join(chosen.kernels)}{said}{fields} ({chosen.origin}{timed})"
         for candidate in chosen.candidates:
             other = candidate.configuration.items()
             changed = dict(item for item in other if item not in chosen.configuration.items())

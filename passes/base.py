@@ -26,6 +26,9 @@ class Obstacle:
     predicate: str  # what must hold, as a sentence
     found: str
 
+    def __str__(self) -> str:
+        return f"wanted that {self.predicate}, found: {self.found}"
+
 
 @dataclass(frozen=True)
 class Miss:
@@ -35,6 +38,10 @@ class Miss:
     value: str  # the first result of the node that stayed
     origin: str  # that node's path in the source module
     obstacle: Obstacle
+
+    def __str__(self) -> str:
+        origin = f" ({self.origin})" if self.origin else ""
+        return f"%{self.value} of @{self.function}{origin}: {self.obstacle}"
 
     @staticmethod
     def at(function: Function, node: Node, obstacle: Obstacle) -> Miss:

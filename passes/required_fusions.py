@@ -51,12 +51,10 @@ def check_fusions(reports: Sequence[Report], names: Sequence[str]) -> None:
 
 def _lost(miss: Miss, module: Module) -> str:
     places = [str(i) for i, name in enumerate(layer_names(module)) if name == miss.function]
-    where = f"in layer {places[0]}" + f" and {len(places) - 1} more like it" * (len(places) > 1)
+    more = f" and {len(places) - 1} more like it" if len(places) > 1 else ""
     origin = f" of {miss.origin}" if miss.origin else ""
-    return (
-        f"{where if places else f'in @{miss.function}'} at %{miss.value}{origin}: "
-        f"wanted that {miss.obstacle.predicate}, found: {miss.obstacle.found}"
-    )
+    where = f"in layer {places[0]}{more}" if places else f"in @{miss.function}"
+    return f"{where} at %{miss.value}{origin}: {miss.obstacle}"
 
 
 def render_table() -> str:

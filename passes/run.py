@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..errors import InputError
 from ..ir.graph import Module
 from ..ir.verify import VerifyError, verify
 from .base import Pass, Report, Stage
@@ -47,8 +48,17 @@ def _verify(module: Module, stage: Stage, one: Pass) -> None:
 
 
 def dump(reports: Sequence[Report], folder: Path) -> None:
-    """Write ``NN_<pass>.ir`` for the trace and for each pass that rewrote something."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, report in enumerate(reports):
-        if report.rewrites:
-            (folder / f"{number:02}_{report.name}.ir").write_text(str(report.module))
+    """Write ``NN_<pass>.ir`` for the trace and for each pass that rewrote something.
+
+    Files of an earlier build go. Raises InputError when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("[0-9][0-9]_*.ir"):
+            old.unlink()
+        for number, report in enumerate(reports):
+            if report.rewrites:
+                (folder / f"{number:02}_{report.name}.ir").write_text(str(report.module))
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"dump_ir={str(folder)!r}: {reason}; give a folder for IR") from None

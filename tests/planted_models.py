@@ -51,9 +51,14 @@ PLANTED = {
 """What of `modeling_llama` is something else, by what that is."""
 
 
-def planted_checkpoint(what, folder, monkeypatch):
-    """A tiny Llama in bf16 as a checkpoint, with that broken as long as the monkeypatch lasts."""
-    save_tiny("llama", folder, torch.bfloat16)
+def plant(what, monkeypatch):
+    """Llamas are broken in that way as long as the monkeypatch lasts."""
     for name, value in PLANTED[what].items():
         monkeypatch.setattr(f"{modeling_llama.__name__}.{name}", value)
+
+
+def planted_checkpoint(what, folder, monkeypatch):
+    """A tiny Llama in bf16 as a checkpoint, which is broken in that way."""
+    save_tiny("llama", folder, torch.bfloat16)
+    plant(what, monkeypatch)
     return Checkpoint.open(folder)

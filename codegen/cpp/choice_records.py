@@ -51,6 +51,7 @@ def _tuned(kernels: list[str], key: Key, bucket: Bucket, level: str, found: Tune
         key=key,
         configuration=found.configuration,
         origin=f"table {found.device}",
+        time_s=found.time_s,
         candidates=[Candidate(configuration=default_configuration(bucket), reason=reason)],
     )
 

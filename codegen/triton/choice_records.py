@@ -30,6 +30,7 @@ def _choice(names: list[str], region: EmittedRegion, tuned: Mapping[Key, Tuned])
         key=key,
         configuration=fields_of(choice.chosen),
         origin=f"table {tuned[key].device}" if is_tuned else f"rule: {choice.rule}",
+        time_s=tuned[key].time_s if is_tuned else None,
         candidates=[
             Candidate(configuration=fields_of(other), reason=reason)
             for other, reason in choice.others.items()

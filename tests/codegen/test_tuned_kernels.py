@@ -94,7 +94,7 @@ def test_of_several_devices_the_first_has_its_way_and_other_architectures_have_n
     other = Device(name="NVIDIA A100", arch="sm_80", num_units=108)
     table = table_of((other, second), (H100, first), (H200, second))
     found = tuned_for(table, "sm_90")
-    assert found[known.key] == Tuned(known.configuration | {"num_warps": 2}, H100.name)
+    assert found[known.key] == Tuned(known.configuration | {"num_warps": 2}, H100.name, 1.0)
     assert tuned_for(table, "sm_120") == {}
 
 

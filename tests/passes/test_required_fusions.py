@@ -1,10 +1,12 @@
 """Every fusion that can be required says why it is lost, of models that are broken on purpose."""
 
 import pytest
+from click.testing import CliRunner
 from models import CONFIGS, tiny_config
 from planted_models import planted_checkpoint
 
 from tapeout import api
+from tapeout.cli import main
 from tapeout.errors import InputError, UnsupportedModelError
 from tapeout.frontend.trace import trace_config
 from tapeout.ir.parser import parse_module
@@ -52,6 +54,18 @@ def test_a_fusion_broken_on_purpose_names_its_cause(
     assert predicate in said.split("wanted that ")[1].split(", found: ")[0]
     assert found in said.split(", found: ")[1]
     assert "model.layers.0." in said
+
+
+def test_compile_fails_when_a_required_fusion_is_lost_and_writes_nothing(tmp_path, monkeypatch):
+    planted_checkpoint("rope turns back", tmp_path / "checkpoint", monkeypatch)
+    output, dumped = tmp_path / "out.tapeout", tmp_path / "ir"
+    required = ["--require-fusion", "merge_linears", "--require-fusion", "raise_rope"]
+    arguments = ["compile", tmp_path / "checkpoint", "-o", output, "--dump-ir", dumped, *required]
+    done = CliRunner().invoke(main, list(map(str, arguments)))
+    assert done.exit_code == 2 and not output.exists()
+    assert "fusion raise_rope is lost in layer 0 and 1 more like it at %add_1_1" in done.output
+    assert "wanted that x is turned: each pair (a, b) of it is (-b, a), found: " in done.output
+    assert (dumped / "00_traced.ir").exists()
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3"])
