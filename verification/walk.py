@@ -123,14 +123,11 @@ class Walk(Interpreter):
 
     def _buffers(self, call: Sequence[Launch]) -> dict[tuple[str, int | str], Buffer]:
         """The buffers of a region's launches by what they are to it."""
-        pairs = (
-            pair
-            for launch in call
-            for pair in zip(
-                self._subject.kernels[launch.kernel].operands, launch.buffers, strict=True
-            )
-        )
-        return {(operand.kind, operand.place): buffer for operand, buffer in pairs}
+        found: dict[tuple[str, int | str], Buffer] = {}
+        for launch in call:
+            operands = self._subject.kernels[launch.kernel].operands
+            found |= {(o.kind, o.place): b for o, b in zip(operands, launch.buffers, strict=True)}
+        return found
 
     def _homes(
         self, region: Function, buffers: Mapping[tuple[str, int | str], Buffer]

@@ -15,3 +15,11 @@ def test_a_model_is_held_against_its_records_and_transformers(
     assert certificate.faults == []
     done = {check.name for check in certificate.checks if check.status == "passed"}
     assert done == {"hashes", "weights", "kernels", "logits"}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_model_on_a_gpu_is_held_against_the_same(name, checkpoint_of, gpu_artifact_of):
+    certificate = verify(gpu_artifact_of(name), checkpoint_of(name))
+    assert certificate.faults == []
+    assert {check.status for check in certificate.checks} == {"passed"}
