@@ -22,8 +22,8 @@ from .gpu_variants import GpuVariant
 from .gpu_works import GpuWork, GpuWorks
 from .space import Times
 
-_GRAPH_S = 5e-4  # that what is timed at once is expected to take
-_MAX_LAUNCHES = 512  # of it
+_LEAST_S, _MOST_S = 1e-3, 5e-3  # that what is timed at once is expected to take
+_MAX_LAUNCHES = 256  # of it
 _MAX_NUMBERS = 1 << 21  # of a result, that are looked at: rows far from each other
 
 Bytes = NDArray[np.uint8]
@@ -64,15 +64,13 @@ class GpuMeasures:
         num_pairs: int,
         expected_s: float,
     ) -> Times:
-        """Seconds of a call, in steps of a size: the calls of all layers, one after another."""
-        num_calls = len(work.calls)
-        wanted = min(_GRAPH_S / expected_s, _MAX_LAUNCHES / len(work.names))
-        repeats = max(1, round(wanted / num_calls))
-        tapes = [
-            (one.name, self._launches(work, one, work.calls) * repeats) for one in (first, second)
-        ]
+        """Seconds of a call, in steps of a size: of those of all layers, or of some long ones."""
+        calls = work.calls[: max(1, round(_MOST_S / expected_s))]
+        wanted = min(_LEAST_S / expected_s, _MAX_LAUNCHES / len(work.names))
+        repeats = max(1, round(wanted / len(calls)))
+        tapes = [(one.name, self._launches(work, one, calls) * repeats) for one in (first, second)]
         times = self._times(first.round.bench, tapes, work, num_pairs)
-        return Times(*(times / (num_calls * repeats)).tolist())
+        return Times(*(times / (len(calls) * repeats)).tolist())
 
     def step_times(self, variants: Sequence[tuple[GpuWork, GpuVariant]], num_pairs: int) -> Times:
         """Seconds of steps as they are, and of steps with variants; all are of one round."""

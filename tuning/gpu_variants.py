@@ -86,7 +86,8 @@ class GpuCompiler:
     """Compiles variants in worker processes, while others are timed."""
 
     def __init__(self, target: str, player: Path, executor: CudaExecutor) -> None:
-        self._workers, self._kind = Workers(), TARGETS[target]
+        self._kind = TARGETS[target]
+        self._workers = Workers(num_free=1)  # launches are queued by this process meanwhile
         self._compiler = Compiler(target, settings.CACHE.get() / "objects", self._workers)
         self._player, self._executor = player, executor
         self._rounds: list[GpuRound] = []

@@ -21,10 +21,13 @@ Run = Callable[[dict[str, Any]], None]
 
 
 class Workers:
-    """As many processes as there are cores at most; one is started when all others have a job."""
+    """As many processes as there are cores at most; one is started when all others have a job.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    ``num_free`` cores are left to whoever wants them.
+    """
+
+    def __init__(self, num_free: int = 0) -> None:
+        self._pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - num_free))
         self._own, self._processes = threading.local(), list[subprocess.Popen[str]]()
         self._folder = TemporaryDirectory()  # Triton's own cache, of no use afterwards
 

@@ -1,0 +1,59 @@
+"""Variants of kernels as the machine computes them."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tapeout.errors import BuildError
+from tapeout.tuning.gpu_space import GpuSpace
+from tapeout.tuning.gpu_works import GpuWork
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def space(tiny_gpu_artifact):
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
+        pytest.skip("there is no GPU of Hopper's kind")
+    opened = GpuSpace(tiny_gpu_artifact)
+    yield opened
+    opened.close()
+
+
+def test_variants_of_all_kinds_are_right_and_can_be_timed(space):
+    for work in space.works():
+        others = space.candidates(work)[1:]
+        chosen = random.Random(0).sample(others, min(2, len(others)))
+        own, *made = space.compile(work, [work.configuration, *chosen])
+        assert space.wrong(work, own.result()) is None, work
+        for future in made:
+            try:
+                variant = future.result()
+            except BuildError:  # it spills, or has too few stages
+                continue
+            assert space.wrong(work, variant) is None, (work, variant.region.choice)
+            times = space.times(work, own.result(), variant, 2)
+            assert min(*times.first_s, *times.second_s) > 0
+
+
+def test_a_planted_wrong_kernel_is_told(space, monkeypatch):
+    emit = GpuWork.emit
+
+    def planted(work, configuration):
+        made = emit(work, configuration)
+        bodies = [k.body.replace("w0, sums0)", "w0, sums0 * 1.01)") for k in made.kernels]
+        pairs = zip(made.kernels, bodies, strict=True)
+        return replace(made, kernels=tuple(replace(k, body=body) for k, body in pairs))
+
+    work = next(w for w in space.works() if w.key.steps == "16 rows" and "silu" in w.key.kernel)
+    monkeypatch.setattr(GpuWork, "emit", planted)
+    [variant] = space.compile(work, [work.configuration])
+    assert "is off by" in space.wrong(work, variant.result())
+
+
+def test_whole_steps_are_timed_with_and_without_variants(space):
+    works = [work for work in space.works() if work.key.steps == "16 rows"]
+    times = space.step_times("16 rows", {work.key: work.configuration for work in works}, 5)
+    assert sum(times.second_s) == pytest.approx(sum(times.first_s), rel=0.2)
