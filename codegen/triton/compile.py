@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import threading
+from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, fields
@@ -49,6 +52,7 @@ class Compiler:
     def __init__(self, target: str, objects: Path, workers: Workers) -> None:
         objects.mkdir(parents=True, exist_ok=True)
         self._target, self._objects, self._workers = target, objects, workers
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)  # by a kernel's key
 
     def submit(self, kernels: Mapping[str, Kernel]) -> Future[dict[str, Compiled]]:
         """Machine code of kernels by name, which one worker compiles one after another.
@@ -60,8 +64,9 @@ class Compiler:
 
         def task(run: Run) -> dict[str, Compiled]:
             for job in jobs.values():
-                if not (objects / f"{job['key']}.json").exists():
-                    run(job)
+                with self._locks[job["key"]]:  # the same kernel may be asked for twice at once
+                    if not (objects / f"{job['key']}.json").exists():
+                        run(job)
             return {name: _read(objects, job, kernels[name]) for name, job in jobs.items()}
 
         return self._workers.submit(task)
@@ -99,7 +104,10 @@ def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any
     text = json.dumps([triton_version(), kept, source, job])
     key = hashlib.sha256(text.encode()).hexdigest()[:40]
     path = objects / f"{key}.py"
-    path.write_text(source)
+    if not path.exists():
+        whole = path.with_suffix(f".{os.getpid()}")  # nobody is to read a part of it
+        whole.write_text(source)
+        whole.replace(path)
     return job | {"key": key, "source": str(path), "folder": str(objects)}
 
 

@@ -32,7 +32,10 @@ def compile_job(job: dict[str, Any]) -> None:
             facts = freed
         else:
             _write(job, made)
-    (Path(job["folder"]) / f"{job['key']}.json").write_text(json.dumps(facts))
+    path = Path(job["folder"]) / f"{job['key']}.json"
+    whole = path.with_suffix(f".{os.getpid()}")  # nobody is to read a part of it
+    whole.write_text(json.dumps(facts))
+    whole.replace(path)
 
 
 def _write(job: dict[str, Any], made: Any) -> dict[str, Any]:

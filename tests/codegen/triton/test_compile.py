@@ -9,9 +9,10 @@ from models import CONFIGS, tiny_config
 
 from tapeout import settings
 from tapeout.codegen.triton import compile as compile_module
-from tapeout.codegen.triton.compile import compile_kernels
+from tapeout.codegen.triton.compile import Compiler, compile_kernels
 from tapeout.codegen.triton.program import compile_gpu_program
 from tapeout.codegen.triton.targets import TARGETS
+from tapeout.codegen.triton.workers import Workers
 from tapeout.errors import BuildError
 from tapeout.frontend.trace import trace_config
 from tapeout.ir.types import DType
@@ -85,6 +86,17 @@ def test_boxes_are_read_by_tensor_maps_where_there_are_some(target, has_maps):
     found = compiled_for(target, {name: kernel})[name].maps
     wanted = [(box.buffer, box.width, (box.rows, box.columns)) for box in kernel.boxes]
     assert [(m.buffer, m.width, m.box) for m in found] == (wanted if has_maps else [])
+
+
+def test_a_kernel_that_is_asked_for_many_times_at_once_is_compiled_once(tmp_path, monkeypatch):
+    [(name, kernel), *_] = program_of("llama").kernels.items()
+    jobs, run = [], Workers._run
+    monkeypatch.setattr(Workers, "_run", lambda self, job: (jobs.append(job), run(self, job)))
+    with Workers() as workers:
+        compiler = Compiler(MAIN, tmp_path, workers)
+        futures = [compiler.submit({name: kernel[0]}) for _ in range(8)]
+        found = [future.result()[name] for future in futures]
+    assert len(jobs) == 1 and all(one == found[0] for one in found)
 
 
 def test_a_tile_that_takes_too_much_shared_memory_gets_fewer_stages(monkeypatch):
