@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import Artifact, Launch, Operand
-from ..artifact.tuning_table import Key
 from ..codegen.tape import written_states
 from ..ir.graph import Value
 from ..ir.types import DType
@@ -38,17 +37,15 @@ class GpuMeasures:
         self._artifact, self._works = artifact, works
         self._executor, self._frames = executor, frames
         self._sent: Frame | None = None
-        self._wanted: tuple[Key | None, list[list[Bytes]]] = (
-            None,
-            [],
-        )  # of the work that was checked last
 
     def wrong(self, work: GpuWork, variant: GpuVariant) -> str | None:
-        """How a variant's results differ from the artifact's own, in its largest step and less."""
-        frames = self._frames.checked(work.steps)
-        if self._wanted[0] != work.region.key:
-            self._wanted = work.region.key, [self._results(work, frame) for frame in frames]
-        for frame, wanted in zip(frames, self._wanted[1], strict=True):
+        """How a variant's results differ from the artifact's own, in its largest step and less.
+
+        Steps share pages, and each writes its tokens: what is wanted is computed anew for each, or
+        a later step would have changed what the variant reads.
+        """
+        for frame in self._frames.checked(work.steps):
+            wanted = self._results(work, frame)
             found = self._results(work, frame, variant)
             for (value, _), one, other in zip(_results_of(work), found, wanted, strict=True):
                 said = difference(one, other, value.dtype, work.steps.batch_invariant)

@@ -1,0 +1,42 @@
+"""What variants are compared with, on a stub of a device."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tapeout.ir.parser import parse_function
+from tapeout.tuning.gpu_measures import GpuMeasures
+
+REGION = """
+func @twice(%x: i32[T]) {anchor = "rows"} {
+  %y: i32[T] = add(%x, %x)
+  return %y
+}
+"""
+
+
+@pytest.fixture
+def wrong(monkeypatch):
+    """Has a variant checked in two steps; the first reads what the second has written last."""
+    page, (first, second) = np.zeros((1, 4), np.uint8), (SimpleNamespace(dims=(4,)) for _ in "ab")
+
+    def results(measures, work, frame, variant=None):
+        if frame is second:
+            page[:] = 9
+        return [page + (variant == "wrong")]
+
+    monkeypatch.setattr(GpuMeasures, "_results", results)
+    frames = SimpleNamespace(checked=lambda steps: [first, second])
+    measures = GpuMeasures(None, None, None, frames)
+    steps = SimpleNamespace(batch_invariant=False)
+    work = SimpleNamespace(steps=steps, function=parse_function(REGION))
+    return lambda variant: measures.wrong(work, variant)
+
+
+def test_what_a_step_writes_where_another_reads_makes_no_variant_wrong(wrong):
+    assert [wrong("right") for _ in range(3)] == [None] * 3
+
+
+def test_a_variant_that_differs_is_wrong(wrong):
+    assert wrong("wrong") == "in a step of 4 tokens 4 of 4 bytes differ"
