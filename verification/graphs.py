@@ -24,7 +24,7 @@ def check_graphs(
     assert isinstance(executor, CudaExecutor), "graphs are for GPUs"
     sizes = [*_sizes(executor.graph_sizes)]
     for done, size in enumerate(sizes):
-        progress(f"graphs (S={size})", done, len(sizes))
+        progress("graphs", done, len(sizes))
         by_graph, by_tape = (_decode(loaded, executor, size, graphs) for graphs in (True, False))
         for number, pairs in enumerate(zip(by_graph, by_tape, strict=True)):
             if any(one.tobytes() != other.tobytes() for one, other in zip(*pairs, strict=True)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..codegen.cpp.choices import BUCKETS
+from ..codegen.pages import CPU
 from .findings import Findings
 from .subject import Subject
 from .trials import Trial, trials
@@ -16,15 +18,13 @@ Progress = Callable[[str, int, int], None]
 
 def check_kernels(subject: Subject, findings: Findings, progress: Progress) -> None:
     """Walks every tape."""
-    before, tried = (
-        findings.num_faults,
-        list(trials(subject.tapes, subject.plan, subject.vocab_size)),
-    )
+    before, buckets = findings.num_faults, _buckets(subject)
+    tried = list(trials(subject.tapes, subject.plan, subject.vocab_size, buckets))
     weights = [_weight(subject, trial) for trial in tried]
     subject.fill_caches()
     done = 0
     for trial, weight in zip(tried, weights, strict=True):
-        progress(f"kernels ({trial.tape}, T={trial.num_tokens})", done, sum(weights))
+        progress("kernels", done, sum(weights))
         _walk(subject, trial, findings)
         done += weight
     count = len(findings.kernels())
@@ -41,6 +41,12 @@ def _walk(subject: Subject, trial: Trial, findings: Findings) -> None:
         Walk(subject, trial.tape, trial.frame, findings.note).walk()
     except WrongTape as error:
         findings.fault(f"tape {error}")
+
+
+def _buckets(subject: Subject) -> list[int]:
+    """The rows up to which kernels for CPUs choose how to go about it."""
+    most = [bucket.max_rows for bucket in BUCKETS if subject.target_name == CPU]
+    return [rows for rows in most if rows is not None]
 
 
 def _weight(subject: Subject, trial: Trial) -> int:

@@ -33,21 +33,25 @@ class Trial(NamedTuple):
         return len(self.frame.token_places)
 
 
-def trials(tapes: Mapping[str, Tape], plan: MemoryPlan, vocab_size: int) -> Iterator[Trial]:
-    """Of all tapes, in order."""
+def trials(
+    tapes: Mapping[str, Tape], plan: MemoryPlan, vocab_size: int, buckets: Sequence[int]
+) -> Iterator[Trial]:
+    """Of all tapes, in order; within a tape of any step kernels may have ``buckets`` of rows."""
     maker = _Maker(plan, vocab_size)
     for name, tape in tapes.items():
-        is_step = name.split(".")[0] == "step"
-        most = plan.max_num_batched_tokens if is_step else plan.max_logit_rows
-        for size in sizes_of(tape, min(most, plan.max_num_seqs) if not is_step else most):
-            is_decode = tape.one_token_each or not is_step
-            yield Trial(name, maker.frame([1] * size if is_decode else _counts(size)))
+        if name.split(".")[0] == "step":
+            for size in sizes_of(tape, plan.max_num_batched_tokens, buckets):
+                yield Trial(name, maker.frame([1] * size if tape.one_token_each else _counts(size)))
+        else:
+            for size in sizes_of(tape, min(plan.max_logit_rows, plan.max_num_seqs)):
+                yield Trial(name, maker.frame([1] * size))
 
 
-def sizes_of(tape: Tape, most: int) -> list[int]:
-    """1, the bucket less one and the bucket; ``most`` is that of a tape without a bound."""
-    bucket = min(tape.max_rows or most, most)
-    return sorted({1, bucket - 1, bucket} - {0})
+def sizes_of(tape: Tape, most: int, buckets: Sequence[int] = ()) -> list[int]:
+    """1, each bucket less one and each bucket; ``most`` is the last of a tape without a bound."""
+    inner = [] if tape.max_rows else [bucket for bucket in buckets if bucket < most]
+    ends = [*inner, min(tape.max_rows or most, most)]
+    return sorted({1, *ends, *(end - 1 for end in ends)} - {0})
 
 
 def _counts(num_tokens: int) -> list[int]:

@@ -18,6 +18,12 @@ def test_a_bucket_is_tried_with_1_with_one_less_and_full(max_rows, most, sizes):
     assert sizes_of(tape(max_rows), most) == sizes
 
 
+def test_buckets_of_kernels_within_a_tape_are_tried_too():
+    sizes = [1, 3, 4, 31, 32, 63, 64]
+    assert sizes_of(tape(), 64, [1, 4, 32, 96]) == sizes
+    assert sizes_of(tape(16), 64, [1, 4, 32, 96]) == [1, 15, 16]
+
+
 def test_steps_keep_to_the_plan_and_to_their_tape(nano):
     artifact = Artifact.open(nano)
     target = artifact.manifest.targets["cpu"]
@@ -29,7 +35,7 @@ def test_steps_keep_to_the_plan_and_to_their_tape(nano):
         "step.any": tape(),
         "sample.any": tape(),
     }
-    tried = list(trials(tapes, plan, 2048))
+    tried = list(trials(tapes, plan, 2048, []))
     assert [one.tape for one in tried] == [name for name in tapes for _ in range(3)]
     for name, frame in tried:
         assert all(dim <= bound for dim, bound in zip(frame.dims, plan.bounds, strict=True))
