@@ -10,7 +10,6 @@ import numpy as np
 
 from .. import settings
 from ..codegen.cpp.library import build_trial
-from ..runtime.device_limits import DeviceLimits
 from ..runtime.memory import allocate
 from ..runtime.player import Launch, Player, PlayerLibrary
 
@@ -51,31 +50,44 @@ TAPEOUT_KERNEL(multiply_bf16) { multiply<bf16>(launch->ticket, launch->scalars[0
 _FLOPS_PER_TILE = 2 * 12 * 32 * 128
 
 
-def measure_limits(
-    library: PlayerLibrary, level: str, num_threads: int, step_bytes: int
-) -> DeviceLimits:
-    """The best of some rounds; bytes are read of as many as a step reads, be they in a cache."""
-    size = min(-(-step_bytes // _MIB) * _MIB, _MOST_BYTES)
-    with tempfile.TemporaryDirectory() as folder:
-        objects = settings.CACHE.get() / "objects"
-        player = Player(library, build_trial(_SOURCE, level, objects, Path(folder)), num_threads)
-        try:
-            memory = allocate(size, "a probe of the memory")
-            memory.view(np.float32)[:] = 1.0
-            result = allocate(64, "a probe of the memory")
-            buffers = [memory.ctypes.data, result.ctypes.data]
-            rate = {
-                name: _per_s(player, Launch(name, buffers, [(count, 0, 0, 0, 0)]), count)
-                for name, count in (
-                    ("read_bytes", size),
-                    ("multiply_f32", _NUM_TILES),
-                    ("multiply_bf16", _NUM_TILES),
-                )
-            }
-        finally:
-            player.close()
-    flops = {dtype: rate[f"multiply_{dtype}"] * _FLOPS_PER_TILE for dtype in ("f32", "bf16")}
-    return DeviceLimits(rate["read_bytes"], flops, num_multiprocessors=None)
+class CpuProbe:
+    """Measures with the threads that kernels have; the best of some rounds counts."""
+
+    def __init__(self, library: PlayerLibrary, level: str, num_threads: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            objects = settings.CACHE.get() / "objects"
+            path = build_trial(_SOURCE, level, objects, Path(folder))
+            self._player = Player(library, path, num_threads)
+        self._memory = allocate(_MOST_BYTES, "a probe of the memory")
+        self._memory.view(np.float32)[:] = 1.0
+        self._result = allocate(64, "a probe of the memory")
+        self._rates: dict[int, float] = {}
+
+    def bytes_per_s(self, num_bytes: int) -> float:
+        """The rate at which about so many bytes are read again and again, be they in a cache."""
+        size = min(max(1 << (num_bytes - 1).bit_length(), _MIB), _MOST_BYTES)
+        if size not in self._rates:
+            self._rates[size] = self._per_s("read_bytes", size)
+        return self._rates[size]
+
+    def flops_per_s(self) -> dict[str, float]:
+        """Operations of products whose numbers are all in the nearest cache, by dtype."""
+        rates = {kind: self._per_s(f"multiply_{kind}", _NUM_TILES) for kind in ("f32", "bf16")}
+        return {kind: rate * _FLOPS_PER_TILE for kind, rate in rates.items()}
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._player.close()
+
+    def _per_s(self, kernel: str, count: int) -> float:
+        buffers = [self._memory.ctypes.data, self._result.ctypes.data]
+        tape = self._player.add_tape([Launch(kernel, buffers, [(count, 0, 0, 0, 0)])])
+        times_s = []
+        for _ in range(_NUM_ROUNDS):
+            started_s = time.perf_counter()
+            self._player.run(tape, (1, 1, 1, 1))
+            times_s.append(time.perf_counter() - started_s)
+        return count / min(times_s)
 
 
 def cpu_name() -> str:
@@ -84,13 +96,3 @@ def cpu_name() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return "a CPU without a name"
-
-
-def _per_s(player: Player, launch: Launch, size: int) -> float:
-    tape = player.add_tape([launch])
-    times_s = []
-    for _ in range(_NUM_ROUNDS):
-        started_s = time.perf_counter()
-        player.run(tape, (1, 1, 1, 1))
-        times_s.append(time.perf_counter() - started_s)
-    return size / min(times_s)

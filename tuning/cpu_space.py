@@ -18,12 +18,13 @@ from ..codegen.tuning_key import key_of
 from ..errors import TapeoutError
 from ..ir.graph import Module
 from ..ir.parser import parse_module
+from ..runtime.device_limits import DeviceLimits
 from ..runtime.executor import TARGET, Executor
 from ..runtime.frame import Frame
 from ..runtime.load import open_model
 from ..runtime.player import PlayerLibrary
 from ..runtime.predict import bounds_of, predict_launches
-from .cpu_limits import cpu_name, measure_limits
+from .cpu_limits import CpuProbe, cpu_name
 from .cpu_steps import LIMITS, plan_steps
 from .cpu_variants import Product, Variants
 from .cpu_whole_steps import WholeSteps
@@ -60,10 +61,10 @@ class CpuSpace:
         target = self._artifact.manifest.targets[TARGET]
         assert target.player is not None, "a CPU has a player"
         self._library = PlayerLibrary(self._artifact.file_path(target.player))
-        self._limits = measure_limits(
-            self._library, executor.level, executor.num_threads, target.weights.total_bytes
-        )
-        self.memory_bytes_per_s = self._limits.bytes_per_s
+        self._probe = CpuProbe(self._library, executor.level, executor.num_threads)
+        self.memory_bytes_per_s = self._probe.bytes_per_s(target.weights.total_bytes)
+        flops_per_s = self._probe.flops_per_s()
+        self._limits = DeviceLimits(self.memory_bytes_per_s, flops_per_s, num_multiprocessors=None)
         self.device = Device(name=cpu_name(), arch=executor.level, num_units=executor.num_threads)
         self._module = parse_module(self._artifact.read("graph.ir").decode())
         self._launches = self._artifact.tape(TARGET, "step").launches
@@ -135,6 +136,7 @@ class CpuSpace:
         for library in self._open:
             library.close()
         self._steps.close()
+        self._probe.close()
         self._executor.close()
 
     def _work(self, product: Product, bucket: Bucket) -> Work | None:
@@ -149,7 +151,9 @@ class CpuSpace:
         bounds, times_s = bounds_of(*step), predict_launches(*step)
         kernel = product.launches[0].kernel
         own = [place for place, one in enumerate(self._launches) if one.kernel == kernel]
-        least_s = max(bounds[own[0]].memory_s, bounds[own[0]].flops_s)
+        num_bytes = bounds[own[0]].memory_s * self._limits.bytes_per_s
+        rate = self._probe.bytes_per_s(round(num_bytes * len(own)))  # as far away as they are timed
+        least_s = max(num_bytes / rate, bounds[own[0]].flops_s)
         self._places.setdefault(key, _Place(product, bucket, frame, least_s))
         share = sum(times_s[place] for place in own) / sum(times_s)
         name = f"{product.function.name} {bucket.name}"
