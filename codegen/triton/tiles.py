@@ -1,4 +1,4 @@
-"""Chooses the tiles of products by rules, as measured on an H100."""
+"""Chooses the tiles of products by rules, as measured on an H100 and an H200."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tile:
 
 _BOXED = {
     Tile(128, 256, 64, 8, 3, boxed=True): 2.0,
-    Tile(128, 128, 64, 8, 4, boxed=True): 1.15,
+    Tile(128, 128, 64, 4, 5, boxed=True): 1.08,
     Tile(64, 128, 64, 4, 4, boxed=True): 0.7,
 }
 """Tiles of many rows, ``columns`` being those of all weights; and how long a wave of them takes."""
@@ -101,7 +101,8 @@ def _one_wave(rows: int, n: int, k: int, num_weights: int) -> Ruled[Tile]:
     if num_blocks(choices[0], rows, n) >= 4 * NUM_MULTIPROCESSORS:
         others = dict.fromkeys(choices[1:], "is for fewer columns")
         return Ruled(choices[0], "very many columns", others)
-    whole = choices[1:] if num_weights > 1 else []  # two products share x: better than to split
+    # two products share x: better than to split
+    whole = choices[1:] if num_weights > 1 else _whole_tiles(rows, k)
     tiles = [*whole, *(_split(tile, rows, n, k) for tile in choices[1:])]
     fitting = [tile for tile in tiles if _fills(tile, num_blocks(tile, rows, n), num_weights)]
     chosen = (fitting or tiles[-1:])[0]
@@ -136,6 +137,15 @@ def _some_rows(num_weights: int) -> list[Tile]:
     many, stages = Tile(128, 128, 64, 8, 3), 5 if num_weights == 1 else 3
     smallest = Tile(64, 64, 128 // num_weights, 4, stages)
     return [many, replace(many, num_stages=stages), Tile(64, 128, 64, 4, stages), smallest]
+
+
+def _whole_tiles(rows: int, k: int) -> list[Tile]:
+    """Tiles of one weight that are the best where their blocks fill a wave with K whole."""
+    if k % 128 or rows <= 16 or 32 < rows <= 64:
+        return []
+    if rows <= 32:
+        return [Tile(32, 64, 128, 4, 6)]
+    return [Tile(128, 128, 64, 4, 5, boxed=True), Tile(64, 128, 128, 8, 4, boxed=True)]
 
 
 def num_blocks(tile: Tile, rows: int, n: int) -> int:

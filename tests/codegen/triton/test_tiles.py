@@ -34,6 +34,23 @@ def test_many_rows_take_the_tile_whose_waves_were_the_shortest(rows, n, num_weig
     assert tile.boxed and (tile.rows, tile.columns) == wanted
 
 
+@pytest.mark.parametrize(
+    ("rows", "n", "wanted"),
+    [
+        (32, 6144, (32, 64, 1, False)),  # 96 blocks
+        (32, 4096, (32, 32, 1, False)),
+        (32, 2048, (32, 32, 2, False)),
+        (128, 6144, (64, 128, 1, True)),
+        (128, 4096, (64, 128, 2, False)),  # too few for boxes with K whole
+        (256, 6144, (128, 128, 1, True)),
+        (256, 4096, (64, 128, 1, True)),
+    ],
+)
+def test_larger_tiles_are_taken_where_they_fill_a_wave_with_k_whole(rows, n, wanted):
+    tile = choose_tile(rows, n, 4096, 1, DType.BF16).chosen
+    assert (tile.rows, tile.columns, tile.splits, tile.boxed) == wanted
+
+
 @pytest.mark.parametrize("rows", [300, 512, 1024])
 @pytest.mark.parametrize(("n", "k"), [(1024, 8192), (2048, 8192), (4096, 14336), (576, 1536)])
 def test_k_is_shared_only_by_blocks_that_run_at_once(rows, n, k):
