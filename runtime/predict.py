@@ -33,15 +33,15 @@ class Constants(NamedTuple):
 
 
 CONSTANTS = Constants(
-    launch_s=1.7e-6,
-    product_s=2.3e-6,
-    attention_s=2.0e-6,
+    launch_s=1.9e-6,
+    product_s=3e-6,
+    attention_s=2.1e-6,
     memory_share=0.85,
-    cache_bytes_per_s=56e9,
-    product_share=0.71,
-    attention_share=0.55,
+    cache_bytes_per_s=60e9,
+    product_share=0.85,
+    attention_share=0.63,
     tape_launch_s=5e-6,
-    prompt_s=0.5e-3,
+    prompt_s=1.2e-3,
 )
 _CPU = Constants(  # its limits are what it reached, and its launches all in line
     launch_s=4e-6,
