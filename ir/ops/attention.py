@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -29,35 +29,41 @@ def attend(
     v: torch.Tensor,
     distance: torch.Tensor,
     attrs: Attrs,
-    sinks: torch.Tensor | None,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """One query q[H, D] over keys k[n, Hk, D], v[n, Hk, Dv]; ``distance`` is how far back each is.
+    """Queries q[t, H, D] over keys k[n, Hk, D], v[n, Hk, Dv]: [t, H, Dv]; ``distance`` [t, n] is
+    how far back each key is.
 
     A key is seen at 0 <= distance < window. A sink adds exp(sink) to a head's sum, and no value.
     """
-    group = q.shape[0] // k.shape[1]
-    keys, values = (x.float().repeat_interleave(group, 1) for x in (k, v))
-    scores = torch.einsum("hd,nhd->hn", q.float(), keys) * attrs["scale"]
+    groups = (k.shape[1], q.shape[1] // k.shape[1])  # a key head, and the heads that read it
+    scores = torch.einsum("tgrd,ngd->tgrn", q.float().unflatten(1, groups), k.float())
+    scores = scores * attrs["scale"]
     if attrs["softcap"] is not None:
         scores = torch.tanh(scores / attrs["softcap"]) * attrs["softcap"]
     seen = distance >= 0
     if attrs["window"] is not None:
         seen &= distance < attrs["window"]
-    scores = scores.masked_fill(~seen, float("-inf"))
+    scores = scores.masked_fill(~seen[:, None, None], float("-inf"))
     if sinks is not None:
-        scores = torch.cat([scores, sinks.float()[:, None]], 1)
-    weights = torch.softmax(scores, -1)[:, : k.shape[0]]
-    return torch.einsum("hn,nhd->hd", weights, values)
+        none = sinks.float().unflatten(0, groups).expand(len(q), *groups)
+        scores = torch.cat([scores, none[..., None]], -1)
+    weights = torch.softmax(scores, -1)[..., : k.shape[0]]
+    return torch.einsum("tgrn,ngd->tgrd", weights, v.float()).flatten(1, 2)
 
 
 def _attention(operands: Sequence[Any], attrs: Attrs) -> tuple[torch.Tensor, ...]:
     q, k, v, positions, sequences, *sinks = operands
-    rows = []
-    for token in range(q.shape[0]):
-        same = (sequences == sequences[token]).nonzero()[:, 0]
-        distance = positions[token] - positions[same]
-        rows.append(attend(q[token], k[same], v[same], distance, attrs, *(sinks or [None])))
-    return (torch.stack(rows).to(q.dtype),)
+    result = torch.empty(*q.shape[:2], v.shape[2], device=q.device)
+    for same in _tokens_of_each(sequences):
+        distance = positions[same][:, None] - positions[same]
+        result[same] = attend(q[same], k[same], v[same], distance, attrs, *sinks)
+    return (result.to(q.dtype),)
+
+
+def _tokens_of_each(sequences: torch.Tensor) -> Iterator[torch.Tensor]:
+    """For each sequence, where its tokens are in the step."""
+    return ((sequences == one).nonzero()[:, 0] for one in sequences.unique())
 
 
 def _attention_flops(types: Sequence[TensorType], results: Sequence[TensorType], _: Attrs) -> float:
@@ -87,23 +93,14 @@ def _infer_paged(types: Sequence[TensorType], attrs: Attrs) -> Types:
 
 def _paged_attention(operands: Sequence[Any], attrs: Attrs) -> tuple[torch.Tensor, ...]:
     q, cache, positions, sequences, table, *sinks = operands
-    lengths, owners = (positions + 1).tolist(), sequences.tolist()
-    longest: dict[int, int] = {}
-    for owner, length in zip(owners, lengths, strict=True):
-        longest[owner] = max(length, longest.get(owner, 0))
-    seen = {o: _cached(cache, attrs["layer"], table[o].tolist(), n) for o, n in longest.items()}
-    rows = []
-    for token, (owner, length) in enumerate(zip(owners, lengths, strict=True)):
-        k, v = (part[:length] for part in seen[owner])
-        distance = torch.arange(length - 1, -1, -1, device=q.device)
-        rows.append(attend(q[token], k, v, distance, attrs, *(sinks or [None])))
-    return (torch.stack(rows).to(q.dtype),)
-
-
-def _cached(cache: Any, layer: int, pages: Sequence[int], length: int) -> list[torch.Tensor]:
-    """Keys and values [length, ..] of a sequence whose pages these are."""
-    entries = [cache[(layer, *_place(position, pages))] for position in range(length)]
-    return [torch.stack(parts) for parts in zip(*entries, strict=True)]
+    result = torch.empty(*q.shape[:2], attrs["value_dim"], device=q.device)
+    for same in _tokens_of_each(sequences):
+        pages, length = table[sequences[same[0]]].tolist(), int(positions[same].max()) + 1
+        entries = [cache[(attrs["layer"], *_place(p, pages))] for p in range(length)]
+        k, v = (torch.stack(parts) for parts in zip(*entries, strict=True))
+        distance = positions[same][:, None] - torch.arange(length, device=q.device)
+        result[same] = attend(q[same], k, v, distance, attrs, *sinks)
+    return (result.to(q.dtype),)
 
 
 _MASK = {"scale": REQUIRED, "window": None, "softcap": None}
