@@ -28,7 +28,7 @@ class FakeSpace:
     def __init__(self, cost, shares=None, noise=0.02, wrongs=(), failing=(), step_cost=None):
         self.cost, self.noise, self.wrongs, self.failing = cost, noise, wrongs, failing
         self.shares = shares or {"linear": 1.0}
-        self.step_cost = step_cost or (lambda chosen: 1.0)
+        self.step_cost = step_cost or (lambda chosen: 0.9 if chosen else 1.0)
         self.chance = random.Random(0)
         self.now_s = 0.0
         self.timed, self.order = [], []

@@ -41,7 +41,7 @@ class Found(Strict, frozen=True, kw_only=True, tag="found"):
 
 
 class Dropped(Strict, frozen=True, kw_only=True, tag="dropped"):
-    """Entries of these steps made whole steps slower, and are taken back."""
+    """Whole steps of that name were no faster with their entries, which are taken back."""
 
     steps: str
 

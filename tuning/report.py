@@ -19,6 +19,7 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]  # of candidates: faster, slower, wrong or failed
     entries: list[Entry]  # those that stay
     step_ratios: dict[str, float]  # of whole steps' times with them, to those before
+    taken_back: list[str]  # steps that were no faster with what was found for them
     table: str
     artifact: str | None = None  # the new one
 
@@ -38,6 +39,9 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
             yield f"{names[entry.key]:<{width}}{_figures(entry)}"
         for steps, ratio in self.step_ratios.items():
             yield f"whole steps of {steps}: {1 / ratio:.3f} times as fast as before"
+        if self.taken_back:
+            steps = ", ".join(self.taken_back)
+            yield f"taken back, for whole steps were no faster with it: what was found for {steps}"
         yield f"the table is {self.table}"
         if self.artifact is not None:
             yield f"the new artifact is {self.artifact}"

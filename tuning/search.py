@@ -21,13 +21,11 @@ from ..artifact.tuning_table import Configuration, Entry, Key
 from ..errors import TapeoutError
 from .cost_model import CostModel
 from .journal import Dropped, Found, Journal, Outcome, Trial
-from .judge import MARGIN, judge, swapped
+from .judge import judge, judge_steps
 from .space import Built, Space, Work
 
 _PATIENCE = 2  # turns of a work without an improvement
 _RESERVE = 0.15  # of the budget, for whole steps
-_MAX_STEP_PAIRS, _STEP_PAIRS_AT_A_TIME = 60, 12
-_NUM_LOOKS = 2
 
 
 class Progress(NamedTuple):
@@ -93,6 +91,7 @@ class Search(Generic[Built]):
         self._model = CostModel()
         self._num_timed = 0
         self.step_ratios: dict[str, float] = {}  # of whole steps' times to those before
+        self.taken_back: list[str] = []  # steps that were no faster with their entries
         works = sorted(space.works(), key=lambda work: -work.share)
         self._states = {work.key: self._state(work, imported) for work in works}
         for line in journal.lines:
@@ -232,21 +231,17 @@ class Search(Generic[Built]):
     # ---- whole steps ----
 
     def _check_steps(self, steps: str) -> None:
-        """Takes entries back that make whole steps slower than they were, seen twice."""
+        """Takes entries back with which whole steps are not faster than they were."""
         chosen = {
             key: entry.configuration for key, entry in self.entries.items() if key.steps == steps
         }
-        for _ in range(_NUM_LOOKS):
-            judged = judge(
-                lambda count: swapped(self._space.step_times(steps, chosen, count)),
-                _MAX_STEP_PAIRS,
-                _STEP_PAIRS_AT_A_TIME,
-            )
-            if not judged.is_faster and judged.ratio >= 1 - MARGIN:
-                self.step_ratios[steps] = 1 / judged.ratio
-                return
-        self._journal.add(Dropped(steps=steps))
-        self._drop(steps)
+        judged = judge_steps(lambda count: self._space.step_times(steps, chosen, count))
+        if judged.is_faster:
+            self.step_ratios[steps] = judged.ratio
+        else:
+            self.taken_back.append(steps)
+            self._journal.add(Dropped(steps=steps))
+            self._drop(steps)
 
     def _drop(self, steps: str) -> None:
         for key, state in self._states.items():

@@ -79,6 +79,7 @@ def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None
         outcomes=Counter(line.outcome for line in journal.lines if isinstance(line, Trial)),
         entries=entries,
         step_ratios=search.step_ratios,
+        taken_back=search.taken_back,
         table=str(_beside(artifact, "json")),
         artifact=None if made is None else str(made),
     )

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from tapeout.tuning.judge import MAX_PAIRS, judge
+from tapeout.tuning.judge import MAX_PAIRS, judge, judge_steps
 from tapeout.tuning.space import Times
 
 
@@ -45,3 +45,12 @@ def test_the_number_of_pairs_is_bounded():
 
     judge(take)
     assert sum(taken) <= MAX_PAIRS
+
+
+def test_steps_that_are_a_little_faster_are_found_so_and_slower_ones_never():
+    assert all(judge_steps(pairs(1.0, 0.98, 0.02, seed)).is_faster for seed in range(50))
+    assert not any(judge_steps(pairs(1.0, 1.02, 0.02, seed)).is_faster for seed in range(50))
+
+
+def test_steps_that_are_as_fast_are_seldom_called_faster():
+    assert sum(judge_steps(pairs(1.0, 1.0, 0.1, seed)).is_faster for seed in range(200)) <= 14

@@ -83,8 +83,9 @@ def test_it_ends_at_its_budget(tmp_path):
     assert 8 <= space.now_s <= 11
 
 
-def test_entries_that_slow_whole_steps_down_are_taken_back(tmp_path):
-    space = FakeSpace(cost, step_cost=lambda chosen: 1.1)
+@pytest.mark.parametrize("step_cost", [1.1, 1.01])
+def test_entries_that_slow_whole_steps_down_are_taken_back(tmp_path, step_cost):
+    space = FakeSpace(cost, step_cost=lambda chosen: step_cost)
     entries, lines = search(space, tmp_path)
     assert entries == {} and lines[-1].steps == "rows1"
 
