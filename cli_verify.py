@@ -1,5 +1,6 @@
 """`tapeout verify`: compares an artifact with the reference; see `verification/`."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,12 @@ def verify_command(
 
 
 def _print(certificate: "Certificate", path: Path) -> None:
-    for check in certificate.checks:
-        click.echo(f"{check.name:<9}{check.status:<10}{check.detail}")
+    from .inspection.text import wrapped
+
+    for (status, detail), checks in groupby(certificate.checks, lambda c: (c.status, c.detail)):
+        names = ", ".join(check.name for check in checks)
+        for line in wrapped([f"{names:<8} {status:<9} {detail}"]):
+            click.echo(line)
     for one in certificate.logits:
         click.echo(
             f"  {one.steps}: off by {one.distance:.3g}, KL {one.kl:.3g}, top-1 {one.top1:.1%} "
@@ -54,5 +59,5 @@ def _print(certificate: "Certificate", path: Path) -> None:
         click.echo(f"  the kernel nearest its limit: {', '.join(kernel.kernels)}, at {share:.0%}")
     for fault in certificate.faults:
         click.echo(f"fault: {fault}", err=True)
-    where = f" on {certificate.device}" if certificate.device else ""
+    where = f" on {certificate.device}" if certificate.device else " what could be checked here"
     click.echo(f"{'passed' if certificate.passed else 'failed'}{where}: {path}")

@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _MAX_MANIFEST_BYTES = 64 << 20
 _ATTEMPTS = 20
+_COMPILE = "give the folder of one, or compile a checkpoint into one first"
 _REBUILD = "build the artifact again, or copy it again from where it is whole"
 
 
@@ -144,6 +145,9 @@ def _weight_files(target: Target) -> set[str]:
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
+    if not any((path / name).exists() for name in (MANIFEST, MANIFEST_DIGEST)):
+        there = f"no {MANIFEST}" if path.exists() else "nothing"
+        raise ArtifactError(path, "folder", there, "an artifact", _COMPILE)
     wanted = _read_small(path / MANIFEST_DIGEST, 65)
     data = _read_small(path / MANIFEST, _MAX_MANIFEST_BYTES)
     found = f"{digest_of(data)}\n".encode()

@@ -127,7 +127,7 @@ def _kernels_of(choice: KernelChoice) -> str:
 
 def _chosen(choice: KernelChoice) -> str:
     fields = " ".join(f"{name}={value}" for name, value in choice.configuration.items())
-    return f"{fields} ({choice.origin})"
+    return f"{fields} ({choice.origin})".lstrip()
 
 
 def _tape(tape: TapeFacts) -> str:

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from difflib import unified_diff
 
 from .difference import Changed, Difference, Value
+from .text import wrapped
+
+_MAX_LINE = 98
 
 
 def text_of_difference(difference: Difference) -> str:
@@ -31,7 +34,9 @@ def _change_lines(part: str, change: Changed) -> Iterator[str]:
     elif part == "files" and None not in both:
         yield f"{change.name}: differs"
     else:
-        yield f"{change.name}: {_said(change.a)} -> {_said(change.b)}"
+        line = f"{change.name}: {_said(change.a)} -> {_said(change.b)}"
+        apart = (change.name, f"  - {_said(change.a)}", f"  + {_said(change.b)}")
+        yield from [line] if len(line) <= _MAX_LINE else wrapped(apart)
 
 
 def _said(value: Value) -> str:

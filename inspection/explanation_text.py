@@ -7,14 +7,14 @@ from msgspec.structs import replace
 
 from ..artifact.tuning_table import Configuration
 from .explain import Chosen, Explanation, Left, RegionWork, Section, Work
-from .text import formula, table
+from .text import formula, table, wrapped
 
-_MAX_OPS = 6
+_MAX_OPS = 2
 
 
 def text_of_explanation(explanation: Explanation) -> str:
     """What `tapeout explain` prints."""
-    return "\n".join(_lines(explanation))
+    return "\n".join(wrapped(_lines(explanation)))
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
@@ -64,16 +64,15 @@ def _work_row(work: Work) -> list[str]:
     ops = sorted(work.ops.items(), key=lambda item: -item[1])
     shown = [f"{op} {more:+}" for op, more in ops]
     if len(shown) > _MAX_OPS:
-        half = _MAX_OPS // 2
-        shown = [*shown[:half], "...", *shown[-half:]]
+        shown = [shown[0], "...", shown[-1]]
     saved = formula(work.bytes_saved) if work.bytes_saved else "0"
-    return [f"{work.stage}/{work.name}", f"{work.launches_saved}", saved, ", ".join(shown)]
+    return [work.name, f"{work.launches_saved}", saved, ", ".join(shown)]
 
 
 def _left_line(left: Left) -> str:
     miss = left.miss
     origin = f" of {miss.origin}" if miss.origin else ""
-    return f"{left.stage}/{left.name} left %{miss.value}{origin}: {miss.reason}"
+    return f"{left.name} left %{miss.value}{origin}: {miss.reason}"
 
 
 def _region_lines(region: RegionWork) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The record of an artifact as lines for a terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import mul
+from textwrap import TextWrapper
 
 from ..artifact.schema import Expression
 from .facts import ArtifactFacts, KernelFacts, MachineFacts, TargetFacts
@@ -57,15 +58,26 @@ def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:
 _MACHINE_HEAD = ("warps", "registers", "spilled", "shared", "blocks", "occupied", "limited by")
 _TAPE_HEAD = ("tape", "rows", "launches", "that is")
 _SLOT_HEAD = ("slot", "bytes", "holds")
+_COLUMNS = 100
 
 
 def _kernel_table(kernels: list[KernelFacts]) -> Iterator[str]:
-    on_gpu = any(kernel.machine for kernel in kernels)
-    rows = [
-        [kernel.name, kernel.anchor, *(_machine_cells(kernel.machine) if on_gpu else [])]
-        for kernel in kernels
-    ]
-    yield from table(["kernel", "anchor", *(_MACHINE_HEAD if on_gpu else [])], rows)
+    """On a GPU a region has many kernels: each says what it is for, below the region's name."""
+    if not any(kernel.machine for kernel in kernels):
+        yield from table(["kernel", "anchor"], [[kernel.name, kernel.anchor] for kernel in kernels])
+        return
+    regions: dict[tuple[str, str], list[list[str]]] = {}
+    for kernel in kernels:
+        steps = kernel.name.removeprefix(f"{kernel.region}_")
+        row = [f"  {steps}", *_machine_cells(kernel.machine)]
+        regions.setdefault((kernel.region, kernel.anchor), []).append(row)
+    head, *rows = table(
+        ["kernel", *_MACHINE_HEAD], [row for rows in regions.values() for row in rows]
+    )
+    yield head
+    for (region, anchor), own in regions.items():
+        yield f"{region} ({anchor})"
+        yield from (rows.pop(0) for _ in own)
 
 
 def _machine_cells(machine: MachineFacts | None) -> list[str]:
@@ -122,10 +134,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
+def wrapped(lines: Iterable[str]) -> Iterator[str]:
+    """Lines of at most 100 columns; what goes on is set in. Words are never broken."""
+    wrapper = TextWrapper(_COLUMNS, break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        wrapper.subsequent_indent = " " * (len(line) - len(line.lstrip()) + 4)
+        yield from wrapper.wrap(line) or [""]
+
+
 def formula(expression: Expression) -> str:
     """As `64 + 4 R`."""
     terms = [f"{factor:,} {symbols}".strip() for symbols, factor in expression.items()]
-    return " + ".join(terms) or "0"
+    return " + ".join(terms).replace("+ -", "- ") or "0"
 
 
 def readable_bytes(num_bytes: int) -> str:

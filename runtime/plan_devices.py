@@ -86,8 +86,8 @@ def _cpu(bytes_per_s: float | None) -> Device:
     limits = measure_cpu(bytes_per_s)
     told = "as given" if bytes_per_s else "as measured now"
     assumed = (
-        f"this machine's memory; {_words(limits)}, bytes {told}, products in f32 by numpy "
-        "and of 16 bits taken for as fast"
+        f"its memory, {_words(limits)}; bytes {told}, products in f32 by numpy, "
+        "of 16 bits taken for as fast"
     )
     return Device(name="this machine", memory_bytes=None, limits=limits, assumed=assumed)
 

@@ -11,8 +11,8 @@ Column = Mapping[str, str]  # a target's cells, by the names of their rows
 
 def plans_text(plans: Sequence[TargetPlan]) -> str:
     """The table, and below it what it takes for granted."""
-    head = ["", *(f"{plan.target}, {plan.device}" for plan in plans)]
-    rows = [head, *_section("memory", [_memory(plan) for plan in plans])]
+    heads = [["", *(plan.target for plan in plans)], ["", *(plan.device for plan in plans)]]
+    rows = [*heads, *_section("memory", [_memory(plan) for plan in plans])]
     rows += _times("decode step, predicted ms", [plan.decode for plan in plans])
     rows += _times("prompt, predicted ms", [plan.prompts for plan in plans])
     kinds = [[*plan.decode, *plan.prompts] for plan in plans]
@@ -54,8 +54,9 @@ def _memory(plan: TargetPlan) -> Column:
         "inputs": memory.inputs_bytes,
         "keys and values": memory.kv_cache_bytes,
         "all of these": memory.total_bytes,
-        "graphs beside them, about": plan.graphs_bytes,
     }
+    if plan.graphs_bytes:
+        sizes["graphs beside them, about"] = plan.graphs_bytes
     counts = {
         "tokens of keys and values": memory.num_kv_tokens,
         "tokens of a sequence": memory.max_model_len,

@@ -215,8 +215,14 @@ def test_a_launch_has_as_many_buffers_as_its_kernel_has_operands(path):
 
 
 def test_no_folder_is_refused_by_name(tmp_path):
-    with pytest.raises(ArtifactError, match=r"none/manifest\.digest"):
+    with pytest.raises(ArtifactError, match=r"none: folder: found nothing, wanted an artifact"):
         Artifact.open(tmp_path / "none")
+
+
+def test_a_checkpoint_is_refused_with_what_makes_an_artifact_of_it(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"no manifest\.json, .* compile a checkpoint into one"):
+        Artifact.open(tmp_path)
 
 
 def test_a_file_replaced_after_opening_is_not_handed_to_a_loader(path):

@@ -98,6 +98,8 @@ def test_another_configuration_is_told_with_where_it_is_from_and_its_time(checkp
     assert "num_warps=4" in str(changed.a) and "rule: " in str(changed.a)
     assert "num_warps=2" in str(changed.b) and "table NVIDIA H200" in str(changed.b)
     assert {(one.a, one.b) for one in found["measured us"]} == {(None, 5.0)}
+    printed = run(gpu, tuned).output.splitlines()
+    assert max(map(len, printed)) <= 100
 
 
 def test_what_is_no_artifact_is_refused_with_the_exit_code_of_an_error(first, tmp_path):

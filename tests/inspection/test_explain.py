@@ -1,6 +1,7 @@
 """`tapeout explain` says why an artifact is as it is."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -39,7 +40,8 @@ def test_explain_names_the_cause_when_a_fusion_is_broken_on_purpose(
     compile_model(tmp_path / "checkpoint", output, cpu_levels=native_levels()[:1])
     done = run(output, "--layer", 1)
     assert done.exit_code == 0, done.output
-    line = next(line for line in done.output.splitlines() if f"/{name} left " in line)
+    lines = re.sub(r"\n {5,}", " ", done.output).splitlines()
+    line = next(line for line in lines if f" {name} left " in line)
     wanted, said = line.split(": wanted that ")[1].split(", found: ")
     assert predicate in wanted and found in said and "model.layers.0." in line
 
@@ -77,6 +79,11 @@ def test_explain_tells_the_chosen_configurations_and_the_others(eighty_layers):
     text = text_of_explanation(found)
     candidate = chosen[0].candidates[0]
     assert f": {candidate.reason}" in text and "@layer0: layers 0-79" in text
+
+
+def test_what_is_printed_is_at_most_100_columns_wide(nano, eighty_layers):
+    for artifact in (nano, eighty_layers):
+        assert max(map(len, run(artifact).output.splitlines())) <= 100
 
 
 def test_fallbacks_are_named(nano):

@@ -1,4 +1,5 @@
 import pytest
+from gpu_builds import GPU_TARGET
 from opened_page import opened
 
 from tapeout.artifact import Artifact, Tape
@@ -51,6 +52,15 @@ def test_a_target_without_a_known_card_has_no_times(nano):
 def test_the_text_has_a_column_for_each_card(eighty_layers):
     text = text_of(facts_of(Artifact.open(eighty_layers)))
     assert "h100 us" in text and "h200 us" in text
+
+
+def test_kernels_of_a_gpu_stand_below_their_region_within_100_columns(eighty_layers):
+    facts = facts_of(Artifact.open(eighty_layers))
+    lines = text_of(facts).splitlines()
+    kernel = next(k for k in facts.targets[GPU_TARGET].kernels if k.anchor == "linear")
+    below = lines[lines.index(f"{kernel.region} (linear)") + 1 :]
+    assert below[0].split()[0] == kernel.name.removeprefix(f"{kernel.region}_")
+    assert max(map(len, lines)) <= 100
 
 
 def test_the_page_has_the_time_of_each_launch_on_the_card_that_is_chosen(browser, report):

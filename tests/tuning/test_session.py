@@ -98,4 +98,4 @@ def test_a_budget_of_nothing_is_refused():
 
 def test_what_is_no_artifact_is_refused(tmp_path):
     done = CliRunner().invoke(main, ["tune", str(tmp_path)])
-    assert done.exit_code == 2 and "is no artifact" in done.output
+    assert done.exit_code == 2 and "found no manifest.json, wanted an artifact" in done.output
