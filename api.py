@@ -13,6 +13,7 @@ import torch
 
 from . import __version__
 from .artifact import PASSES, Described, Model, encode
+from .artifact.schema import MANIFEST_DIGEST
 from .artifact.tuning_table import Table
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.cpp.toolchain import LEVELS
@@ -86,7 +87,8 @@ def compile_model(
     """
     _check_options(target, quantization, tensor_parallel_size)
     check_names(require_fusions, stages_of(target))
-    table = Table() if tuning is None else open_table(tuning)
+    archs = [*LEVELS] if target == "cpu" else [target.split(":")[-1]]
+    table = Table() if tuning is None else open_table(tuning, archs)
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
     source = open_source(folder, load_format, seed)
@@ -109,7 +111,7 @@ def compile_model(
             path,
             target,
             batch_invariant=batch_invariant,
-            tuned=tuned_for(table, target.split(":")[-1]),
+            tuned=tuned_for(table, archs[0]),
             files=files,
             progress=progress,
         )
@@ -121,7 +123,7 @@ def compile_model(
         path,
         files=files,
         levels=cpu_levels,
-        tuned={level: tuned_for(table, level) for level in LEVELS},
+        tuned={level: tuned_for(table, level) for level in archs},
         progress=progress,
     )
 
@@ -209,6 +211,10 @@ def _folder(checkpoint: str | os.PathLike[str]) -> Path:
     folder = Path(checkpoint)
     if not folder.is_dir():
         raise InputError(f"{os.fspath(checkpoint)!r} is no folder; give a checkpoint on this disk")
+    if (folder / MANIFEST_DIGEST).exists():
+        raise InputError(
+            f"{folder} is an artifact already; give the checkpoint that it was made of"
+        )
     return folder
 
 

@@ -24,10 +24,12 @@ def verify_command(
 
     Ends with 0 where nothing is wrong, with 1 where something is.
     """
+    from .artifact.beside import check_place
     from .runtime.progress import BuildProgress
-    from .verification.certificate import write
+    from .verification.certificate import certificate_path, write
     from .verification.run import verify
 
+    check_place(certificate_path(artifact))
     progress = BuildProgress()
     try:
         certificate = verify(artifact, checkpoint, progress)
@@ -59,5 +61,9 @@ def _print(certificate: "Certificate", path: Path) -> None:
         click.echo(f"  the kernel nearest its limit: {', '.join(kernel.kernels)}, at {share:.0%}")
     for fault in certificate.faults:
         click.echo(f"fault: {fault}", err=True)
-    where = f" on {certificate.device}" if certificate.device else " what could be checked here"
-    click.echo(f"{'passed' if certificate.passed else 'failed'}{where}: {path}")
+    verdict = "passed" if certificate.passed else "failed"
+    if certificate.device:
+        verdict += f" on {certificate.device}"
+    elif certificate.passed:
+        verdict += " what could be checked here"
+    click.echo(f"{verdict}: {path}")

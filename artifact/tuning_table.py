@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import ArtifactError, InputError
+from .beside import write_whole
 from .schema import Strict, encode
 
 TABLE_VERSION = 1
@@ -127,14 +128,4 @@ def read_table(path: str | os.PathLike[str]) -> Table:
 
 def write_table(table: Table, path: str | os.PathLike[str]) -> None:
     """Writes a table in one step: who reads meanwhile has the old one. Raises InputError."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(encode(table))
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise InputError(
-            f"cannot write {path}: {reason}; give a file in a writable folder"
-        ) from None
+    write_whole(Path(path), encode(table))

@@ -6,11 +6,12 @@ Tables that ship are in `codegen/tuned/`, one for each card, made by `tapeout tu
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ..artifact.tuning_table import Configuration, Key, Table, read_table
+from ..errors import InputError
 
 SHIPPED = {path.stem: path for path in sorted((Path(__file__).parent / "tuned").glob("*.json"))}
 """Tables by the names that `tapeout compile --tuning` takes beside paths."""
@@ -24,9 +25,19 @@ class Tuned(NamedTuple):
     time_s: float | None = None
 
 
-def open_table(tuning: str | os.PathLike[str]) -> Table:
-    """The table of that name or path. Raises InputError or ArtifactError."""
-    return read_table(SHIPPED.get(os.fspath(tuning), Path(tuning)))
+def open_table(tuning: str | os.PathLike[str], archs: Collection[str]) -> Table:
+    """The table of that name or path. Raises InputError or ArtifactError.
+
+    It must know a device that runs code for one of ``archs``, or it would be of no use.
+    """
+    table = read_table(SHIPPED.get(os.fspath(tuning), Path(tuning)))
+    known = dict.fromkeys(entries.device.arch for entries in table.devices)
+    if not set(archs) & set(known):
+        raise InputError(
+            f"tuning={os.fspath(tuning)!r} has kernels for {', '.join(known) or 'no device'}, not "
+            f"for {', '.join(archs)}; tune on such a device, or leave it out"
+        )
+    return table
 
 
 def tuned_for(table: Table, arch: str) -> Mapping[Key, Tuned]:

@@ -22,7 +22,8 @@ def _lines(difference: Difference) -> Iterator[str]:
         yield ""
         yield part
         for change in changes:
-            yield from (f"  {line}" for line in _change_lines(part, change))
+            lines = [f"  {line}" for line in _change_lines(part, change)]
+            yield from lines if part == "IR" else wrapped(lines)
 
 
 def _change_lines(part: str, change: Changed) -> Iterator[str]:
@@ -36,7 +37,7 @@ def _change_lines(part: str, change: Changed) -> Iterator[str]:
     else:
         line = f"{change.name}: {_said(change.a)} -> {_said(change.b)}"
         apart = (change.name, f"  - {_said(change.a)}", f"  + {_said(change.b)}")
-        yield from [line] if len(line) <= _MAX_LINE else wrapped(apart)
+        yield from [line] if len(line) <= _MAX_LINE else apart
 
 
 def _said(value: Value) -> str:

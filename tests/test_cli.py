@@ -133,6 +133,18 @@ def test_inspect_writes_no_page_of_what_is_no_artifact(tmp_path):
     assert not page.exists()
 
 
+def test_a_page_that_cannot_be_written_is_the_users_error(fake, tmp_path):
+    page = tmp_path / "none" / "report.html"
+    error = invoke("inspect", fake, "--html", page, exit_code=2).stderr
+    assert str(page) in error and "use a folder that is writable" in error
+
+
+def test_an_artifact_is_not_compiled_again(fake, tmp_path):
+    pytest.importorskip("torch")
+    error = invoke("compile", fake, "-o", tmp_path / "x", exit_code=2).stderr
+    assert "is an artifact already; give the checkpoint" in error
+
+
 @pytest.mark.parametrize("command", ["compile", "plan"])
 def test_without_torch_a_checkpoint_is_refused_in_one_line(command, checkpoint, monkeypatch):
     for name in [n for n in sys.modules if n.split(".")[0] == "torch" or n == "tapeout.api"]:

@@ -32,11 +32,7 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
         tried = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
         yield f"{device.name} ({device.arch}, {device.num_units} units), {self.elapsed_s:.0f} s"
         yield f"{self.num_works} kernels and shapes; candidates tried: {tried or 'none'}"
-        names = {entry.key: _name(entry) for entry in self.entries}
-        width = max(map(len, ["kernel", *names.values()]))
-        yield f"{'kernel':<{width}}{'before us':>11}{'after us':>10}{'faster':>8}{'roofline':>14}"
-        for entry in sorted(self.entries, key=lambda entry: entry.time_s / entry.before_s):
-            yield f"{names[entry.key]:<{width}}{_figures(entry)}"
+        yield from self._entry_lines()
         for steps, ratio in self.step_ratios.items():
             yield f"whole steps of {steps}: {1 / ratio:.3f} times as fast as before"
         if self.taken_back:
@@ -45,6 +41,16 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
         yield f"the table is {self.table}"
         if self.artifact is not None:
             yield f"the new artifact is {self.artifact}"
+
+    def _entry_lines(self) -> Iterator[str]:
+        if not self.entries:
+            yield "none is faster than the configuration that the artifact has"
+            return
+        names = {entry.key: _name(entry) for entry in self.entries}
+        width = max(map(len, ["kernel", *names.values()]))
+        yield f"{'kernel':<{width}}{'before us':>11}{'after us':>10}{'faster':>8}{'roofline':>14}"
+        for entry in sorted(self.entries, key=lambda entry: entry.time_s / entry.before_s):
+            yield f"{names[entry.key]:<{width}}{_figures(entry)}"
 
 
 def _name(entry: Entry) -> str:

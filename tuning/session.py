@@ -12,7 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from ..artifact.beside import check_place, write_whole
 from ..artifact.schema import MANIFEST_DIGEST
+from ..artifact.staging import check_replaceable
 from ..artifact.tuning_table import (
     Configuration,
     Device,
@@ -54,6 +56,7 @@ def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None
     Raises InputError, ArtifactError, CapacityError or BuildError.
     """
     started_s = time.monotonic()
+    _check_outputs(options)
     imported = merge(read_table(path) for path in options.imports)
     known = read_table(options.export) if options.export and options.export.exists() else Table()
     with open_space(artifact, options.num_threads) as space:
@@ -69,7 +72,8 @@ def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None
     if options.export is not None:
         write_table(merge([table, known]), options.export)
     if options.plot is not None:
-        _write(options.plot, render_plot(entries, f"{artifact.name} on {device.name}"))
+        svg = render_plot(entries, f"{artifact.name} on {device.name}")
+        write_whole(options.plot, svg.encode())
     made = rebuild(artifact, options.output, own) if options.output is not None else None
     return TuneReport(
         device=device,
@@ -83,6 +87,15 @@ def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None
         table=str(_beside(artifact, "json")),
         artifact=None if made is None else str(made),
     )
+
+
+def _check_outputs(options: TuneOptions) -> None:
+    """Refuses, before a search, what could not be written after it."""
+    for path in (options.export, options.plot, options.output):
+        if path is not None:
+            check_place(path)
+    if options.output is not None:
+        check_replaceable(options.output)
 
 
 def _beside(artifact: Path, suffix: str) -> Path:
@@ -107,10 +120,3 @@ def _without(table: Table, device: Device, keys: Collection[Key]) -> Table:
         entries = [one for one in known.entries if known.device != device or one.key not in keys]
         devices.append(msgspec.structs.replace(known, entries=entries))
     return Table(devices=devices)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; name another") from None

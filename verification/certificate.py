@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import Struct, json
 
+from ..artifact.beside import write_whole
+
 Status = Literal["passed", "failed", "not done"]
 
 
@@ -92,11 +94,10 @@ def certificate_path(artifact: Path) -> Path:
 
 
 def write(certificate: Certificate, artifact: Path) -> Path:
-    """Writes the file, in place of an earlier one; gives its path."""
+    """Writes the file, in place of an earlier one; gives its path. Raises InputError."""
     path = certificate_path(artifact)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(json.format(json.encode(certificate), indent=1) + b"\n")
-    return part.replace(path)
+    write_whole(path, json.format(json.encode(certificate), indent=1) + b"\n")
+    return path
 
 
 def read(artifact: Path) -> Certificate | None:

@@ -100,8 +100,15 @@ def test_of_several_devices_the_first_has_its_way_and_other_architectures_have_n
 
 def test_a_table_that_is_not_there_is_refused_and_those_that_ship_are_read():
     with pytest.raises(InputError, match="no_such_table: .*give a table"):
-        open_table("no_such_table")
-    assert all(open_table(name).devices for name in SHIPPED)
+        open_table("no_such_table", ["sm_90"])
+    assert all(open_table(name, ["sm_90"]).devices for name in SHIPPED)
+
+
+def test_a_table_for_other_devices_alone_is_refused(tmp_path):
+    write_table(table_of((H100, entry_of(product(), num_warps=2))), tmp_path / "table.json")
+    assert open_table(tmp_path / "table.json", ["sm_80", "sm_90"]).devices
+    with pytest.raises(InputError, match="has kernels for sm_90, not for x86-64-v3; tune on such"):
+        open_table(tmp_path / "table.json", ["x86-64-v3"])
 
 
 @pytest.mark.slow

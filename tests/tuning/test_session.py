@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from tapeout import LLM, SamplingParams
-from tapeout.artifact.tuning_table import Table, read_table, write_table
+from tapeout.artifact.tuning_table import Device, Table, read_table, write_table
 from tapeout.cli import main
 from tapeout.errors import InputError
+from tapeout.tuning.report import TuneReport
 from tapeout.tuning.session import TuneOptions, tune
 
 
@@ -94,6 +95,25 @@ def test_a_budget_that_is_no_duration_is_refused(budget):
 def test_a_budget_of_nothing_is_refused():
     with pytest.raises(InputError, match="more than 0"):
         TuneOptions(budget_s=0)
+
+
+@pytest.mark.parametrize("option", ["export", "plot", "output"])
+def test_what_could_not_be_written_after_a_search_is_refused_before_it(option, linked, tmp_path):
+    options = TuneOptions(**{option: tmp_path / "none" / "file"})
+    with pytest.raises(InputError, match="none is missing or read-only"):
+        tune(linked, options, silent)
+    with pytest.raises(InputError, match="is not an artifact"):
+        tune(linked, TuneOptions(output=tmp_path), silent)
+    assert not (tmp_path / "model.tapeout.tuning.jsonl").exists()
+
+
+def test_a_search_that_finds_nothing_says_so():
+    device = Device(name="a CPU", arch="x86-64-v3", num_units=2)
+    facts = {"memory_bytes_per_s": None, "elapsed_s": 1.0, "num_works": 3}
+    found = {"outcomes": {}, "entries": [], "step_ratios": {}, "taken_back": []}
+    report = TuneReport(device=device, table="t.json", **facts, **found)
+    assert "none is faster than the configuration that the artifact has" in report.text()
+    assert "before us" not in report.text()
 
 
 def test_what_is_no_artifact_is_refused(tmp_path):
