@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from .certificate import Check, KernelError, LayerError, LogitsError, Status, Thresholds
@@ -21,7 +22,8 @@ class Findings:
         self.checks: list[Check] = []
         self.logits: list[LogitsError] = []
         self.thresholds: Thresholds | None = None
-        self._faults: list[str] = []
+        self._faults: dict[Hashable, str] = {}  # by what is wrong; each step may say it again
+        self._num_said: Counter[Hashable] = Counter()
         self._num_compared: Counter[tuple[str, ...]] = Counter()
         self._of_kernels: dict[tuple[str, ...], Compared] = {}
         self._of_layers: dict[int | None, Compared] = {}
@@ -33,7 +35,7 @@ class Findings:
 
     def fault(self, text: str) -> None:
         """Something is wrong; the text names it."""
-        self._faults.append(text)
+        self._say(text, text)
 
     def check(self, name: str, status: Status, detail: str) -> None:
         """A check has ended."""
@@ -51,12 +53,17 @@ class Findings:
             if key not in table or _share(compared) > _share(table[key]):  # type: ignore[index]
                 table[key] = compared  # type: ignore[index]
         if not compared.error.passed:
-            self.fault(_describe(compared))
+            self._say((*compared[:4], compared.result), _describe(compared))
+
+    def _say(self, key: Hashable, text: str) -> None:
+        self._faults.setdefault(key, text)
+        self._num_said[key] += 1
 
     def faults(self) -> list[str]:
-        """The first of them."""
+        """The first of them, each once, with the first step that showed it."""
+        said = [text + _again(self._num_said[key] - 1) for key, text in self._faults.items()]
         more = self.num_faults - MAX_FAULTS
-        return self._faults[:MAX_FAULTS] + ([f"and {more} more"] if more > 0 else [])
+        return said[:MAX_FAULTS] + ([f"and {more} more"] if more > 0 else [])
 
     def kernels(self) -> list[KernelError]:
         """Of all that were played, the worst first."""
@@ -89,6 +96,10 @@ class Findings:
 
 def _share(compared: Compared) -> float:
     return compared.error.error / compared.error.limit
+
+
+def _again(count: int) -> str:
+    return f", and in {count} more step{'s' * (count > 1)}" if count else ""
 
 
 def _describe(compared: Compared) -> str:

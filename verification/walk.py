@@ -102,6 +102,11 @@ class Walk(Interpreter):
             taken[launch.kernel] = launch
         if not taken:
             raise WrongTape(f"{self._tape} ends before region {region.name}")
+        anchor = region.attrs["anchor"]
+        if any(kernels[name].anchor != anchor for name in taken):
+            raise WrongTape(
+                f"{self._next()} is no {anchor} as region {region.name} is, which is next"
+            )
         return [*taken.values()]
 
     def _references(
