@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .errors import InputError
+
 if TYPE_CHECKING:
     from .tuning.search import Progress
 
@@ -46,7 +48,12 @@ def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
 
     Ended early, by a signal or its budget, it goes on from there when it is called again.
     """
-    from .tuning.session import TuneOptions, tune
+    try:
+        from .tuning.session import TuneOptions, tune
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"tuning needs {error.name}, which is not installed; pip install 'tapeout[compile]'"
+        ) from None
 
     try:
         report = tune(artifact, TuneOptions(**options), _show)

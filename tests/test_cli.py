@@ -154,6 +154,14 @@ def test_without_torch_a_checkpoint_is_refused_in_one_line(command, checkpoint, 
     assert "needs torch" in result.stderr and "tapeout[compile]" in result.stderr
 
 
+def test_without_torch_tuning_is_refused_in_one_line(fake, monkeypatch):
+    for name in [n for n in sys.modules if n.startswith(("torch", "tapeout.tuning"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    error = invoke("tune", fake, exit_code=2).stderr
+    assert "tuning needs torch" in error and "tapeout[compile]" in error
+
+
 def test_help_loads_nothing_heavy():
     code = "import sys, tapeout.cli; print('numpy' in sys.modules, 'rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -104,9 +104,7 @@ class Walk(Interpreter):
             raise WrongTape(f"{self._tape} ends before region {region.name}")
         anchor = region.attrs["anchor"]
         if any(kernels[name].anchor != anchor for name in taken):
-            raise WrongTape(
-                f"{self._next()} is no {anchor} as region {region.name} is, which is next"
-            )
+            raise WrongTape(f"{self._next()} is where region {region.name} is wanted")
         return [*taken.values()]
 
     def _references(

@@ -79,6 +79,13 @@ def test_a_damaged_artifact_fails_and_says_where(fake, tmp_path):
     assert read(damaged).faults and not read(damaged).passed
 
 
+def test_kernels_that_could_not_be_tried_are_not_said_to_have_passed(nano, tmp_path, monkeypatch):
+    copied = shutil.copytree(nano, tmp_path / "m")
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    done = run(copied)
+    assert done.exit_code == 0 and "passed what could be checked here: " in done.output
+
+
 def test_without_a_compiler_hashes_are_checked_and_the_rest_is_named(nano, monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "torch" else object())
     certificate = module.verify(nano, NANO)

@@ -79,14 +79,14 @@ def test_a_fault_that_every_step_shows_is_told_once(nano, tmp_path):
 
 
 def test_a_launch_too_many_is_told_and_not_what_comes_after_it(nano, tmp_path):
-    place = launches_of(nano, "tapeout_linear_silu_mul")[1]
+    place = launches_of(nano, "tapeout_rms_norm")[2]
 
     def edit(launches):
         return [*launches[: place + 1], *launches[place:]]
 
     found = faults(verify(with_launches(nano, tmp_path / "m", "step", edit)))
     [told] = [fault for fault in found if fault.startswith("tape")]
-    assert f"launch {place + 1} (tapeout_linear_silu_mul)" in told
+    assert f"launch {place + 1} (tapeout_rms_norm) is where region linear" in told
 
 
 def test_a_launch_that_is_missing_is_named(nano, tmp_path):
