@@ -69,7 +69,7 @@ main.add_command(tune_command)
 @main.command("compile")
 @click.argument("checkpoint", type=_PATH)
 @click.option("-o", "--output", type=_PATH, help="Default: NAME.tapeout in this folder.")
-@click.option("--target", default="cpu", show_default=True)
+@click.option("--target", default="cpu", show_default=True, help="cpu, or a GPU: cuda:sm_90, ...")
 @_DTYPE
 @click.option("--quantize", "quantization", help="A quantization scheme.")
 @click.option("--tensor-parallel-size", default=1, show_default=True)
@@ -94,6 +94,7 @@ def compile_command(
     with _build_progress() as progress:
         from .runtime.choose_target import describe_devices
         from .runtime.compiler import load_compiler
+        from .runtime.units import readable_bytes
 
         options |= {"cpu_levels": list(cpu_levels) or None, "progress": progress}
         path = load_compiler().compile_model(checkpoint, **options)
@@ -104,7 +105,9 @@ def compile_command(
         summary = {"artifact": str(path), "bytes": num_bytes, "seconds": took_s}
         _print_json(summary | {"runs_on": devices})
     else:
-        click.echo(f"{path}: {_readable(num_bytes)}, built in {took_s:.1f} s; runs on {devices}")
+        click.echo(
+            f"{path}: {readable_bytes(num_bytes)}, built in {took_s:.1f} s; runs on {devices}"
+        )
 
 
 @main.command("run")
@@ -208,15 +211,6 @@ def _build_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def _print_json(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _readable(num_bytes: int) -> str:
-    size = float(num_bytes)
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} GiB"
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ import click
 from .errors import InputError, TapeoutError
 
 _CONTEXT = "Tokens before those of a decode step, as often as wanted."
+_SHARE = "The share of a GPU's memory that is taken."
+_TARGET = "cpu, or a GPU: cuda:sm_90, ...; as often as there are to compare."
 _DEVICE = "A GPU by its name, as often as there are to compare: h100, h200, ..."
 
 
 @click.command("plan")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", "targets", multiple=True, help="As often as there are to compare.")
+@click.option("--target", "targets", multiple=True, help=_TARGET)
 @click.option("--device", "devices", multiple=True, help=_DEVICE)
 @click.option("--dtype", default="auto", help="auto, bfloat16 or float32.")
 @click.option("--quantize", "quantization", help="A quantization scheme.")
@@ -23,7 +25,7 @@ _DEVICE = "A GPU by its name, as often as there are to compare: h100, h200, ..."
 @click.option("--max-num-seqs", type=int, help="Sequences at a time.")
 @click.option("--max-num-batched-tokens", type=int, help="Tokens of a step.")
 @click.option("--kv-cache-bytes", type=int, help="For keys and values.")
-@click.option("--gpu-memory-utilization", "memory_utilization", type=float, help="A share.")
+@click.option("--gpu-memory-utilization", "memory_utilization", type=float, help=_SHARE)
 @click.option("--gpu-memory-bytes", type=int, help="What the GPU has, whatever its name says.")
 @click.option("--cpu-bytes-per-s", type=float, help="That the CPU reads. Default: it is measured.")
 @click.option("--context", "contexts", type=int, multiple=True, default=(128, 2048), help=_CONTEXT)

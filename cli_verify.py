@@ -22,7 +22,7 @@ def verify_command(
 ) -> None:
     """Compare ARTIFACT with the reference on the device at hand; certify it beside the artifact.
 
-    Ends with 0 where nothing is wrong, with 1 where something is.
+    Exits with 0 if nothing is wrong, else with 1.
     """
     from .artifact.beside import check_place
     from .runtime.progress import BuildProgress

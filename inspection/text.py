@@ -5,6 +5,7 @@ from operator import mul
 from textwrap import TextWrapper
 
 from ..artifact.schema import Expression
+from ..runtime.units import readable_bytes
 from .facts import ArtifactFacts, KernelFacts, MachineFacts, TargetFacts
 from .tape_facts import TapeFacts
 
@@ -146,13 +147,3 @@ def formula(expression: Expression) -> str:
     """As `64 + 4 R`."""
     terms = [f"{factor:,} {symbols}".strip() for symbols, factor in expression.items()]
     return " + ".join(terms).replace("+ -", "- ") or "0"
-
-
-def readable_bytes(num_bytes: int) -> str:
-    """As `116.7 MiB`."""
-    size = float(num_bytes)
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} GiB"

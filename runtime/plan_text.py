@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from .plan_report import PredictedStep, TargetPlan
+from .units import readable_bytes
 
 _LEAST_SHARE = 0.01  # of a step's time that a kernel in the table has
-_UNITS = ("bytes", "KiB", "MiB")
 Column = Mapping[str, str]  # a target's cells, by the names of their rows
 
 
@@ -21,16 +21,6 @@ def plans_text(plans: Sequence[TargetPlan]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     assumed = dict.fromkeys(f"{plan.device}: {plan.assumed}" for plan in plans)
     return "\n".join([*(_line(row, widths) for row in rows), "", *assumed])
-
-
-def readable(num_bytes: int) -> str:
-    """Bytes in the unit that fits."""
-    size = float(num_bytes)
-    for unit in _UNITS:
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} GiB"
 
 
 def _section(title: str, columns: Sequence[Column]) -> Iterator[list[str]]:
@@ -66,7 +56,7 @@ def _memory(plan: TargetPlan) -> Column:
         **{f"pages of {group}": count for group, count in plan.num_pages.items()},
     }
     return {
-        **{name: readable(size) for name, size in sizes.items()},
+        **{name: readable_bytes(size) for name, size in sizes.items()},
         **{name: f"{count:,}" for name, count in counts.items()},
         "batch-invariant": "yes" if plan.batch_invariant else "no",
     }

@@ -5,7 +5,7 @@ from small_artifact import write_small_artifact
 
 from tapeout.artifact import Artifact
 from tapeout.inspection.facts import facts_of
-from tapeout.inspection.text import readable_bytes, text_of
+from tapeout.inspection.text import text_of
 
 
 def test_a_record_counts_what_is_in_the_artifact(nano):
@@ -54,12 +54,3 @@ def test_a_record_needs_no_operands(tmp_path):
     assert facts.targets["cpu"].tapes[0].lives == []
     assert json.loads(msgspec.json.encode(facts))["name"] == "small.tapeout"
     assert "embed" in text_of(facts)
-
-
-def test_bytes_are_read_easily():
-    assert [readable_bytes(n) for n in (0, 1023, 1 << 20, 1 << 41)] == [
-        "0 bytes",
-        "1023 bytes",
-        "1 MiB",
-        "2048 GiB",
-    ]

@@ -5,7 +5,7 @@ from tapeout.artifact import Artifact
 from tapeout.runtime.cuda.card_limits import CARDS
 from tapeout.runtime.plan import Limits
 from tapeout.runtime.plan_report import Device, plan_target
-from tapeout.runtime.plan_text import plans_text, readable
+from tapeout.runtime.plan_text import plans_text
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,3 @@ def test_kernels_have_their_launches_and_all_of_a_steps_time_but_little(table):
     assert all(row[1] == "x" for row in rows) and len(rows) == 4
     [step] = [line.split() for line in table if line.startswith("  1 after 5 ")]
     assert sum(float(row[-1]) for row in rows) == pytest.approx(1e3 * float(step[-1]), abs=0.6)
-
-
-@pytest.mark.parametrize(
-    ("num_bytes", "text"),
-    [(1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 20, "5 MiB"), (3000 << 30, "3000 GiB")],
-)
-def test_bytes_are_told_in_the_unit_that_fits(num_bytes, text):
-    assert readable(num_bytes) == text
