@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .runtime.llm import LLM
     from .runtime.outputs import RequestOutput
 
+_INTERRUPTED = 130  # as shells have it
 _PATH = click.Path(path_type=Path)
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _BATCH_INVARIANT = click.option(
@@ -40,13 +41,16 @@ class _Refusal(click.ClickException):
 
 
 class _Commands(click.Group):
-    """Turns our errors into one line each."""
+    """Turns our errors, and an interruption, into one line each."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except TapeoutError as error:
             raise _Refusal(" ".join(str(error).split())) from None
+        except KeyboardInterrupt:  # whose code of 1 from click says that something is wrong
+            click.echo("\ninterrupted", err=True)
+            ctx.exit(_INTERRUPTED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -127,6 +127,14 @@ def test_inspect_writes_a_page_and_says_where(fake, tmp_path):
     assert json.loads(invoke("inspect", fake, "--html", page, "--json").stdout)["files"]
 
 
+def test_an_interruption_has_a_code_of_its_own(fake, monkeypatch):
+    def interrupted(artifact):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tapeout.inspection.facts.facts_of", interrupted)
+    assert "interrupted" in invoke("inspect", fake, exit_code=130).stderr
+
+
 def test_inspect_writes_no_page_of_what_is_no_artifact(tmp_path):
     page = tmp_path / "report.html"
     invoke("inspect", tmp_path / "none", "--html", page, exit_code=2)
