@@ -101,6 +101,8 @@ class Sequences:
         else:
             self.cache.forget(slot)
         self._stop_computing(slot, entry)
+        if slot in self._started:
+            self._started.remove(slot)
         self.cache.release(slot, last_step_id)
         del self.slot_of[entry.request.request_id]
         self._set_running(self.running[self.running != slot])
