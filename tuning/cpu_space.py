@@ -24,7 +24,7 @@ from ..runtime.frame import Frame
 from ..runtime.load import open_model
 from ..runtime.player import PlayerLibrary
 from ..runtime.predict import bounds_of, predict_launches
-from .cpu_limits import CpuProbe, cpu_name
+from .cpu_probe import CpuProbe, cpu_name
 from .cpu_steps import LIMITS, plan_steps
 from .cpu_variants import Product, Variants
 from .cpu_whole_steps import WholeSteps
