@@ -8,7 +8,7 @@ only the code generator of the device's kind knows.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -76,11 +76,6 @@ class Table(Strict, frozen=True, kw_only=True):
 
     version: int = TABLE_VERSION
     devices: list[DeviceEntries] = []
-
-    def of_device(self, device: Device) -> Mapping[Key, Entry]:
-        """What was found on a device of that fingerprint."""
-        found = (known.entries for known in self.devices if known.device == device)
-        return {entry.key: entry for entry in next(found, [])}
 
 
 def merge(tables: Iterable[Table]) -> Table:

@@ -35,6 +35,14 @@ def table(device, *entries, rate=None):
     return Table(devices=[known])
 
 
+def time_of(known, device):
+    """The time of the one entry that a device is to have."""
+    [entries] = [found.entries for found in known.devices if found.device == device]
+    [found] = entries
+    assert found.key == key(64)
+    return found.time_s
+
+
 def test_a_table_that_is_written_is_the_table_that_is_read(tmp_path):
     known = merge([table(H100, entry(64, 2.0), entry(32, 1.0)), table(H200, entry(64, 1.5))])
     write_table(known, tmp_path / "table.json")
@@ -45,13 +53,13 @@ def test_a_table_that_is_written_is_the_table_that_is_read(tmp_path):
 def test_of_one_device_the_better_measured_entry_wins_whatever_the_order():
     slow, fast = table(H100, entry(64, 2.0)), table(H100, entry(64, 1.0))
     for tables in ([slow, fast], [fast, slow]):
-        assert merge(tables).of_device(H100)[key(64)].time_s == 1.0
+        assert time_of(merge(tables), H100) == 1.0
 
 
 def test_entries_of_other_devices_stand_side_by_side():
     merged = merge([table(H200, entry(64, 1.0)), table(H100, entry(64, 2.0))])
-    assert merged.of_device(H100)[key(64)].time_s == 2.0
-    assert merged.of_device(H200)[key(64)].time_s == 1.0
+    assert time_of(merged, H100) == 2.0
+    assert time_of(merged, H200) == 1.0
 
 
 def test_merging_a_table_with_itself_changes_nothing():
