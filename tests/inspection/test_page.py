@@ -67,9 +67,9 @@ def test_a_kernel_unfolds_to_its_math_source_and_machine_code(page):
     page.click("button.name")
     assert page.locator(".detail .code").first.inner_text().startswith("func @linear_add(")
     page.click("summary:has-text('Source')")
-    assert "def linear_add_decode16(" in page.locator(".fold .code").first.inner_text()
+    assert "def linear_add_decode16(" in page.locator(".detail .fold .code").first.inner_text()
     page.click("summary:has-text('PTX')")
-    page.wait_for_selector(".fold .code:has-text('.target sm_90a')")
+    page.wait_for_selector(".detail .fold .code:has-text('.target sm_90a')")
     page.click("button.name")
     assert page.locator(".detail").count() == 0
 
