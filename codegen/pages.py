@@ -31,16 +31,19 @@ class PageLayout:
         """Of a page."""
         return PAGE_SIZE_TOKENS * self.num_heads * (self.key_dim + self.value_dim)
 
-    def tokens(self, page: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The keys [16, heads, key_dim] and values [16, heads, value_dim] of a page[elements]."""
+    def tokens(self, pages: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys [n, 16, heads, ...] and values [n, 16, heads, value_dim] of pages[n, elements].
+
+        Nothing is copied. The last axes of keys are a head's key_dim numbers in order.
+        """
         heads, num_keys = self.num_heads, PAGE_SIZE_TOKENS * self.num_heads * self.key_dim
-        keys, values = page[:num_keys], page[num_keys:]
-        values = values.view(heads, PAGE_SIZE_TOKENS, self.value_dim).transpose(0, 1)
+        keys, values = pages[:, :num_keys], pages[:, num_keys:]
+        values = values.view(-1, heads, PAGE_SIZE_TOKENS, self.value_dim).transpose(1, 2)
         if not self.is_packed:
-            return keys.view(heads, PAGE_SIZE_TOKENS, self.key_dim).transpose(0, 1), values
+            return keys.view(-1, heads, PAGE_SIZE_TOKENS, self.key_dim).transpose(1, 2), values
         pair = 4 // self.dtype.itemsize
-        keys = keys.view(heads, self.key_dim // pair, PAGE_SIZE_TOKENS, pair)
-        return keys.permute(2, 0, 1, 3).reshape(-1, heads, self.key_dim), values
+        keys = keys.view(-1, heads, self.key_dim // pair, PAGE_SIZE_TOKENS, pair)
+        return keys.permute(0, 3, 1, 2, 4), values
 
 
 def page_layouts(

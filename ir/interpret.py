@@ -16,7 +16,7 @@ Watch = Callable[[str, Node, Sequence[Any]], None]
 
 class Interpreter:
     """Runs functions of ``module``. ``weights`` maps member names (``name`` or ``name/3``) to
-    tensors; ``symbols`` gives T, S, R and P; caches are dicts that ops fill."""
+    tensors; ``symbols`` gives T, S, R and P; caches are those of `cache`."""
 
     def __init__(
         self,

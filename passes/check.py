@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..ir.cache import TokenCache
 from ..ir.graph import Module, Value
 from ..ir.interpret import Interpreter
 from ..ir.ops.dtypes import to_torch
@@ -69,7 +70,7 @@ def _dtype(module: Module) -> DType:
 def _argument(value: Value, module: Module, generator: torch.Generator) -> Any:
     """A valid value for a step input, by its name."""
     if value.dtype is DType.STATE:
-        return {}
+        return TokenCache()
     shape = value.type.concrete(SYMBOLS)
     last = [sum(LENGTHS[: at + 1]) - 1 for at in range(len(LENGTHS))]
     known = {

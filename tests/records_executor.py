@@ -150,10 +150,10 @@ class _Pages:
     def __init__(self, layout, memory: torch.Tensor):
         self._layout, self._memory = layout, memory
 
-    def __getitem__(self, at):
-        keys, values = self._layout.tokens(self._memory[at[1]])
-        return keys[at[2]], values[at[2]]
+    def read(self, layer, places):
+        keys, values = self._layout.tokens(self._memory)
+        return keys[places // 16, places % 16], values[places // 16, places % 16]
 
-    def __setitem__(self, at, entry):
-        for part, new in zip(self[at], entry, strict=True):
-            part.copy_(new)
+    def write(self, layer, places, entries):
+        for part, new in zip(self._layout.tokens(self._memory), entries, strict=True):
+            part[places // 16, places % 16] = new

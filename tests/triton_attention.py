@@ -5,6 +5,8 @@ import torch
 from region_kernels import relative_error
 from triton_regions import TritonRegion
 
+from tapeout.ir.cache import TokenCache
+
 TOLERANCE = {"f32": 2e-6, "bf16": 1.2e-2}  # where Triton's interpreter cuts, machines round
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 PAGE = 16
@@ -60,7 +62,7 @@ class Attention:
         num_pages = 1 + where[2].numel()
         cache = torch.full([num_pages * PAGE * hk * (dim + dv)], torch.nan, dtype=self.dtype)
         self.write.run([cache, k, v, *where], symbols)
-        pages = {}
+        pages = TokenCache()
         self.write.reference([pages, k, v, *where], symbols)
         self._forget(cache.view(num_pages, -1), contexts, where[2])
         new = torch.cat([torch.arange(n) >= c for n, c in zip(lengths, contexts, strict=True)])

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import torch
 
 from ..codegen.pages import PageLayout
+from ..ir.cache import Entries
+from ..ir.ops.attention import PAGE_SIZE_TOKENS
 from .exact import widened
-
-Entry = tuple[torch.Tensor, torch.Tensor]  # a token's key [heads, dim] and value
-EntryPlace = tuple[int, int, int]  # layer, page, place in the page
 
 
 class CachePages:
@@ -26,10 +25,11 @@ class CachePages:
             self._layers[layer] = self._memory(layer)
         return self._layers[layer]
 
-    def tokens(self, layer: int, page: int) -> Entry:
-        """Of all tokens of a page, as it is now."""
-        keys, values = self._layout.tokens(self.layer(layer)[page])
-        return keys.clone(), values.clone()
+    def read(self, layer: int, places: torch.Tensor) -> Entries:
+        """What tokens have, as it is now."""
+        keys, values = self._layout.tokens(self.layer(layer))
+        at = (places // PAGE_SIZE_TOKENS, places % PAGE_SIZE_TOKENS)
+        return keys[at].reshape(*values[at].shape[:2], -1), values[at]
 
     def over(self, wide: bool = False) -> Overlay:
         """A cache that begins as these pages are, and leaves them alone; in 32 bits if ``wide``."""
@@ -37,22 +37,23 @@ class CachePages:
 
 
 class Overlay:
-    """What a reference writes, over the pages; each page is read once, when it is first wanted."""
+    """A cache of what a reference writes, once in each layer, over the pages."""
 
     def __init__(self, pages: CachePages, wide: bool) -> None:
         self._pages, self._wide = pages, wide
-        self._read: dict[tuple[int, int], list[Entry]] = {}
-        self.written: dict[EntryPlace, Entry] = {}
+        self.written: dict[int, tuple[torch.Tensor, Entries]] = {}  # by layer: places, and what
 
-    def __setitem__(self, at: EntryPlace, entry: Entry) -> None:
-        self.written[at] = entry
+    def write(self, layer: int, places: torch.Tensor, entries: Entries) -> None:
+        """See `ir.cache.Cache`."""
+        assert layer not in self.written, "a region writes a layer's cache once"
+        self.written[layer] = (places, entries)
 
-    def __getitem__(self, at: EntryPlace) -> Entry:
-        if at in self.written:
-            return self.written[at]
-        layer, page, place = at
-        if (layer, page) not in self._read:
-            tokens = self._pages.tokens(layer, page)
-            keys, values = map(widened, tokens) if self._wide else tokens
-            self._read[layer, page] = [*zip(keys.unbind(), values.unbind(), strict=True)]
-        return self._read[layer, page][place]
+    def read(self, layer: int, places: torch.Tensor) -> Entries:
+        """See `ir.cache.Cache`."""
+        found = self._pages.read(layer, places)
+        keys, values = map(widened, found) if self._wide else found
+        if layer in self.written:
+            new, (new_keys, new_values) = self.written[layer]
+            here, which = (places[:, None] == new).nonzero(as_tuple=True)
+            keys[here], values[here] = new_keys[which], new_values[which]
+        return keys, values

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..ir.cache import TokenCache
 from ..ir.interpret import Interpreter
 from .cache import CachePages
 from .exact import Exact, widened
@@ -24,12 +25,13 @@ def interpreted(
     frame = steps.frame([Sequence(prompt) for prompt in prompts], counts)
     subject.executor.send(frame)
     arguments = [
-        {} if isinstance(value, CachePages) else value for value in subject.arguments("step", frame)
+        TokenCache() if isinstance(value, CachePages) else value
+        for value in subject.arguments("step", frame)
     ]
 
     def run(kind: type[Interpreter], weights: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         progress("reference", 0 if kind is Exact else 1, 2)
-        given = [dict(value) if isinstance(value, dict) else value for value in arguments]
+        given = [TokenCache() if isinstance(value, TokenCache) else value for value in arguments]
         with subject.reference():
             found = kind(subject.module, weights, subject.symbols(frame)).run("step", given)[0]
         return list(found.float().cpu().split(counts))

@@ -83,10 +83,10 @@ def _results(value: Value, three: Sequence[Any], before: Any) -> list[Result]:
 
 
 def _entries(name: str, found: CachePages, rounded: Overlay, exact: Overlay) -> list[Result]:
-    places = sorted(rounded.written)
-    caches = (found.over(), rounded, exact)
-    parts = [zip(*(cache[at] for at in places), strict=True) for cache in caches]
-    stacked = [[torch.stack(part) for part in both] for both in parts]
-    (k, v), (rounded_k, rounded_v), (exact_k, exact_v) = stacked
-    keys = Result(f"keys in {name}", k, rounded_k, exact_k)
-    return [keys, Result(f"values in {name}", v, rounded_v, exact_v)]
+    """Of the tokens that were written, layer by layer."""
+    results = []
+    for layer, (places, written) in rounded.written.items():
+        three = (found.read(layer, places), written, exact.written[layer][1])
+        for kind, same in zip(("keys", "values"), zip(*three, strict=True), strict=True):
+            results.append(Result(f"{kind} in {name}", *same))
+    return results

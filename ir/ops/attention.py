@@ -76,15 +76,14 @@ def _infer_kv_write(types: Sequence[TensorType], _: Attrs) -> Types:
 
 def _kv_write(operands: Sequence[Any], attrs: Attrs) -> tuple[Any, ...]:
     cache, k, v, positions, sequences, table = operands
-    pages, owners = table.tolist(), sequences.tolist()
-    for token, (position, owner) in enumerate(zip(positions.tolist(), owners, strict=True)):
-        place = _place(position, pages[owner])
-        cache[(attrs["layer"], *place)] = (k[token].clone(), v[token].clone())
+    cache.write(attrs["layer"], _places(table, sequences, positions), (k, v))
     return (cache,)
 
 
-def _place(position: int, pages: Sequence[int]) -> tuple[int, int]:
-    return pages[position // PAGE_SIZE_TOKENS], position % PAGE_SIZE_TOKENS
+def _places(table: torch.Tensor, sequence: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Where caches have tokens of a sequence, or of one sequence each."""
+    pages = table[sequence.long(), positions.long() // PAGE_SIZE_TOKENS]
+    return pages.long() * PAGE_SIZE_TOKENS + positions % PAGE_SIZE_TOKENS
 
 
 def _infer_paged(types: Sequence[TensorType], attrs: Attrs) -> Types:
@@ -95,11 +94,10 @@ def _paged_attention(operands: Sequence[Any], attrs: Attrs) -> tuple[torch.Tenso
     q, cache, positions, sequences, table, *sinks = operands
     result = torch.empty(*q.shape[:2], attrs["value_dim"], device=q.device)
     for same in _tokens_of_each(sequences):
-        pages, length = table[sequences[same[0]]].tolist(), int(positions[same].max()) + 1
-        entries = [cache[(attrs["layer"], *_place(p, pages))] for p in range(length)]
-        k, v = (torch.stack(parts) for parts in zip(*entries, strict=True))
-        distance = positions[same][:, None] - torch.arange(length, device=q.device)
-        result[same] = attend(q[same], k, v, distance, attrs, *sinks)
+        own = positions[same]
+        before = torch.arange(int(own.max()) + 1, device=q.device)
+        k, v = cache.read(attrs["layer"], _places(table, sequences[same[0]], before))
+        result[same] = attend(q[same], k, v, own[:, None] - before, attrs, *sinks)
     return (result.to(q.dtype),)
 
 

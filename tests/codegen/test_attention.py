@@ -2,6 +2,8 @@ import pytest
 import torch
 from region_kernels import Region, relative_error
 
+from tapeout.ir.cache import TokenCache
+
 TOLERANCE = {"f32": 2e-6, "bf16": 6e-3}
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 PAGE, NUM_PAGES, WIDTH = 16, 50, 12
@@ -80,7 +82,7 @@ def test_attention_over_pages_is_that_of_the_interpreter(level, dtype, case):
     attention, lengths = Attention(level, dtype, **CASES[case]), [1, 17, 70, 90]
     qkv = attention.data(lengths)
     found = attention.step(attention.cache(), qkv, [0] * 4, lengths, 2)
-    wanted = attention.step({}, qkv, [0] * 4, lengths, reference=True)
+    wanted = attention.step(TokenCache(), qkv, [0] * 4, lengths, reference=True)
     assert relative_error(found, wanted) <= TOLERANCE[dtype]
 
 

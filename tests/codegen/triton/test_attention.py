@@ -9,6 +9,7 @@ from tapeout.codegen.triton.attention_problems import num_splits
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
+from tapeout.ir.cache import TokenCache
 
 CASES = {
     "grouped heads": {},
@@ -107,7 +108,7 @@ def test_a_region_that_makes_its_queries_and_writes_the_cache_is_that_of_the_int
     sizes = {"h": h, "hk": hk, "dim": dim, "hd": h * dim, "kd": hk * dim, "half": dim // 2}
     sizes |= {"n": (h + 2 * hk) * dim, "hkd": (h + hk) * dim}
     region = TritonRegion(JOINED.format(d=d, **sizes), steps)
-    pages, contexts = {}, [0, 3, 70][: steps.max_rows or 3]
+    pages, contexts = TokenCache(), [0, 3, 70][: steps.max_rows or 3]
     num_pages = 1 + len(contexts) * (max(contexts) // PAGE + 2)
     cache = torch.zeros(num_pages * PAGE * hk * 2 * dim, dtype=DTYPES[d])
     gain = torch.rand(dim).to(DTYPES[d])
