@@ -1,13 +1,10 @@
 """A GPU that is the fake driver's, and an artifact for it."""
 
-import json
-
 import pytest
 from fake_cuda_model import build_fake_cuda, counted, fake_driver, host_code
-from locked import locked
 from models import tiny_config
+from tuned_models import gpu_artifact
 
-from tapeout import compile_model
 from tapeout.runtime.cuda import device
 
 
@@ -29,12 +26,4 @@ def driver(fake_cuda, monkeypatch):
 @pytest.fixture(scope="session")
 def tiny_gpu_artifact(shared_folder):
     """A tiny model compiled for a GPU; the fake driver's runs none of its machine code."""
-    folder = shared_folder / "tuned-tiny"
-    with locked(folder):
-        output = folder / "tiny.tapeout"
-        if not output.exists():
-            folder.mkdir(exist_ok=True)
-            (folder / "config.json").write_text(json.dumps(tiny_config("llama").to_dict()))
-            options = {"load_format": "dummy", "dtype": "bfloat16"}
-            compile_model(folder, output, "cuda:sm_90", **options)
-    return output
+    return gpu_artifact(shared_folder / "tuned-tiny", tiny_config("llama"))

@@ -3,12 +3,14 @@
 import pytest
 from conftest import NANO
 from records_executor import TARGET, compile_without_code, load_records
-from resealed import swapped, with_launches
+from resealed import swapped, with_launches, with_weight
+from verified import findings_of
 
 from tapeout.artifact import Artifact
 from tapeout.verification.findings import Findings
-from tapeout.verification.kernels import check_kernels
-from tapeout.verification.subject import Subject
+from tapeout.verification.weights import check_weights
+
+WEIGHT = "layer0.mlp.down_proj.weight/5"
 
 
 @pytest.fixture(scope="module")
@@ -17,17 +19,13 @@ def artifact(tmp_path_factory):
         return compile_without_code(NANO, tmp_path_factory.mktemp("gpu") / "nano.gpu", patch)
 
 
-def findings_of(folder, *tapes):
-    """Of some of the tapes."""
-    opened = Artifact.open(folder)
-    subject, findings = Subject(opened, load_records(opened)), Findings()
-    subject.tapes = {name: subject.tapes[name] for name in tapes}
-    check_kernels(subject, findings, lambda stage, done, total: None)
-    return findings
+def played(folder, *tapes):
+    """What is found of some of the tapes."""
+    return findings_of(folder, load_records(Artifact.open(folder)), tapes)
 
 
 def test_every_launch_of_a_gpus_tapes_is_where_the_module_has_it(artifact):
-    findings = findings_of(artifact, "step.decode1", "step.decode16", "step.rows64", "sample.any")
+    findings = played(artifact, "step.decode1", "step.decode16", "step.rows64", "sample.any")
     assert findings.faults() == []
     assert {error.layer for error in findings.layers()} == {None, *range(8)}
     assert all(error.error <= error.rounding for error in findings.kernels())
@@ -39,6 +37,13 @@ def test_two_launches_of_a_gpu_with_one_anothers_buffers_are_named(artifact, tmp
     first, second = [i for i, launch in enumerate(launches) if launch.kernel == kernel][2:4]
     edit = swapped(first, second)
     wrong = with_launches(artifact, tmp_path / "m", "step.decode16", edit, TARGET)
-    found = findings_of(wrong, "step.decode1", "step.decode16").faults()
+    found = played(wrong, "step.decode1", "step.decode16").faults()
     assert found[0].startswith(f"tape step.decode16, launch {first} (kernel {kernel}")
     assert all(fault.startswith("tape step.decode16,") for fault in found)
+
+
+def test_a_wrong_weight_of_a_gpu_is_named_by_the_checkpoint(artifact, tmp_path):
+    wrong = Artifact.open(with_weight(artifact, tmp_path / "m", WEIGHT, TARGET))
+    findings = Findings()
+    check_weights(wrong, NANO, findings, lambda stage, done, total: None)
+    assert findings.faults()[0].startswith(f"weight {WEIGHT} of {TARGET} is not")
