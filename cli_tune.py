@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
 
     Ended early, by a signal or its budget, it goes on from there when it is called again.
     """
+    started_s = time.monotonic()  # what is imported takes seconds
     try:
         from .tuning.session import TuneOptions, tune
     except ModuleNotFoundError as error:
@@ -56,7 +58,7 @@ def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
         ) from None
 
     try:
-        report = tune(artifact, TuneOptions(**options), _show)
+        report = tune(artifact, TuneOptions(**options), _show, started_s)
     except KeyboardInterrupt:
         click.echo("\ninterrupted; the same command goes on from here", err=True)
         sys.exit(_INTERRUPTED)

@@ -23,11 +23,15 @@ class FakeSpace:
     """
 
     device, memory_bytes_per_s = DEVICE, None
-    candidates_a_turn, turns_ahead = 8, 1
+    candidates_a_turn, turns_ahead, expected_turn_s = 8, 1, 1.0
 
-    def __init__(self, cost, shares=None, noise=0.02, wrongs=(), failing=(), step_cost=None):
+    def __init__(
+        self, cost, shares=None, noise=0.02, wrongs=(), failing=(), step_cost=None, steps=None,
+        check_s=0.0,
+    ):  # fmt: skip
         self.cost, self.noise, self.wrongs, self.failing = cost, noise, wrongs, failing
-        self.shares = shares or {"linear": 1.0}
+        self.shares, self.steps = shares or {"linear": 1.0}, steps or {}
+        self.check_s = check_s  # of as many pairs of whole steps as are taken at once
         self.step_cost = step_cost or (lambda chosen: 0.9 if chosen else 1.0)
         self.chance = random.Random(0)
         self.now_s = 0.0
@@ -37,7 +41,10 @@ class FakeSpace:
         return self.now_s
 
     def works(self):
-        return [Work(key_of(name), name, share, USUAL) for name, share in self.shares.items()]
+        return [
+            Work(key_of(name, self.steps.get(name, "rows1")), name, share, USUAL)
+            for name, share in self.shares.items()
+        ]
 
     def candidates(self, work):
         return [{"depth": depth, "width": width} for depth in VALUES for width in VALUES]
@@ -59,6 +66,7 @@ class FakeSpace:
         return 0.1
 
     def step_times(self, steps, chosen, num_pairs):
+        self.now_s += self.check_s
         cost = self.step_cost(chosen)
         pairs = [(self._noisy(1.0), self._noisy(cost)) for _ in range(num_pairs)]
         return Times(*zip(*pairs, strict=True))

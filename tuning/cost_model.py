@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 
 _MAX_OBSERVATIONS = 300  # the newest; more would take longer than they teach
 _DEVIATION, _NOISE = 0.25, 0.05  # of logarithms of times
+_RELATIVE_NOISE = (_NOISE / _DEVIATION) ** 2
 _WORK_SCALE = 0.4  # how much a doubling of a shape tells apart, beside one of a knob
 _CURIOSITY = 0.5  # deviations by which what is not known may be better
 _MANY_ROWS = 1024
@@ -40,29 +41,42 @@ class CostModel:
 
         All have the same names. Among equals the first goes before.
         """
-        chosen: list[Configuration] = []
-        left = list(configurations)
-        seen = list(self._seen.get(_names(left[0]), [])) if left else []
-        points = [_features(key, found) for found in left]
-        while left and len(chosen) < count:
-            means, deviations = _predict(np.array(points), seen)
-            best = int(np.argmin(means - _CURIOSITY * deviations))
-            seen.append((points.pop(best), float(means[best])))  # as if it were timed already
-            chosen.append(left.pop(best))
-        return chosen
+        if not configurations:
+            return []
+        seen = self._seen.get(_names(configurations[0]), [])
+        belief = _Belief(np.array([_features(key, one) for one in configurations]), seen)
+        return [configurations[belief.take()] for _ in range(min(count, len(configurations)))]
 
 
-def _predict(points: Array, seen: Sequence[tuple[Array, float]]) -> tuple[Array, Array]:
-    """Mean and deviation of the logarithm of each point's time."""
-    if not seen:
-        return np.zeros(len(points)), np.full(len(points), _DEVIATION)
-    known, values = np.array([point for point, _ in seen]), np.array([v for _, v in seen])
-    noise = (_NOISE / _DEVIATION) ** 2 * np.eye(len(known))
-    cross = _alike(points, known)
-    weights = np.linalg.solve(_alike(known, known) + noise, cross.T).T
-    unexplained = np.maximum(1 - (cross * weights).sum(axis=1), 0)
-    usual = values.mean()
-    return usual + weights @ (values - usual), _DEVIATION * np.sqrt(unexplained)
+class _Belief:
+    """Mean and deviation of the logarithm of each point's time, by what was seen."""
+
+    def __init__(self, points: Array, seen: Sequence[tuple[Array, float]]) -> None:
+        self._points = points
+        self._means, self._variances = np.zeros(len(points)), np.ones(len(points))
+        self._explained: list[Array] = []  # what each point shares with what is known
+        if seen:
+            known, values = np.array([point for point, _ in seen]), np.array([v for _, v in seen])
+            root = np.linalg.cholesky(_alike(known, known) + _RELATIVE_NOISE * np.eye(len(known)))
+            explained = np.linalg.solve(root, _alike(known, points))
+            usual = values.mean()
+            self._means = usual + explained.T @ np.linalg.solve(root, values - usual)
+            self._variances -= (explained**2).sum(axis=0)
+            self._explained = [*explained]
+
+    def take(self) -> int:
+        """The point that may well be the fastest, which from then on counts as timed."""
+        deviations = _DEVIATION * np.sqrt(np.maximum(self._variances, 0))
+        best = int(np.argmin(self._means - _CURIOSITY * deviations))
+        known = np.array(self._explained).reshape(-1, len(self._points))
+        shared = (
+            _alike(self._points, self._points[best : best + 1])[:, 0] - known.T @ known[:, best]
+        )
+        shared /= np.sqrt(max(self._variances[best], 0) + _RELATIVE_NOISE)
+        self._variances -= shared**2
+        self._explained.append(shared)
+        self._means[best] = np.inf  # it is taken
+        return best
 
 
 def _alike(a: Array, b: Array) -> Array:

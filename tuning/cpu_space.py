@@ -50,7 +50,7 @@ class _Place(NamedTuple):
 class CpuSpace:
     """See `Space`. Loads the model, for as long as it is not closed."""
 
-    candidates_a_turn, turns_ahead = 8, 1
+    candidates_a_turn, turns_ahead, expected_turn_s = 8, 1, 5.0
 
     def __init__(self, model: Path, num_threads: int | None = None) -> None:
         self._loaded = open_model(model, LIMITS, num_threads=num_threads)

@@ -26,6 +26,7 @@ class GpuBench:
         self._device.start()
         self._kernels: dict[str, LoadedKernel] = {}
         self._scratch: dict[SlotBuffer, tuple[int, int]] = {}
+        self._known: dict[Buffer, int] = {}  # places that the executor has told
         self._tapes: dict[str, int] = {}
         self._graphs: dict[tuple[int, Dims], int] = {}
         self._events: list[int] = []
@@ -56,7 +57,9 @@ class GpuBench:
         """Where launches find a buffer."""
         if isinstance(buffer, SlotBuffer) and buffer in self._scratch:
             return self._scratch[buffer][0]
-        return self._executor.place(buffer).address
+        if buffer not in self._known:
+            self._known[buffer] = self._executor.place(buffer).address
+        return self._known[buffer]
 
     def num_bytes(self, buffer: Buffer) -> int:
         """What launches may read from its start on."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Artifact, Launch, Operand
+from ..artifact import Artifact, CacheBuffer, Launch, Operand
 from ..codegen.tape import written_states
 from ..ir.graph import Value
 from ..ir.types import DType
 from ..runtime.cuda.executor import CudaExecutor
-from ..runtime.frame import Frame
+from ..runtime.frame import I32, Frame
 from .gpu_bench import GpuBench
 from .gpu_calls import Call
 from .gpu_outputs import difference
@@ -23,7 +23,7 @@ from .space import Times
 
 _LEAST_S, _MOST_S = 1e-3, 5e-3  # that what is timed at once is expected to take
 _MAX_LAUNCHES = 256  # of it
-_MAX_NUMBERS = 1 << 21  # of a result, that are looked at: rows far from each other
+_MAX_NUMBERS = 1 << 20  # of a result, that are looked at: rows far from each other
 
 Bytes = NDArray[np.uint8]
 
@@ -45,8 +45,7 @@ class GpuMeasures:
         a later step would have changed what the variant reads.
         """
         for frame in self._frames.checked(work.steps):
-            wanted = self._results(work, frame)
-            found = self._results(work, frame, variant)
+            wanted, found = (self._results(work, frame, one) for one in (None, variant))
             for (value, _), one, other in zip(_results_of(work), found, wanted, strict=True):
                 said = difference(one, other, value.dtype, work.steps.batch_invariant)
                 if said is not None:
@@ -107,9 +106,7 @@ class GpuMeasures:
                 replaced[call.begin] = self._launches(work, variant, [call])
         return [new for place, old in enumerate(own) for new in replaced.get(place, [old])]
 
-    def _results(
-        self, work: GpuWork, frame: Frame, variant: GpuVariant | None = None
-    ) -> list[Bytes]:
+    def _results(self, work: GpuWork, frame: Frame, variant: GpuVariant | None) -> list[Bytes]:
         """What the first call leaves after the launches before it: by a variant, or as it is.
 
         An array [rows, bytes] of each result.
@@ -125,6 +122,7 @@ class GpuMeasures:
             address = self._executor.place(call.buffers[operand]).address
             device.call("zero", address, num_bytes)
             places.append((address, num_bytes, value.shape[0].evaluate(sizes)))
+        self._forget(call, frame)
         device.synchronize()
         if variant is None:
             self._executor.play_part(work.tape, frame, call.begin, call.end)
@@ -133,6 +131,20 @@ class GpuMeasures:
             launches = self._launches(work, variant, [call])
             bench.play(bench.add_once(f"{variant.name}, once", launches), dims)
         return [self._rows(*place) for place in places]
+
+    def _forget(self, call: Call, frame: Frame) -> None:
+        """Clears the pages of the step's tokens: a call that does not write them is to be seen."""
+        groups = self._works.target.cache_groups
+        for group, table in zip(groups, frame.block_tables, strict=True):
+            pages = table[frame.sequence_ids, frame.positions // group.page_size_tokens]
+            for buffer in {*call.buffers.values()}:
+                if isinstance(buffer, CacheBuffer) and buffer.group == group.name:
+                    self._zero(buffer, np.unique(pages), group.page_bytes_per_layer)
+
+    def _zero(self, cache: CacheBuffer, pages: I32, page_bytes: int) -> None:
+        start = self._executor.place(cache).address
+        for page in pages.tolist():
+            self._executor.device.call("zero", start + page * page_bytes, page_bytes)
 
     def _rows(self, address: int, num_bytes: int, num_rows: int) -> Bytes:
         """Rows of a result: all, or as many as are soon compared."""

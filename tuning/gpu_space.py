@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -25,7 +24,7 @@ from .space import Times, Work
 class GpuSpace:
     """See `Space`. Loads the model, for as long as it is not closed."""
 
-    candidates_a_turn, turns_ahead = max(8, os.cpu_count() or 1), TURNS_AHEAD
+    candidates_a_turn, turns_ahead, expected_turn_s = 8, TURNS_AHEAD, 1.0
 
     def __init__(self, model: Path) -> None:
         artifact = Artifact.open(model, verify_weights=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -22,7 +23,7 @@ from .gpu_bench import GpuBench
 from .gpu_calls import Call, Scratch, launches_of
 from .gpu_works import GpuWork
 
-TURNS_AHEAD = 2
+TURNS_AHEAD = max(2, -(-(os.cpu_count() or 1) // 8))  # enough to keep all cores busy
 
 
 class GpuRound:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 
-from ..artifact.tuning_table import Device, Entry
+from ..artifact.tuning_table import Device, Entry, Key
 
 
 class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,12 +15,16 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
 
     device: Device
     memory_bytes_per_s: float | None
+    opening_s: float  # until the first kernel could be tried
     elapsed_s: float
     num_works: int
     outcomes: dict[str, int]  # of candidates: faster, slower, wrong or failed
     entries: list[Entry]  # those that stay
     step_ratios: dict[str, float]  # of whole steps' times with them, to those before
-    taken_back: list[str]  # steps that were no faster with what was found for them
+    taken_back: list[Key]  # entries with which whole steps were no faster
+    not_checked: list[str]  # steps with entries for which there was no time: they wait
+    num_untried: int  # kernels and shapes of which nothing was tried
+    num_left: int  # configurations that were not tried
     table: str
     artifact: str | None = None  # the new one
 
@@ -35,12 +40,23 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
         yield from self._entry_lines()
         for steps, ratio in self.step_ratios.items():
             yield f"whole steps of {steps}: {1 / ratio:.3f} times as fast as before"
-        if self.taken_back:
-            steps = ", ".join(self.taken_back)
-            yield f"taken back, for whole steps were no faster with it: what was found for {steps}"
+        for steps, count in Counter(key.steps for key in self.taken_back).items():
+            yield f"whole steps of {steps} were no faster with {count} more: taken back"
+        yield from self._left_lines()
         yield f"the table is {self.table}"
         if self.artifact is not None:
             yield f"the new artifact is {self.artifact}"
+
+    def _left_lines(self) -> Iterator[str]:
+        """What there was no time for."""
+        if self.not_checked:
+            yield f"whole steps of {', '.join(self.not_checked)} wait for their check with entries"
+        if self.num_untried:
+            yield f"nothing was tried of {self.num_untried} kernels and shapes"
+        if self.not_checked or self.num_left:
+            yield f"{self.num_left} configurations are left; the same command goes on from here"
+        if not self.outcomes:
+            yield f"opening the artifact took {self.opening_s:.1f} s: give --budget more than that"
 
     def _entry_lines(self) -> Iterator[str]:
         if not self.entries:

@@ -2,7 +2,9 @@
 
 A turn compiles what the cost model likes best of a work, beside the compiler's own choice and the
 best so far. A candidate is checked, then timed in pairs with the best; the best of a turn must beat
-the compiler's own choice once more, in fresh pairs, before it is an entry.
+the compiler's own choice once more, in fresh pairs, before it is an entry. Works with a larger
+share of the predicted time have more turns, those where nothing is found fewer. Whole steps decide
+at the end.
 """
 
 from __future__ import annotations
@@ -12,20 +14,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Generic, NamedTuple
 
 from msgspec.structs import replace
 
 from ..artifact.tuning_table import Configuration, Entry, Key
 from ..errors import TapeoutError
+from .budget import Budget
 from .cost_model import CostModel
 from .journal import Dropped, Found, Journal, Outcome, Trial
-from .judge import judge, judge_steps
+from .judge import judge
 from .space import Built, Space, Work
+from .step_checks import StepChecks
+from .work_state import WorkState
 
-_PATIENCE = 2  # turns of a work without an improvement
-_RESERVE = 0.15  # of the budget, for whole steps
+_LEAST_CLAIM = 0.25  # of an even share: what a work claims however small its own is
 
 
 class Progress(NamedTuple):
@@ -38,39 +41,8 @@ class Progress(NamedTuple):
     speedup: float  # of the predicted time of all works, so far
 
 
-@dataclass
-class _State:
-    """A work in the search: what is best so far, what was tried, and what shall be tried first."""
-
-    work: Work
-    left: list[Configuration]
-    entry: Entry | None = None
-    first: list[Configuration] = field(default_factory=list)
-    num_turns: int = 0
-    num_idle_turns: int = 0  # one after another
-
-    @property
-    def best(self) -> Configuration:
-        return self.entry.configuration if self.entry else self.work.configuration
-
-    @property
-    def ratio(self) -> float:
-        """Of the best's time to that of the compiler's own choice."""
-        return self.entry.time_s / self.entry.before_s if self.entry else 1.0
-
-    @property
-    def is_done(self) -> bool:
-        return self.num_idle_turns >= _PATIENCE or not (self.left or self.first)
-
-    def take(self, configuration: Configuration) -> None:
-        """Marks a configuration as tried."""
-        for waiting in (self.left, self.first):
-            if configuration in waiting:
-                waiting.remove(configuration)
-
-
 class _Turn(NamedTuple, Generic[Built]):
-    state: _State
+    state: WorkState
     best: Configuration
     candidates: Sequence[Configuration]
     built: Sequence[Future[Built]]  # the compiler's own choice, the best, and the candidates
@@ -90,23 +62,26 @@ class Search(Generic[Built]):
         self._space, self._journal, self._report, self._clock = space, journal, report, clock
         self._model = CostModel()
         self._num_timed = 0
-        self.step_ratios: dict[str, float] = {}  # of whole steps' times to those before
-        self.taken_back: list[str] = []  # steps that were no faster with their entries
         works = sorted(space.works(), key=lambda work: -work.share)
         self._states = {work.key: self._state(work, imported) for work in works}
         for line in journal.lines:
             self._recall(line)
 
-    def run(self, budget_s: float) -> dict[Key, Entry]:
-        """Searches until nothing promises more or the budget ends; gives the entries that stay."""
-        self._started_s, self._budget_s = self._clock(), budget_s
+    def run(self, budget_s: float, spent_s: float = 0.0) -> StepChecks:
+        """Searches until nothing promises more or the budget ends, of which ``spent_s`` is gone.
+
+        Then whole steps decide which `entries` stay; gives how that went.
+        """
+        self._budget = Budget(budget_s, spent_s, self._space.expected_turn_s, self._clock)
         turns: deque[_Turn[Built]] = deque()
-        while self._look_ahead(turns) and not self._is_late():
-            self._play(turns[0])
-            turns.popleft()
-        for steps in dict.fromkeys(key.steps for key in self.entries):
-            self._check_steps(steps)
-        return self.entries
+        while not self._is_late():
+            with self._budget.timed("turn"):
+                if not self._look_ahead(turns):
+                    break
+                self._play(turns.popleft())
+        checks = StepChecks(self._space, self._journal, [*self._states.values()], self._budget)
+        checks.run()
+        return checks
 
     @property
     def keys(self) -> Collection[Key]:
@@ -118,10 +93,25 @@ class Search(Generic[Built]):
         """What was found so far."""
         return {key: state.entry for key, state in self._states.items() if state.entry}
 
-    def _state(self, work: Work, imported: Mapping[Key, Configuration]) -> _State:
+    @property
+    def answered(self) -> Collection[Key]:
+        """Of works whose imported configuration was tried, or of which others were."""
+        return [key for key, state in self._states.items() if state.num_tried and not state.first]
+
+    @property
+    def num_untried(self) -> int:
+        """Works of which nothing was tried, though it might be."""
+        return sum(not state.num_tried and bool(state.left) for state in self._states.values())
+
+    @property
+    def num_left(self) -> int:
+        """Configurations that were not tried."""
+        return sum(len(state.left) for state in self._states.values())
+
+    def _state(self, work: Work, imported: Mapping[Key, Configuration]) -> WorkState:
         left = list(self._space.candidates(work))
         random.Random(repr(work.key)).shuffle(left)
-        state = _State(work, [found for found in left if found != work.configuration])
+        state = WorkState(work, [found for found in left if found != work.configuration])
         if work.key in imported and imported[work.key] in state.left:
             state.first.append(imported[work.key])
         return state
@@ -129,7 +119,8 @@ class Search(Generic[Built]):
     def _recall(self, line: Trial | Found | Dropped) -> None:
         """Takes over what an earlier search has written down."""
         if isinstance(line, Dropped):
-            self._drop(line.steps)
+            for key in [key for key in self._states if key.steps == line.steps]:
+                self._states[key].entry = None
             return
         key = line.entry.key if isinstance(line, Found) else line.key
         state = self._states.get(key)
@@ -156,16 +147,16 @@ class Search(Generic[Built]):
             turns.append(turn)
         return bool(turns)
 
-    def _next_turn(self, running: Sequence[_State]) -> _Turn[Built] | None:
+    def _next_turn(self, running: Sequence[WorkState]) -> _Turn[Built] | None:
         """Starts to compile a turn of a work that is not ``running``."""
         waiting = [state for state in self._states.values() if not state.is_done]
         # What comes after a turn of a work depends on how that ends.
         waiting = [state for state in waiting if all(state is not other for other in running)]
-        if not waiting or self._is_late():
+        if not waiting or not self._budget.has_turn(self._num_checks):
             return None
-        state = min(waiting, key=lambda state: state.num_turns)  # of equals the largest share
-        state.num_turns += 1
-        count = self._space.candidates_a_turn - len(state.first)
+        num_a_turn, least = self._space.candidates_a_turn, _LEAST_CLAIM / len(self._states)
+        state = max(waiting, key=lambda state: state.claim(least, num_a_turn))
+        count = num_a_turn - len(state.first)
         chosen = [*state.first, *self._model.choose(state.work.key, state.left, count)]
         built = self._space.compile(state.work, [state.work.configuration, state.best, *chosen])
         return _Turn(state, state.best, chosen, built)
@@ -212,7 +203,7 @@ class Search(Generic[Built]):
         return replace(trial, outcome=outcome, ratio=best_ratio * judged.ratio), built
 
     def _confirm(
-        self, state: _State, configuration: Configuration, own: Built, best: Built
+        self, state: WorkState, configuration: Configuration, own: Built, best: Built
     ) -> bool:
         """Whether the best of a turn beats the compiler's own choice in fresh pairs."""
         judged = judge(lambda count: self._space.times(state.work, own, best, count))
@@ -228,33 +219,18 @@ class Search(Generic[Built]):
         self._journal.add(Found(entry=state.entry))
         return True
 
-    # ---- whole steps ----
-
-    def _check_steps(self, steps: str) -> None:
-        """Takes entries back with which whole steps are not faster than they were."""
-        chosen = {
-            key: entry.configuration for key, entry in self.entries.items() if key.steps == steps
-        }
-        judged = judge_steps(lambda count: self._space.step_times(steps, chosen, count))
-        if judged.is_faster:
-            self.step_ratios[steps] = judged.ratio
-        else:
-            self.taken_back.append(steps)
-            self._journal.add(Dropped(steps=steps))
-            self._drop(steps)
-
-    def _drop(self, steps: str) -> None:
-        for key, state in self._states.items():
-            if key.steps == steps:
-                state.entry = None
-
     # ---- time ----
 
-    def _is_late(self) -> bool:
-        return self._clock() - self._started_s >= self._budget_s * (1 - _RESERVE)
+    @property
+    def _num_checks(self) -> int:
+        """Whole steps of so many sizes have an entry by now."""
+        return len({key.steps for key in self.entries})
 
-    def _tell(self, state: _State) -> None:
-        elapsed_s = self._clock() - self._started_s
+    def _is_late(self) -> bool:
+        return self._budget.is_late(self._num_checks)
+
+    def _tell(self, state: WorkState) -> None:
         share = sum(state.work.share * state.ratio for state in self._states.values())
-        to_go_s = max(self._budget_s - elapsed_s, 0.0)
-        self._report(Progress(elapsed_s, to_go_s, self._num_timed, state.work.name, 1 / share))
+        to_go_s = max(self._budget.left_s, 0.0)
+        name = state.work.name
+        self._report(Progress(self._budget.elapsed_s, to_go_s, self._num_timed, name, 1 / share))

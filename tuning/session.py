@@ -49,13 +49,19 @@ class TuneOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError(f"budget={self.budget_s} s is not allowed; give more than 0")
 
 
-def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None]) -> TuneReport:
-    """Searches, and writes what was asked for.
+def tune(
+    artifact: Path,
+    options: TuneOptions,
+    report: Callable[[Progress], None],
+    started_s: float | None = None,
+) -> TuneReport:
+    """Searches, and writes what was asked for. The budget runs from ``started_s`` on, of the
+    monotonic clock, by default from now.
 
     An interruption leaves the journal, and the next search of the artifact goes on from there.
     Raises InputError, ArtifactError, CapacityError or BuildError.
     """
-    started_s = time.monotonic()
+    started_s = time.monotonic() if started_s is None else started_s
     _check_outputs(options)
     imported = merge(read_table(path) for path in options.imports)
     known = read_table(options.export) if options.export and options.export.exists() else Table()
@@ -63,11 +69,13 @@ def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None
         device, rate = space.device, space.memory_bytes_per_s
         journal = Journal(_beside(artifact, "jsonl"), _begun(artifact, device))
         search = Search(space, journal, _configurations(imported, device), report)
-        entries = list(search.run(options.budget_s).values())
+        opening_s = time.monotonic() - started_s
+        checks = search.run(options.budget_s, opening_s)
+    entries = list(search.entries.values())
     own = merge(
         [Table(devices=[DeviceEntries(device=device, memory_bytes_per_s=rate, entries=entries)])]
     )
-    table = merge([own, _without(imported, device, search.keys)])
+    table = merge([own, _without(imported, device, search.answered)])
     write_table(table, _beside(artifact, "json"))
     if options.export is not None:
         write_table(merge([table, known]), options.export)
@@ -78,12 +86,16 @@ def tune(artifact: Path, options: TuneOptions, report: Callable[[Progress], None
     return TuneReport(
         device=device,
         memory_bytes_per_s=rate,
+        opening_s=opening_s,
         elapsed_s=time.monotonic() - started_s,
         num_works=len(search.keys),
         outcomes=Counter(line.outcome for line in journal.lines if isinstance(line, Trial)),
         entries=entries,
-        step_ratios=search.step_ratios,
-        taken_back=search.taken_back,
+        step_ratios=checks.ratios,
+        taken_back=checks.taken_back,
+        not_checked=checks.not_checked,
+        num_untried=search.num_untried,
+        num_left=search.num_left,
         table=str(_beside(artifact, "json")),
         artifact=None if made is None else str(made),
     )

@@ -49,6 +49,10 @@ class Space(Protocol[Built]):
     def turns_ahead(self) -> int:
         """Turns that are compiled while one is timed."""
 
+    @property
+    def expected_turn_s(self) -> float:
+        """What a turn takes about, until one was measured."""
+
     def works(self) -> Sequence[Work]:
         """Every work once; works whose keys are equal are one."""
 

@@ -108,7 +108,8 @@ def _all_flops(function: Function) -> Dim:
 def _flops(node: Node) -> Dim:
     total = Dim()
     constant = _flops_at(node, dict.fromkeys(SYMBOLS, 0))
-    for symbol in SYMBOLS:
+    dims = [dim for value in (*node.operands, *node.results) for dim in value.type.shape]
+    for symbol in dict.fromkeys(symbol for dim in dims for symbol, _ in dim.terms):
         one = _flops_at(node, dict.fromkeys(SYMBOLS, 0) | {symbol: 1})
         total = total + Dim.of(symbol) * round(one - constant)
     return total + round(constant)

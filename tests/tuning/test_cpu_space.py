@@ -67,11 +67,12 @@ def test_a_planted_fast_but_wrong_kernel_is_never_accepted(space, works, tmp_pat
         space, "times", lambda work, *pair: timed.extend(pair[:2]) or times(work, *pair)
     )
     journal = Journal(tmp_path / "journal", Begun(artifact_digest="0", device=space.device))
-    entries = Search(space, journal, {work.key: PLANTED}, lambda progress: None).run(6.0)
+    search = Search(space, journal, {work.key: PLANTED}, lambda progress: None)
+    search.run(8.0)
     trial = journal.lines[0]
     assert (trial.configuration, trial.outcome) == (PLANTED, "wrong")
     assert "bytes differ" in trial.reason and trial.ratio is None
-    assert all(entry.configuration != PLANTED for entry in entries.values())
+    assert all(entry.configuration != PLANTED for entry in search.entries.values())
 
 
 def test_whole_steps_are_timed_with_and_without_other_choices(space, works):

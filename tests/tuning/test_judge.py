@@ -26,10 +26,17 @@ def test_what_is_as_fast_is_not_found_faster():
     assert not any(judge(pairs(1.0, 1.0, 0.1, seed)).is_faster for seed in range(200))
 
 
-def test_what_is_slower_is_given_up_after_a_few_pairs():
-    judged = judge(pairs(1.0, 1.3, 0.0))
-    assert not judged.is_faster
-    assert judged.ratio == pytest.approx(1.3, rel=0.01)
+@pytest.mark.parametrize(("time_s", "most_pairs"), [(1.3, 3), (1.05, 8)])
+def test_what_is_slower_is_given_up_after_a_few_pairs(time_s, most_pairs):
+    taken = []
+
+    def take(count):
+        taken.append(count)
+        return Times([1.0] * count, [time_s] * count)
+
+    judged = judge(take)
+    assert not judged.is_faster and judged.ratio == pytest.approx(time_s)
+    assert sum(taken) <= most_pairs
 
 
 def test_a_gain_below_the_margin_is_none():
@@ -41,7 +48,7 @@ def test_the_number_of_pairs_is_bounded():
 
     def take(count):
         taken.append(count)
-        return Times([1.0, 1.0, 1.0, 1.0, 1.0], [0.9, 0.9, 1.1, 0.9, 1.1])
+        return Times([1.0] * count, [0.9, 0.9, 1.05, 0.9, 1.1][-count:])
 
     judge(take)
     assert sum(taken) <= MAX_PAIRS

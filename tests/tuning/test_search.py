@@ -15,10 +15,15 @@ def cost(configuration):
     return 0.5 + 0.1 * steps
 
 
-def search(space, path, budget_s=1000.0, imported=None, report=lambda progress: None):
+def silent(progress):
+    """Shows nothing."""
+
+
+def search(space, path, budget_s=1000.0, imported=None, report=silent):
     journal = Journal(path / "journal", BEGUN)
     made = Search(space, journal, imported or {}, report, space.clock)
-    return made.run(budget_s), journal.lines
+    made.run(budget_s)
+    return made.entries, journal.lines
 
 
 def outcomes(lines):
@@ -70,17 +75,51 @@ def test_an_imported_configuration_is_tried_before_all_others(tmp_path):
     assert lines[0].configuration == BEST and lines[0].outcome == "faster"
 
 
-def test_works_take_turns_and_the_largest_share_begins(tmp_path):
-    space = FakeSpace(cost, shares={"small": 0.1, "large": 0.7, "middle": 0.2})
+def test_works_take_turns_and_the_largest_share_begins_and_has_more_of_them(tmp_path):
+    space = FakeSpace(cost, shares={"small": 0.12, "large": 0.7, "middle": 0.18})
     entries, _ = search(space, tmp_path)
-    assert space.order[:3] == ["large", "middle", "small"]
+    assert space.order[:4] == ["large", "middle", "large", "small"]
     assert {key.kernel for key in entries} == {"small", "large", "middle"}
+
+
+def test_a_work_of_a_tiny_share_has_a_turn_when_large_ones_were_looked_at_in_vain(tmp_path):
+    shares = {"large": 0.5, "other": 0.498, "tiny": 0.001, "least": 0.001}
+    space = FakeSpace(lambda configuration: 1.0, shares=shares)
+    search(space, tmp_path)
+    assert space.order[:6] == ["large", "other", "large", "other", "tiny", "least"]
 
 
 def test_it_ends_at_its_budget(tmp_path):
     space = FakeSpace(cost, shares={name: 1 / 26 for name in "abcdefghijklmnopqrstuvwxyz"})
     search(space, tmp_path, budget_s=10.0)
-    assert 8 <= space.now_s <= 11
+    assert 8 <= space.now_s <= 10
+
+
+def test_what_was_spent_before_counts(tmp_path):
+    space = FakeSpace(cost)
+    made = Search(space, Journal(tmp_path / "journal", BEGUN), {}, silent, space.clock)
+    made.run(10.0, 9.0)
+    assert space.now_s <= 1 and made.num_untried == 1 and made.num_left == 15
+
+
+def test_entries_that_no_whole_step_was_tried_with_wait_for_the_next_search(tmp_path):
+    options = {"shares": {"large": 0.7, "small": 0.3}, "steps": {"small": "rows4"}}
+    space = FakeSpace(cost, check_s=5.0, **options)
+    made = Search(space, Journal(tmp_path / "journal", BEGUN), {}, silent, space.clock)
+    checks = made.run(10.0)
+    assert checks.not_checked == ["rows4"]
+    assert [key.kernel for key in made.entries] == ["large"]
+    entries, _ = search(FakeSpace(cost, **options), tmp_path)
+    assert {key.kernel for key in entries} == {"large", "small"}
+
+
+def test_the_better_half_stays_where_all_together_slow_steps_down(tmp_path):
+    def step_cost(chosen):
+        return 0.9 if {key.kernel for key in chosen} == {"large"} else 1.1
+
+    space = FakeSpace(cost, shares={"small": 0.3, "large": 0.7}, step_cost=step_cost)
+    entries, _ = search(space, tmp_path)
+    assert {key.kernel for key in entries} == {"large"}
 
 
 @pytest.mark.parametrize("step_cost", [1.1, 1.01])

@@ -109,11 +109,21 @@ def test_what_could_not_be_written_after_a_search_is_refused_before_it(option, l
 
 def test_a_search_that_finds_nothing_says_so():
     device = Device(name="a CPU", arch="x86-64-v3", num_units=2)
-    facts = {"memory_bytes_per_s": None, "elapsed_s": 1.0, "num_works": 3}
+    facts = {"memory_bytes_per_s": None, "opening_s": 0.5, "elapsed_s": 1.0}
     found = {"outcomes": {}, "entries": [], "step_ratios": {}, "taken_back": []}
-    report = TuneReport(device=device, table="t.json", **facts, **found)
+    facts["num_works"] = 3
+    left = {"not_checked": ["16 rows"], "num_untried": 2, "num_left": 40}
+    report = TuneReport(device=device, table="t.json", **facts, **found, **left)
     assert "none is faster than the configuration that the artifact has" in report.text()
     assert "before us" not in report.text()
+    assert "nothing was tried of 2 kernels and shapes" in report.text()
+    assert "40 configurations are left; the same command goes on from here" in report.text()
+
+
+def test_a_budget_that_is_gone_at_the_start_is_held_and_what_is_left_is_said(linked):
+    report = tune(linked, TuneOptions(budget_s=1, num_threads=2), silent, time.monotonic() - 1)
+    assert report.outcomes == {} and report.num_untried == report.num_works > 0
+    assert "give --budget more than that" in report.text()
 
 
 def test_what_is_no_artifact_is_refused(tmp_path):
