@@ -120,7 +120,7 @@ def _obstacle(norm: Node, function: Function, users: Users, module: Module) -> O
 def _join(norm: Node, product: Node, joins: JoinedRegions) -> Node:
     first, second = (region_of(joins.module, node) for node in (norm, product))
     place = product.operands.index(norm.result)
-    name = joins.join(first, second, lambda name: _joined(first, second, place, name))
+    name = joins.join((first.name, second.name), lambda name: _joined(first, second, place, name))
     operands = [v for v in product.operands if v != norm.result]
     attrs = dict(product.attrs) | {"function": name}
     return replace(product, operands=(*norm.operands, *operands), attrs=attrs)

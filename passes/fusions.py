@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .base import Explain, Pass
+from .carry_squares import carry_squares, missed_squares
 from .fold_norm_weights import fold_norm_weights, missed_norm_weights
 from .fold_norms import fold_norms, missed_norms
 from .group_regions import group_regions
@@ -27,6 +28,7 @@ EXPLAINS: Mapping[Pass, Explain] = {
     select_rows_early: missed_rows,
     group_regions: missed_epilogues,
     fold_norms: missed_norms,
+    carry_squares: missed_squares,
     join_cache_writes: missed_cache_writes,
 }
 """What finds the places that a pass left. The names of these passes are those of fusions."""

@@ -124,7 +124,7 @@ def _join(write: Node, attention: Node, joins: JoinedRegions) -> Node:
     )
     new = [v for v in attention.operands if v not in known]
     inner = [known.get(v) for v in attention.operands]
-    name = joins.join(first, second, lambda name: _joined(first, second, inner, name))
+    name = joins.join((first.name, second.name), lambda name: _joined(first, second, inner, name))
     attrs = dict(attention.attrs) | {"function": name}
     results = (write.results[-1], *attention.results)
     return replace(attention, operands=(*write.operands, *new), attrs=attrs, results=results)

@@ -1,4 +1,4 @@
-"""Region functions made of two others: one for each pair, in place of those nobody calls then."""
+"""Region functions made of others: one of each kind, in place of those nobody calls then."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ def region_of(module: Module, call: Node) -> Function:
 
 @dataclass
 class JoinedRegions:
-    """The regions that a pass makes of pairs of ``module``'s regions, by their names."""
+    """The regions that a pass makes of ``module``'s regions, by words that say of which and how."""
 
     module: Module
-    made: dict[tuple[str, str], Function] = field(default_factory=dict)
+    made: dict[tuple[str, ...], Function] = field(default_factory=dict)
 
-    def join(self, first: Function, second: Function, make: Callable[[str], Function]) -> str:
-        """The name of the region of both, which ``make`` gives for a name at the first call."""
-        key = (first.name, second.name)
-        if key not in self.made:
+    def join(self, words: tuple[str, ...], make: Callable[[str], Function]) -> str:
+        """The name of the region of these words, which ``make`` gives for a name at first."""
+        if words not in self.made:
             taken = [*self.module.functions, *(f.name for f in self.made.values())]
-            self.made[key] = make(Names(taken=taken).fresh("_".join(key)))
-        return self.made[key].name
+            self.made[words] = make(Names(taken=taken).fresh("_".join(words)))
+        return self.made[words].name
+
+    def region_of(self, call: Node) -> Function:
+        """The region that a call names, be it made or the module's."""
+        made = {function.name: function for function in self.made.values()}
+        return made.get(str(call.attrs["function"])) or region_of(self.module, call)
 
     def module_of(self, callers: list[Function]) -> Module:
         """The module with these callers and the regions that they call."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .add_sampling import add_sampling
 from .base import Stage
 from .cancel_layouts import cancel_layouts
+from .carry_squares import carry_squares
 from .drop_batch_axis import drop_batch_axis
 from .drop_dead_nodes import drop_dead_nodes
 from .drop_dead_parameters import drop_dead_parameters
@@ -60,7 +61,7 @@ FUSE = Stage(
 )
 REGIONS = Stage("regions", (group_regions,))
 
-JOIN = Stage("join", (fold_norms, join_cache_writes))
+JOIN = Stage("join", (fold_norms, carry_squares, join_cache_writes))
 
 STAGES = (CANONICALIZE, RAISE, PAGED, FUSE, REGIONS)
 """From a traced module to regions. A stage's passes run once, in this order."""

@@ -14,6 +14,8 @@ from tapeout.codegen.pages import page_layouts
 from tapeout.codegen.tape import written_states
 from tapeout.codegen.triton import build
 from tapeout.codegen.triton.compile import Compiled
+from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.squares import computed_part, optional_results
 from tapeout.ir.graph import Module
 from tapeout.ir.interpret import Interpreter
 from tapeout.ir.parser import parse_function
@@ -29,6 +31,7 @@ from tapeout.verification.subject import read_module
 from tapeout.verification.tensors import tensor_at
 
 TARGET = "cuda:sm_90"
+FEW_ROWS = Steps("few", 1)
 _STEP_INPUTS = {"token_places", "positions", "sequence_ids", "query_start", "context_lengths"}
 _STEP_INPUTS |= {"logit_rows", "sample_slots", "sample_positions", "sample_places", "targets"}
 
@@ -118,17 +121,17 @@ class RecordsExecutor:
             for operand, buffer in zip(kernel.operands, launch.buffers, strict=True):
                 homes[operand.kind, operand.place] = buffer
                 layer |= {"i": buffer.layer} if isinstance(buffer, CacheBuffer) else {}
-        params = [
-            self._value(value, homes["param", place], symbols)
-            for place, value in enumerate(region.params)
-        ]
+        places = {v: ("param", place) for place, v in enumerate(region.params)}
+        places |= {v: ("result", place) for place, v in enumerate(region.results)}
+        if any(places[value] not in homes for value in region.params):
+            region = computed_part(region, FEW_ROWS)
+        params = [self._value(value, homes[places[value]], symbols) for value in region.params]
         module = Module({region.name: region}, (region.name,), {}, "region")
         found = Interpreter(module, {}, symbols | layer).run(region.name, params)
         written = written_states(region)
-        for place, (value, result) in enumerate(zip(region.results, found, strict=True)):
-            if value.dtype is not DType.STATE:
-                param = ("param", region.params.index(written[value])) if value in written else None
-                home = homes[param or ("result", place)]
+        for value, result in zip(region.results, found, strict=True):
+            home = homes.get(places[written.get(value, value)])
+            if value.dtype is not DType.STATE and (home or value not in optional_results(region)):
                 self._tensor(value, home, symbols).copy_(result)
 
     def _value(self, value, buffer, symbols):

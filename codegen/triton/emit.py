@@ -11,15 +11,17 @@ from ...errors import BuildError
 from ...ir.graph import Function
 from ...ir.printer import print_function
 from ...ir.types import Dim
-from ..cpp.cost import cost_of, routing_of
+from ..cpp.cost import routing_of
 from ..tuning_key import key_of
 from .attention import emit_attention
 from .choice import Choice
 from .experts import emit_experts
 from .kernel import Kernel, RegionKernels, Steps
 from .linear import emit_linear
+from .parts import as_part, homes_of
 from .rows import emit_rows
 from .sample import emit_sample
+from .squares import computed_part
 
 TUNED: Mapping[str, Callable[[Function, Steps, Configuration | None], RegionKernels]] = {
     "linear": emit_linear,
@@ -62,19 +64,20 @@ def emit_region(
     Its text does not depend on ``steps`` where its kernels do not.
     """
     anchor, key = str(function.attrs["anchor"]), gpu_key(function, steps)
+    part = computed_part(function, steps)
     if anchor in TUNED:
-        made = TUNED[anchor](function, steps, (tuned or {}).get(key))
+        made = TUNED[anchor](part, steps, (tuned or {}).get(key))
     elif anchor in FIXED:
-        made = FIXED[anchor](function, steps)
+        made = FIXED[anchor](part, steps)
     else:
         raise BuildError(f"kernels of {anchor} regions are not built for GPUs yet: {function.name}")
-    math, cost = print_function(function), cost_of(function)
-    kernels = [replace(kernel, cost=kernel.cost or cost) for kernel in made.kernels]
+    math = print_function(part)  # what they do; places are those of the whole region
+    kernels = as_part(made, part, homes_of(function))
     return EmittedRegion(
         function.name,
         function.name,
         anchor,
-        math,
+        print_function(function),
         tuple(_begun(_documented(kernel, function, math), anchor, steps) for kernel in kernels),
         made.workspaces,
         made.tickets,
@@ -86,6 +89,7 @@ def emit_region(
 
 def gpu_key(function: Function, steps: Steps) -> Key:
     """What a region's kernels for steps of a size are known by in tuning tables."""
+    function = computed_part(function, steps)
     each = steps.one_token_each and function.attrs["anchor"] == "attention"
     count = "any" if steps.max_rows is None else str(steps.max_rows)
     name = f"{count} {'sequences' if each else 'rows'}"

@@ -2,8 +2,8 @@
 
 The products' sums meet the epilogue in registers. A step of one row is a matrix-vector product that
 streams the weights past it; more rows go through the matrix units in tiles. A norm before the
-products is taken along by few rows: each block adds up its squares beside the sums. For many rows
-it is a launch of its own.
+products is taken along by few rows: each block adds up its squares beside the sums. Of many rows
+the squares are there, as `squares` has them; where they are not, the norm is a launch of its own.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from .parts import as_part, homes_of
 from .product_problem import Product
 from .products import box_loop, matrix_loop, num_shared, vector_loop
 from .rows import emit_rows
+from .squares import MAX_ROWS_OF_NORM, scaled, scaling_of, store_squares, summing_of
 from .tiles import Tile
 
-MAX_ROWS_OF_NORM = 32
 _HIDDEN = Operand("workspace", 0)
+_VIEWS = ("reshape", "norm_by_squares")
+"""What leaves x where it is: a norm whose squares are there scales the sums."""
 
 
 def emit_linear(
@@ -75,10 +77,13 @@ def _product(
     tile, k, n = choice.chosen, int(x.shape[-1]), int(result.shape[-1])
     boxes = _boxes(function, linears, tile, k) if tile.boxed else ()
     single, rows = tile.rows == 1, _rows(result)
-    elements = Elements(function, 1 if single else 2)
+    elements, places = Elements(function, 1 if single else 2), _places(tile, n)
+    scaling, summing = scaling_of(function), summing_of(function)
     for place, node in enumerate(linears):
-        elements.given[node.result] = _sums(elements, node, place, norm)
-    _store(elements, result, rows, _places(tile, n))
+        elements.given[node.result] = _sums(elements, node, place, norm or scaling)
+    _store(elements, result, rows, places)
+    if summing:
+        store_squares(elements, summing, places, (tile.rows, tile.columns), _first_column(tile))
     source = f"p_{name_of(norm.operands[0] if norm else _source(function, x))}"
     weights = [f"p_{name_of(node.operands[1])}" for node in linears]
     if boxes:
@@ -86,19 +91,21 @@ def _product(
     else:
         loop = vector_loop if single else matrix_loop
         body = loop(tile, n, k, source, weights, x.dtype, norm)
-    names = [f"p_{name_of(v)}" for v in function.params] + [f"o_{name_of(result)}"]
+    body = scaled(body, tile, scaling) if scaling else body
+    names = [f"p_{name_of(v)}" for v in function.params]
+    names += [f"o_{name_of(v)}" for v in function.results]
     shared = ("w_sums", "w_tickets") if tile.splits > 1 else ()
     signature = ", ".join((*names, *shared, *(() if single else ("num_rows",))))
     lines = ["@triton.jit", f"def NAME({signature}):", '    """DOC"""']
     lines += [f"    {line}" for line in (*body, *elements.heads, *elements.lines)]
+    results = [Operand("result", place) for place in range(len(function.results))]
     workspaces = [Operand("workspace", place) for place in range(len(shared))]
     kernel = Kernel(
         "",
         "\n".join(lines),
-        (*params(*range(len(function.params))), Operand("result", 0), *workspaces),
+        (*params(*range(len(function.params))), *results, *workspaces),
         (
-            *map(pointer_type, function.params),
-            pointer_type(result),
+            *map(pointer_type, (*function.params, *function.results)),
             *("*fp32", "*i32")[: len(shared)],
         ),
         () if single else (rows,),
@@ -114,7 +121,7 @@ def _product(
 
 
 def _problem(function: Function, linears: list[Node], steps: Steps, norm: Node | None) -> Product:
-    x, result = linears[0].operands[0], function.results[0]
+    x, result, summing = linears[0].operands[0], function.results[0], summing_of(function)
     return Product(
         rows=steps.max_rows,
         n=int(result.shape[-1]),
@@ -124,6 +131,7 @@ def _problem(function: Function, linears: list[Node], steps: Steps, norm: Node |
         has_norm=norm is not None,
         can_box=norm is None and _are_read_by_products_alone(function, linears),
         batch_invariant=steps.batch_invariant,
+        least_columns=summing.attrs["width"] if summing else 1,
     )
 
 
@@ -135,9 +143,9 @@ def _are_read_by_products_alone(function: Function, linears: list[Node]) -> bool
     for node in function.nodes:
         if node in linears:
             others = set(node.operands[2:])
-        elif node.op == "reshape" and node.operands[0] in names_of_x:
+        elif node.op in _VIEWS and node.operands[0] in names_of_x:
             names_of_x.add(node.result)
-            others = set()
+            others = set(node.operands[1:])
         else:
             others = set(node.operands)
         if others & (names_of_x | weights):
@@ -186,6 +194,11 @@ def _places(tile: Tile, n: int) -> tuple[Index, Index]:
     )
 
 
+def _first_column(tile: Tile) -> str:
+    """Of a block's tile; those that are read by boxes have an order of their own."""
+    return "tl.min(n, axis=0)" if tile.boxed else f"tl.program_id(1) * {tile.columns}"
+
+
 def _rows(result: Value) -> Dim:
     """Rows of the product: all leading axes of the result."""
     rows = Dim(1)
@@ -195,11 +208,11 @@ def _rows(result: Value) -> Dim:
 
 
 def _source(function: Function, x: Value) -> Value:
-    """The parameter whose memory holds x: reshapes move nothing."""
+    """The parameter whose memory holds x."""
     producers = function.producers()
     while x in producers:
         node = producers[x]
-        assert node.op == "reshape", f"{node.op} before a product"
+        assert node.op in _VIEWS, f"{node.op} before a product"
         x = node.operands[0]
     return x
 

@@ -31,6 +31,7 @@ class Product:
     has_norm: bool  # the squares of x are added up on the way
     can_box: bool  # nothing but the products reads x and the weights
     batch_invariant: bool
+    least_columns: int = 1  # of a tile: those whose squares are one sum, where it gives them
 
     @property
     def is_vector(self) -> bool:
@@ -42,7 +43,10 @@ class Product:
         choose = choose_invariant_tile if self.batch_invariant else choose_tile
         ruled = choose(self.rows, self.n, self.k, self.num_weights, self.dtype)
         boxed = ruled.chosen.boxed and self.can_box
-        return replace(ruled, chosen=replace(ruled.chosen, boxed=boxed))
+        columns = max(ruled.chosen.columns, self.least_columns)
+        chosen = replace(ruled.chosen, boxed=boxed, columns=columns)
+        others = {tile: why for tile, why in ruled.others.items() if tile != chosen}
+        return replace(ruled, chosen=chosen, others=others)
 
     def read(self, configuration: Configuration) -> Tile:
         """A tile of those fields."""
@@ -85,6 +89,10 @@ class Product:
             (tile.boxed and (self.has_norm or not self.can_box), "x is not read by boxes alone"),
             (tile.boxed and self.k * itemsize % 16 > 0, "no tensor map has rows that long"),
             (tile.boxed and (tile.rows == 1 or max(sizes[:3]) > 256), "no box is that large"),
+            (
+                tile.columns < self.least_columns,
+                f"the squares of {self.least_columns} columns are one sum",
+            ),
         )
 
     def _invariance_refusals(self, tile: Tile) -> Iterable[tuple[bool, str]]:

@@ -15,6 +15,7 @@ from .elements import Elements, Indices, name_of
 from .indices import Index, linear_index, masks_of
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type, row_dim
 from .reductions import bind_topk
+from .squares import store_squares
 
 ROW = Index("row")
 
@@ -31,7 +32,11 @@ def emit_rows(function: Function, steps: Steps) -> RegionKernels:
     for node in writes:
         _write_cache(elements, node)
     for value in results:
-        _store(elements, value)
+        maker = elements.producers.get(value)
+        if maker and maker.op == "sum_squares":
+            _store_squares(elements, maker)
+        else:
+            _store(elements, value)
     operands, names, types = _buffers(function, results, writes)
     scalars = (Dim.of("P"),) if writes else ()
     signature = ", ".join((*names, *("num_table_columns" for _ in scalars)))
@@ -95,6 +100,12 @@ def _store(elements: Elements, value: Value) -> None:
     ones = [i.text for i, d in zip(indices[1:], made.shape[1:], strict=True) if number(d) == 1]
     place = " + ".join([f"o_{name_of(value)}", place, *ones])  # axes of one: as wide as the tile
     _store_at(elements, place, variable, masks_of(indices))
+
+
+def _store_squares(elements: Elements, node: Node) -> None:
+    rows = node.operands[0]
+    tile = (1, padded(int(rows.shape[-1])))
+    store_squares(elements, node, _inner(elements, rows, (ROW,)), tile, "0")
 
 
 def _before_reshapes(elements: Elements, value: Value) -> Value:

@@ -63,11 +63,13 @@ def test_kernels_are_found_by_words_by_anchor_and_by_tape(page):
 
 
 def test_a_kernel_unfolds_to_its_math_source_and_machine_code(page):
-    page.fill("#search", "linear_add_decode16")
+    page.fill("#search", "linear_add_squares_decode16")
     page.click("button.name")
-    assert page.locator(".detail .code").first.inner_text().startswith("func @linear_add(")
+    assert page.locator(".detail .code").first.inner_text().startswith("func @linear_add_squares(")
     page.click("summary:has-text('Source')")
-    assert "def linear_add_decode16(" in page.locator(".detail .fold .code").first.inner_text()
+    assert (
+        "def linear_add_squares_decode16(" in page.locator(".detail .fold .code").first.inner_text()
+    )
     page.click("summary:has-text('PTX')")
     page.wait_for_selector(".detail .fold .code:has-text('.target sm_90a')")
     page.click("button.name")

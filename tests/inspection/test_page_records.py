@@ -99,7 +99,7 @@ def test_a_place_that_a_pass_left_alone_is_named_with_the_predicate_that_failed(
 
 
 def test_a_kernel_says_which_configuration_it_has_and_why(page):
-    page.fill("#search", "linear_add_decode64")
+    page.fill("#search", "linear_add_squares_decode64")
     page.click("button.name")
     page.click("summary:has-text('Configuration')")
     page.wait_for_selector(".choices .chosen")
