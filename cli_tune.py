@@ -40,7 +40,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option("-o", "--output", type=_PATH, help="A new artifact with what is found.")
 @click.option("--export", type=_PATH, help="A table that takes in what is found.")
-@click.option("--import", "imports", type=_PATH, multiple=True, help="A table to begin with.")
+@click.option("--import", "imports", multiple=True, help="A table, or the name of one of ours.")
 @click.option("--plot", type=_PATH, help="An SVG: time against share of the roofline.")
 @click.option("--num-threads", type=int, help="Of a CPU. Default: one for each core.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

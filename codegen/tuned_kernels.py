@@ -25,12 +25,23 @@ class Tuned(NamedTuple):
     time_s: float | None = None
 
 
-def open_table(tuning: str | os.PathLike[str], archs: Collection[str]) -> Table:
-    """The table of that name or path. Raises InputError or ArtifactError.
+def named_table(tuning: str | os.PathLike[str]) -> Table:
+    """The table of that name or path. Raises InputError where there is none, or ArtifactError."""
+    name = os.fspath(tuning)
+    if name not in SHIPPED and not Path(name).exists():
+        raise InputError(
+            f"tuning={name!r} is no file, and no table that ships; those are "
+            f"{', '.join(SHIPPED)}: give one of them, or what `tapeout tune --export` wrote"
+        )
+    return read_table(SHIPPED.get(name, Path(name)))
 
-    It must know a device that runs code for one of ``archs``, or it would be of no use.
+
+def open_table(tuning: str | os.PathLike[str], archs: Collection[str]) -> Table:
+    """The same, if it knows a device that runs code for one of ``archs``.
+
+    Else it would be of no use: an InputError says so.
     """
-    table = read_table(SHIPPED.get(os.fspath(tuning), Path(tuning)))
+    table = named_table(tuning)
     known = dict.fromkeys(entries.device.arch for entries in table.devices)
     if not set(archs) & set(known):
         raise InputError(

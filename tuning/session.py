@@ -25,6 +25,7 @@ from ..artifact.tuning_table import (
     read_table,
     write_table,
 )
+from ..codegen.tuned_kernels import named_table
 from ..errors import InputError
 from .journal import Begun, Journal, Trial
 from .plot import render_plot
@@ -38,7 +39,9 @@ class TuneOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a search. Raises InputError naming a bad value."""
 
     budget_s: float = 300.0
-    imports: Sequence[Path] = ()  # tables whose configurations are tried first
+    imports: Sequence[
+        str | Path
+    ] = ()  # tables, or names of ours, whose configurations are tried first
     export: Path | None = None  # a table that takes in what is found
     output: Path | None = None  # a new artifact
     plot: Path | None = None  # an SVG
@@ -63,7 +66,7 @@ def tune(
     """
     started_s = time.monotonic() if started_s is None else started_s
     _check_outputs(options)
-    imported = merge(read_table(path) for path in options.imports)
+    imported = merge(named_table(table) for table in options.imports)
     known = read_table(options.export) if options.export and options.export.exists() else Table()
     with open_space(artifact, options.num_threads) as space:
         device, rate = space.device, space.memory_bytes_per_s
