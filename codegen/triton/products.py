@@ -11,7 +11,7 @@ from ...ir.types import DType
 from .elements import name_of
 from .tiles import Tile
 
-GROUP = 8  # rows of tiles that are walked together: what they read stays in the cache
+GROUP = 16  # rows of tiles that are walked together: what they read stays in the cache
 
 
 def vector_loop(

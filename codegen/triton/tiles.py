@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 from ...ir.types import DType
 from .choice import Ruled
@@ -35,18 +36,26 @@ class Tile:
 
 
 _BOXED = {
-    Tile(128, 256, 64, 8, 3, boxed=True): 2.0,
-    Tile(128, 128, 64, 4, 5, boxed=True): 1.08,
-    Tile(64, 128, 64, 4, 4, boxed=True): 0.7,
+    Tile(128, 256, 64, 8, 4, boxed=True): 12.5,
+    Tile(128, 128, 64, 4, 5, boxed=True): 6.5,
+    Tile(64, 128, 128, 4, 4, boxed=True): 3.7,
+    Tile(64, 64, 128, 4, 4, boxed=True): 2.7,
 }
-"""Tiles of many rows, ``columns`` being those of all weights; and how long a wave of them takes."""
+"""Tiles of more than 64 rows, ``columns`` being those of all weights; and the microseconds that a
+wave of them takes for 1024 of K."""
+
+_NARROW = 4 / 3  # as long take 64 rows of two weights: an instruction has half of the columns
+_MEETING = 4.0  # microseconds until the last of the blocks that share a tile knows that it is
+_ADDING = 0.1  # microseconds for 1024 sums of theirs
+_LEAST_PART = 512  # of K
 
 
 def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Ruled[Tile]:
     """The tile for up to ``rows`` rows.
 
-    A row alone wants many small blocks. Tiles want to be large and to come in one wave, with much
-    of their weights on the way; where there are too few, K is split.
+    A row alone wants many small blocks. Tiles of few rows want to come in one wave, with much of
+    their weights on the way; of many rows, to take the least time by waves. Where there are too
+    few, K is split.
     """
     if rows == 1:
         depth = min(padded(k, 16), 2048)
@@ -54,7 +63,7 @@ def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType
         return Ruled(tile, "a row alone takes 4096 weights a block at a time", {})
     if dtype.itemsize > 2:
         return _plain_tile(rows, k, num_weights, 2, "numbers of twice the bytes")
-    if rows is None or rows > 256:
+    if rows is None or rows > 64:
         if k * dtype.itemsize % 16:
             return _plain_tile(rows, k, num_weights, 3, "no tensor map has rows that long")
         return _boxed_tile(rows, n, k, num_weights)
@@ -74,29 +83,55 @@ def _plain_tile(rows: int | None, k: int, num_weights: int, stages: int, why: st
 
 
 def _boxed_tile(rows: int | None, n: int, k: int, num_weights: int) -> Ruled[Tile]:
-    """The tile whose waves take the least time; of equal ones the largest."""
-
-    def waves(tile: Tile) -> int:
-        return -(-num_blocks(tile, rows or MANY_ROWS, n) // NUM_MULTIPROCESSORS)
-
-    depth = min(padded(k, 16), 64)
-    wave_times = {
-        replace(tile, columns=tile.columns // num_weights, depth=depth): time
-        for tile, time in _BOXED.items()
-    }
-    times = {tile: waves(tile) * time for tile, time in wave_times.items()}
+    """The tile whose waves take the least time, each with K whole or in its best parts."""
+    times: dict[Tile, float] = {}
+    for tile, wave_us in _BOXED.items():
+        narrow = _NARROW if num_weights > 1 and tile.rows == 64 else 1.0
+        shaped = replace(
+            tile,
+            columns=tile.columns // num_weights,
+            depth=min(padded(k, 16), tile.depth),
+            num_stages=3 if rows is None else tile.num_stages,  # the faster in long runs
+        )
+        ways = {
+            way: _microseconds(way, wave_us * narrow, rows or MANY_ROWS, n, k, num_weights)
+            for way in _ways_to_split(shaped, rows, n, k)
+        }
+        best = min(ways, key=lambda way: ways[way])
+        times[best] = ways[best]
     best = min(times, key=lambda tile: times[tile])
     others = {
-        tile: f"{waves(tile)} waves take {time:.4g}, not less than {times[best]:.4g}"
+        tile: f"its waves take {time:.4g} us, not less than {times[best]:.4g}"
         for tile, time in times.items()
         if tile != best
     }
-    chosen = _split(best, rows, n, k) if rows else best
-    return Ruled(chosen, f"{waves(best)} waves take the least, {times[best]:.4g}", others)
+    return Ruled(best, f"its waves take the least, {times[best]:.4g} us", others)
+
+
+def _ways_to_split(tile: Tile, rows: int | None, n: int, k: int) -> Iterator[Tile]:
+    """The tile with K whole; and in parts, all alike, whose blocks run at once."""
+    yield tile
+    if rows is None:
+        return
+    for splits in (2, 4, 8):
+        split = replace(tile, splits=splits)
+        is_one_wave = num_blocks(split, rows, n) <= NUM_MULTIPROCESSORS
+        if is_one_wave and k % (tile.depth * splits) == 0 and k >= _LEAST_PART * splits:
+            yield split
+
+
+def _microseconds(tile: Tile, wave_us: float, rows: int, n: int, k: int, num_weights: int) -> float:
+    """What a wave leaves idle takes half of its time: the rest have memory and power alone."""
+    waves = num_blocks(tile, rows, n) / NUM_MULTIPROCESSORS
+    time = (ceil(waves) + waves) / 2 * wave_us * k / tile.splits / 1024
+    if tile.splits == 1:
+        return time
+    sums = tile.rows * tile.columns * num_weights * tile.splits
+    return time + _MEETING + _ADDING * sums / 1024
 
 
 def _one_wave(rows: int, n: int, k: int, num_weights: int) -> Ruled[Tile]:
-    choices = _few_rows(padded(rows, 16), num_weights) if rows <= 64 else _some_rows(num_weights)
+    choices = _few_rows(padded(rows, 16), num_weights)
     choices = [replace(tile, depth=min(tile.depth, padded(k, 16))) for tile in choices]
     if num_blocks(choices[0], rows, n) >= 4 * NUM_MULTIPROCESSORS:
         others = dict.fromkeys(choices[1:], "is for fewer columns")
@@ -132,20 +167,9 @@ def _few_rows(rows: int, num_weights: int) -> list[Tile]:
     return [many, *deepest, deep, small]
 
 
-def _some_rows(num_weights: int) -> list[Tile]:
-    """Tiles of some of 256 rows: for very many columns, then the best first."""
-    many, stages = Tile(128, 128, 64, 8, 3), 5 if num_weights == 1 else 3
-    smallest = Tile(64, 64, 128 // num_weights, 4, stages)
-    return [many, replace(many, num_stages=stages), Tile(64, 128, 64, 4, stages), smallest]
-
-
 def _whole_tiles(rows: int, k: int) -> list[Tile]:
     """Tiles of one weight that are the best where their blocks fill a wave with K whole."""
-    if k % 128 or rows <= 16 or 32 < rows <= 64:
-        return []
-    if rows <= 32:
-        return [Tile(32, 64, 128, 4, 6)]
-    return [Tile(128, 128, 64, 4, 5, boxed=True), Tile(64, 128, 128, 8, 4, boxed=True)]
+    return [Tile(32, 64, 128, 4, 6)] if 16 < rows <= 32 and k % 128 == 0 else []
 
 
 def num_blocks(tile: Tile, rows: int, n: int) -> int:
@@ -165,14 +189,10 @@ def _fills(tile: Tile, count: int, num_weights: int) -> bool:
 
 
 def _split(tile: Tile, rows: int, n: int, k: int) -> Tile:
-    """The tile with as few parts of K, all alike, as give most multiprocessors a block.
-
-    What parts leave for the last of them to add up must stay small beside the weights.
-    """
-    most = 8 if rows <= 64 else k // min(16 * rows, 4096)
+    """The tile with as few parts of K, all alike, as give most multiprocessors a block."""
     while num_blocks(tile, rows, n) < MOST:
         more = replace(tile, splits=tile.splits * 2)
-        if more.splits > most or k % (tile.depth * more.splits) or k < 2 * tile.depth * more.splits:
+        if more.splits > 8 or k % (tile.depth * more.splits) or k < 2 * tile.depth * more.splits:
             break
         tile = more
     return tile

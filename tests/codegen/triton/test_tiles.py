@@ -4,7 +4,7 @@ from tapeout.codegen.triton.tiles import NUM_MULTIPROCESSORS, choose_tile, num_b
 from tapeout.ir.types import DType
 
 
-@pytest.mark.parametrize("rows", [2, 16, 17, 64, 256])
+@pytest.mark.parametrize("rows", [2, 16, 17, 64])
 @pytest.mark.parametrize("num_weights", [1, 2])
 @pytest.mark.parametrize(("n", "k"), [(2048, 2048), (3072, 2048), (4096, 14336), (14336, 4096)])
 def test_tiles_of_few_rows_give_most_multiprocessors_a_block_and_divide_k(n, k, num_weights, rows):
@@ -15,48 +15,52 @@ def test_tiles_of_few_rows_give_most_multiprocessors_a_block_and_divide_k(n, k, 
 
 
 @pytest.mark.parametrize(
-    ("rows", "n", "num_weights", "wanted"),
+    ("rows", "n", "k", "num_weights", "wanted"),
     [
-        (512, 2048, 1, (64, 128)),
-        (512, 3072, 1, (128, 128)),
-        (512, 4096, 1, (128, 128)),
-        (1024, 2048, 1, (128, 128)),
-        (1024, 3072, 1, (128, 256)),
-        (1024, 4096, 1, (128, 256)),
-        (1024, 6144, 1, (128, 128)),
-        (1024, 8192, 2, (128, 128)),
-        (None, 2048, 1, (128, 256)),
-        (None, 14336, 2, (128, 128)),
+        (128, 2048, 2048, 1, "64x64"),
+        (128, 3072, 2048, 1, "64x64"),
+        (128, 8192, 2048, 2, "128x128"),
+        (128, 4096, 4096, 1, "64x64"),
+        (128, 6144, 4096, 1, "64x128"),
+        (128, 4096, 14336, 1, "64x128 by 2"),
+        (128, 14336, 4096, 2, "128x256"),
+        (256, 2048, 8192, 1, "64x128 by 2"),
+        (256, 4096, 4096, 1, "64x128"),
+        (256, 4096, 14336, 1, "64x128"),
+        (256, 6144, 4096, 1, "128x128"),
+        (256, 8192, 2048, 2, "128x256"),
+        (256, 128256, 4096, 1, "128x256"),
+        (512, 2048, 8192, 1, "64x128"),
+        (512, 4096, 4096, 1, "128x128"),
+        (512, 14336, 4096, 2, "128x128"),
+        (1024, 2048, 2048, 1, "128x128"),
+        (1024, 3072, 2048, 1, "128x256"),
+        (1024, 4096, 4096, 1, "128x256"),
+        (1024, 6144, 4096, 1, "128x128"),
+        (1024, 8192, 2048, 2, "128x256"),
+        (None, 2048, 2048, 1, "128x256"),
+        (None, 14336, 4096, 2, "128x256"),
     ],
 )
-def test_many_rows_take_the_tile_whose_waves_were_the_shortest(rows, n, num_weights, wanted):
-    tile = choose_tile(rows, n, 2048, num_weights, DType.BF16).chosen
-    assert tile.boxed and (tile.rows, tile.columns) == wanted
+def test_more_than_64_rows_take_the_tile_that_was_the_fastest_or_near_it(
+    rows, n, k, num_weights, wanted
+):
+    tile = choose_tile(rows, n, k, num_weights, DType.BF16).chosen
+    by = f" by {tile.splits}" if tile.splits > 1 else ""
+    assert tile.boxed and f"{tile.rows}x{tile.columns * num_weights}{by}" == wanted
 
 
-@pytest.mark.parametrize(
-    ("rows", "n", "wanted"),
-    [
-        (32, 6144, (32, 64, 1, False)),  # 96 blocks
-        (32, 4096, (32, 32, 1, False)),
-        (32, 2048, (32, 32, 2, False)),
-        (128, 6144, (64, 128, 1, True)),
-        (128, 4096, (64, 128, 2, False)),  # too few for boxes with K whole
-        (256, 6144, (128, 128, 1, True)),
-        (256, 4096, (64, 128, 1, True)),
-    ],
-)
-def test_larger_tiles_are_taken_where_they_fill_a_wave_with_k_whole(rows, n, wanted):
-    tile = choose_tile(rows, n, 4096, 1, DType.BF16).chosen
-    assert (tile.rows, tile.columns, tile.splits, tile.boxed) == wanted
+@pytest.mark.parametrize(("n", "wanted"), [(6144, (64, 1)), (4096, (32, 1)), (2048, (32, 2))])
+def test_32_rows_take_the_larger_tiles_where_they_fill_a_wave_with_k_whole(n, wanted):
+    tile = choose_tile(32, n, 4096, 1, DType.BF16).chosen
+    assert (tile.columns, tile.splits) == wanted
 
 
-@pytest.mark.parametrize("rows", [300, 512, 1024])
+@pytest.mark.parametrize("rows", [65, 128, 300, 1024])
 @pytest.mark.parametrize(("n", "k"), [(1024, 8192), (2048, 8192), (4096, 14336), (576, 1536)])
 def test_k_is_shared_only_by_blocks_that_run_at_once(rows, n, k):
     tile = choose_tile(rows, n, k, 1, DType.BF16).chosen
-    num_blocks = -(-rows // tile.rows) * -(-n // tile.columns) * tile.splits
-    assert tile.splits == 1 or num_blocks <= 198
+    assert tile.splits == 1 or num_blocks(tile, rows, n) <= NUM_MULTIPROCESSORS
     assert k % (tile.depth * tile.splits) == 0
 
 
