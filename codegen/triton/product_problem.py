@@ -11,8 +11,12 @@ from ...ir.types import DType
 from .choice import Ruled, read_fields
 from .invariant_tiles import MIN_ROWS, choose_invariant_tile
 from .kernel import padded
+from .streams import FLOATS, MAX_STREAM_ROWS, Stream, choose_stream, stream_refusals, streams_for
 from .targets import GpuTarget
 from .tiles import MANY_ROWS, MOST, NUM_MULTIPROCESSORS, Tile, choose_tile, num_blocks, shared_bytes
+
+Form = Tile | Stream
+Reasons = Iterable[tuple[bool, str]]
 
 _MOST_BLOCKS = 8 * NUM_MULTIPROCESSORS  # of few rows: more have too little to do each
 _MOST_SUMS = 128  # of a thread, of the 255 registers that it can have
@@ -30,6 +34,7 @@ class Product:
     dtype: DType
     has_norm: bool  # the squares of x are added up on the way
     can_box: bool  # nothing but the products reads x and the weights
+    can_stream: bool  # the target has the form for few rows on Hopper, and the epilogue fits it
     batch_invariant: bool
     least_columns: int = 1  # of a tile: those whose squares are one sum, where it gives them
 
@@ -38,8 +43,44 @@ class Product:
         """Whether a row is alone, and need not be computed as it is among others."""
         return self.rows == 1 and not self.batch_invariant
 
-    def ruled(self) -> Ruled[Tile]:
-        """The tile that suits the sizes of the card that the rules were made on."""
+    def ruled(self) -> Ruled[Form]:
+        """The form that suits the sizes of the card that the rules were made on."""
+        tile = self._ruled_tile()
+        stream = choose_stream(self.rows, self.n, self.k, self.num_weights)
+        others: dict[Form, str] = {other: why for other, why in tile.others.items()}
+        if stream is None or self.refusal(stream):
+            return Ruled(tile.chosen, tile.rule, others)
+        others[tile.chosen] = "its weights are on the way too late"
+        return Ruled(stream, "weights of few rows stream, in parts that fill a wave", others)
+
+    def read(self, configuration: Configuration) -> Form:
+        """A tile or a stream of those fields."""
+        if "slots" in configuration:
+            return read_fields(Stream, configuration)
+        return read_fields(Tile, configuration)
+
+    def refusal(self, form: Form) -> str | None:
+        """Why no kernel can have the form, or why its bits would be others."""
+        if isinstance(form, Stream):
+            reasons = self._stream_refusals(form)
+        else:
+            reasons = (*self._shape_refusals(form), *self._invariance_refusals(form))
+        return next((reason for is_so, reason in reasons if is_so), None)
+
+    def candidates(self, target: GpuTarget) -> Iterator[Form]:
+        """Forms that keep memory or the matrix units busy, by their sizes."""
+        if self.dtype.itemsize > 2:
+            return
+        if self.can_stream and self.rows is not None and self.rows <= MAX_STREAM_ROWS:
+            yield from streams_for(self.rows, self.num_weights)
+        for tile in self._tiles():
+            if self.batch_invariant:
+                tile = self._in_the_parts_of_all(tile)
+            shared = shared_bytes(tile, self.num_weights)
+            if shared <= target.shared_bytes and self._is_worth(tile, shared):
+                yield tile
+
+    def _ruled_tile(self) -> Ruled[Tile]:
         choose = choose_invariant_tile if self.batch_invariant else choose_tile
         ruled = choose(self.rows, self.n, self.k, self.num_weights, self.dtype)
         boxed = ruled.chosen.boxed and self.can_box
@@ -48,27 +89,20 @@ class Product:
         others = {tile: why for tile, why in ruled.others.items() if tile != chosen}
         return replace(ruled, chosen=chosen, others=others)
 
-    def read(self, configuration: Configuration) -> Tile:
-        """A tile of those fields."""
-        return read_fields(Tile, configuration)
+    def _stream_refusals(self, stream: Stream) -> Reasons:
+        rows = self.rows or MANY_ROWS
+        return (
+            (not self.can_stream, "the target or the epilogue has no such form"),
+            (self.batch_invariant, "its sums have an order of their own"),
+            (self.dtype not in FLOATS, "warpgroups multiply floats of 16 bits"),
+            (
+                self.least_columns not in (1, stream.columns),
+                f"the squares of {self.least_columns} columns are one sum",
+            ),
+            *stream_refusals(stream, rows, self.n, self.k, self.num_weights),
+        )
 
-    def refusal(self, tile: Tile) -> str | None:
-        """Why no kernel can have the tile, or why its bits would be others."""
-        reasons = (*self._shape_refusals(tile), *self._invariance_refusals(tile))
-        return next((reason for is_so, reason in reasons if is_so), None)
-
-    def candidates(self, target: GpuTarget) -> Iterator[Tile]:
-        """Tiles that keep memory or the matrix units busy, by their sizes."""
-        if self.dtype.itemsize > 2:
-            return
-        for tile in self._tiles():
-            if self.batch_invariant:
-                tile = self._in_the_parts_of_all(tile)
-            shared = shared_bytes(tile, self.num_weights)
-            if shared <= target.shared_bytes and self._is_worth(tile, shared):
-                yield tile
-
-    def _shape_refusals(self, tile: Tile) -> Iterable[tuple[bool, str]]:
+    def _shape_refusals(self, tile: Tile) -> Reasons:
         sizes = (tile.rows, tile.columns, tile.depth, tile.num_warps)
         part = self.k // max(1, tile.splits * tile.parts)
         is_cut = tile.splits * tile.parts > 1
@@ -95,7 +129,7 @@ class Product:
             ),
         )
 
-    def _invariance_refusals(self, tile: Tile) -> Iterable[tuple[bool, str]]:
+    def _invariance_refusals(self, tile: Tile) -> Reasons:
         if not self.batch_invariant:
             return ()
         parts = self._num_parts()
@@ -105,11 +139,11 @@ class Product:
         )
 
     def _num_parts(self) -> int:
-        chosen = self.ruled().chosen
+        chosen = self._ruled_tile().chosen
         return chosen.splits * chosen.parts
 
     def _in_the_parts_of_all(self, tile: Tile) -> Tile:
-        parts, side_by_side = self._num_parts(), self.ruled().chosen.splits > 1
+        parts, side_by_side = self._num_parts(), self._ruled_tile().chosen.splits > 1
         return replace(
             tile, splits=parts if side_by_side else 1, parts=1 if side_by_side else parts
         )

@@ -1,0 +1,148 @@
+"""Products whose weights stream: who does which steps, and what is compiled for Hopper."""
+
+import gzip
+import re
+from dataclasses import replace
+
+import pytest
+
+from tapeout import settings
+from tapeout.codegen.triton.choice import fields_of
+from tapeout.codegen.triton.compile import compile_kernels
+from tapeout.codegen.triton.emit import emit_region, gpu_key
+from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.streams import Stream, choose_stream, shares_of
+from tapeout.codegen.triton.targets import TARGETS
+from tapeout.errors import BuildError
+from tapeout.ir.parser import parse_function
+
+TARGET = "cuda:sm_90"
+STEPS = Steps("decode16", 16, one_token_each=True, target=TARGETS[TARGET])
+MANY = replace(STEPS, max_rows=64)
+NORMED = """
+func @gated(%h: {d}[T, {k}], %w: {d}[{n}, {k}], %v: {d}[{n}, {k}]) {{anchor = "linear"}} {{
+  %x: {d}[T, {k}] = rms_norm(%h) {{eps = 1e-05}}
+  %g: {d}[T, {n}] = linear(%x, %w)
+  %s: {d}[T, {n}] = silu(%g)
+  %u: {d}[T, {n}] = linear(%x, %v)
+  %y: {d}[T, {n}] = mul(%s, %u)
+  return %y
+}}
+"""
+GATED = NORMED.replace("  %x: {d}[T, {k}] = rms_norm(%h) {{eps = 1e-05}}\n", "").replace(
+    "linear(%x", "linear(%h"
+)
+BIASED = """
+func @biased(%x: {d}[T, {k}], %w: {d}[{n}, {k}], %b: {d}[{n}], %r: {d}[T, {n}])
+    {{anchor = "linear"}} {{
+  %y: {d}[T, {n}] = linear(%x, %w, %b)
+  %z: {d}[T, {n}] = add(%r, %y)
+  return %z
+}}
+"""
+SQUARES = """
+func @squares(%h: {d}[T, {k}], %q: f32[T, {p}], %w: {d}[{n}, {k}], %r: {d}[T, {n}])
+    {{anchor = "linear"}} {{
+  %x: {d}[T, {k}] = norm_by_squares(%h, %q) {{eps = 1e-05}}
+  %y: {d}[T, {n}] = linear(%x, %w)
+  %z: {d}[T, {n}] = add(%r, %y)
+  %s: f32[T, {m}] = sum_squares(%z) {{width = 64}}
+  return %z, %s
+}}
+"""
+SQUARE = """
+func @square(%x: {d}[T, {k}], %w: {d}[{k}, {k}]) {{anchor = "linear"}} {{
+  %y: {d}[T, {k}] = linear(%x, %w)
+  %z: {d}[T, {k}] = add(%x, %y)
+  return %z
+}}
+"""
+
+
+def kernel_of(text, stream, steps=STEPS, n=4096, k=2048, dtype="bf16"):
+    function = parse_function(text.format(n=n, k=k, d=dtype, p=-(-k // 64), m=n // 64))
+    [kernel] = emit_region(function, steps, {gpu_key(function, steps): fields_of(stream)}).kernels
+    return kernel
+
+
+@pytest.mark.parametrize("splits", [1, 2, 8])
+@pytest.mark.parametrize("columns", [64, 128])
+@pytest.mark.parametrize(("n", "k"), [(6144, 4096), (4096, 14336), (1024, 2048), (128256, 2048)])
+def test_each_step_is_of_one_block_and_a_tile_of_no_more_than_is_said(n, k, columns, splits):
+    shares = shares_of(Stream(16, columns, 64, 4, splits), n, k)
+    total = shares.steps * shares.num_tiles
+    owners = [step // shares.share for step in range(total)]
+    assert shares.num_blocks == max(owners) + 1 <= 132
+    tiles = [owners[at : at + shares.steps] for at in range(0, total, shares.steps)]
+    assert shares.most_parts == max(len(set(tile)) for tile in tiles) <= splits + (splits > 1)
+
+
+CASES = [
+    (NORMED, Stream(8, 64, 128, 3)),
+    (BIASED, Stream(8, 64, 128, 3)),
+    (NORMED, Stream(16, 64, 128, 5, 8)),
+    (NORMED, Stream(32, 64, 64, 8, 8)),
+    (BIASED, Stream(64, 64, 128, 6, 2)),
+    (SQUARES, Stream(64, 64, 128, 6, 1)),
+    (SQUARES, Stream(64, 64, 128, 6, 4)),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "stream"),
+    CASES,
+    ids=str,
+)
+def test_a_stream_takes_registers_alone_and_reads_weights_by_the_tensor_unit(text, stream):
+    kernels = {"kernel": kernel_of(text, stream, replace(STEPS, max_rows=stream.rows))}
+    [made] = compile_kernels(kernels, TARGET, settings.CACHE.get() / "objects").values()
+    code = gzip.decompress(made.assembly.read_bytes()).decode()
+    assert made.local_bytes == 0 and made.shared_bytes <= TARGETS[TARGET].shared_bytes
+    assert "wgmma.mma_async" in code and "cp.async.bulk.tensor.2d" in code
+    before, _, _ = code.partition("griddepcontrol.wait")
+    assert "cp.async.bulk.tensor.2d" in before and not re.search(r"(ld|st|atom)\.global", before)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "num_blocks", "parts"),
+    [(6144, 4096, 96, 1), (4096, 14336, 128, 2), (2048, 2048, 128, 4), (1024, 3072, 64, 4)]
+    + [(14336, 4096, 112, 1), (10240, 4096, 132, 2), (64, 64, 1, 1)],
+)
+def test_the_rule_has_as_few_parts_as_give_most_multiprocessors_a_block(n, k, num_blocks, parts):
+    shares = shares_of(choose_stream(16, n, k, 1), n, k)
+    assert (shares.num_blocks, shares.most_parts) == (num_blocks, parts)
+
+
+@pytest.mark.parametrize(
+    ("rows", "n", "is_streamed"),
+    [(1, 4096, 0), (2, 4096, 1), (32, 4096, 1), (64, 4096, 0), (16, 4000, 0)],
+)
+def test_few_rows_stream_where_tiles_are_whole(rows, n, is_streamed):
+    function, steps = (
+        parse_function(BIASED.format(d="bf16", n=n, k=2048)),
+        replace(STEPS, max_rows=rows),
+    )
+    choice = emit_region(function, steps).choice
+    assert isinstance(choice.chosen, Stream) == is_streamed and choice.rule
+
+
+def test_it_is_only_for_what_its_tiles_fit():
+    stream = Stream(16, 64, 64, 6, 8)
+    cases = [
+        ({"steps": replace(STEPS, target=TARGETS["cuda:sm_100"])}, "no such form"),
+        ({"steps": replace(STEPS, target=None)}, "no such form"),
+        ({"steps": replace(STEPS, batch_invariant=True)}, "an order of their own"),
+        ({"steps": replace(STEPS, max_rows=17)}, "a tile has all rows"),
+        ({"dtype": "f32"}, "floats of 16 bits"),
+        ({"n": 4000}, "no whole tiles"),
+        ({"k": 2080}, "no whole steps"),
+        ({"text": SQUARE}, "no such form"),
+        ({"steps": MANY, "text": SQUARES, "stream": Stream(64, 128, 64, 6)}, "are one sum"),
+        ({"steps": MANY, "text": GATED, "stream": Stream(64, 128, 64, 6)}, "more than registers"),
+        ({"stream": replace(stream, rows=128)}, "8 to 64 rows"),
+        ({"stream": replace(stream, columns=32)}, "64 or 128 columns"),
+        ({"stream": replace(stream, slots=1)}, "on the way"),
+    ]
+    for case, said in cases:
+        with pytest.raises(BuildError, match=said):
+            kernel_of(**{"text": BIASED, "stream": stream} | case)
