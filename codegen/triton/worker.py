@@ -32,10 +32,7 @@ def compile_job(job: dict[str, Any]) -> None:
             facts = freed
         else:
             _write(job, made)
-    path = Path(job["folder"]) / f"{job['key']}.json"
-    whole = path.with_suffix(f".{os.getpid()}")  # nobody is to read a part of it
-    whole.write_text(json.dumps(facts))
-    whole.replace(path)
+    _put(Path(job["folder"]) / f"{job['key']}.json", json.dumps(facts).encode())
 
 
 def _write(job: dict[str, Any], made: Any) -> dict[str, Any]:
@@ -44,13 +41,20 @@ def _write(job: dict[str, Any], made: Any) -> dict[str, Any]:
     scratch = getattr(meta, "global_scratch_size", 0)  # AMD knows none
     assert scratch == 0, f"{job['name']} needs global scratch memory"
     binary = Path(job["folder"]) / f"{job['key']}.{target['binary']}"
-    binary.write_bytes(made.asm[target["binary"]])
+    _put(binary, made.asm[target["binary"]])
     assembly = made.asm[target["assembly"]].encode()
     compressed = gzip.compress(assembly, mtime=0)  # with a time, no two builds would be equal
-    binary.with_suffix(f".{target['assembly']}.gz").write_bytes(compressed)
+    _put(binary.with_suffix(f".{target['assembly']}.gz"), compressed)
     facts = {"entry": meta.name, "num_warps": meta.num_warps, "num_stages": meta.num_stages}
     used = _used_by_cubin(binary) if target["backend"] == "cuda" else _used_by_amdgcn(made.asm)
     return facts | {"shared_bytes": meta.shared, "maps": _maps(meta)} | used
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Writes a file in one step: others compile the same kernel, and nobody is to read a part."""
+    whole = path.with_suffix(f"{path.suffix}.{os.getpid()}")
+    whole.write_bytes(data)
+    whole.replace(path)
 
 
 def _maps(meta: Any) -> list[dict[str, Any]]:
