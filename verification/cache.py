@@ -27,8 +27,9 @@ class CachePages:
 
     def read(self, layer: int, places: torch.Tensor) -> Entries:
         """What tokens have, as it is now."""
-        keys, values = self._layout.tokens(self.layer(layer))
-        at = (places // PAGE_SIZE_TOKENS, places % PAGE_SIZE_TOKENS)
+        pages, which = (places // PAGE_SIZE_TOKENS).unique(return_inverse=True)
+        keys, values = self._layout.tokens(self.layer(layer)[pages])
+        at = (which, places % PAGE_SIZE_TOKENS)
         return keys[at].reshape(*values[at].shape[:2], -1), values[at]
 
     def over(self, wide: bool = False) -> Overlay:

@@ -31,7 +31,12 @@ class Error(NamedTuple):
 
 def error_of(found: torch.Tensor, rounded: torch.Tensor, exact: torch.Tensor) -> Error:
     """Of floats: rows of the first axis, or all where there is no other."""
-    error, rounding = (_worst_row(x, exact) for x in (found, rounded))
+    if not exact.numel():
+        return Error(0.0, 0.0, MAX_RATIO * UNITS[found.dtype])
+    rows = (len(exact), -1) if exact.ndim > 1 else (1, -1)
+    exact = exact.float().reshape(rows)
+    norms = exact.norm(dim=-1)
+    error, rounding = (_worst_row(x.float().reshape(rows), exact, norms) for x in (found, rounded))
     return Error(error, rounding, MAX_RATIO * (rounding + UNITS[found.dtype]))
 
 
@@ -40,12 +45,10 @@ def other_rows(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return (found != wanted).flatten(1).any(-1) if found.ndim > 1 else found != wanted
 
 
-def _worst_row(found: torch.Tensor, exact: torch.Tensor) -> float:
-    if not exact.numel():
-        return 0.0
-    rows = (len(exact), -1) if exact.ndim > 1 else (1, -1)
-    found, exact = found.float().reshape(rows), exact.float().reshape(rows)
-    distance = torch.where(found == exact, 0.0, found - exact).norm(dim=-1)
-    norm = exact.nan_to_num(0.0, 0.0, 0.0).norm(dim=-1)
-    relative = torch.where(distance == 0, 0.0, distance / norm)
+def _worst_row(found: torch.Tensor, exact: torch.Tensor, norms: torch.Tensor) -> float:
+    distances = (found - exact).norm(dim=-1)
+    if not (distances.isfinite() & norms.isfinite()).all():  # equal infinities are no distance
+        distances = torch.where(found == exact, 0.0, found - exact).norm(dim=-1)
+        norms = exact.nan_to_num(0.0, 0.0, 0.0).norm(dim=-1)
+    relative = torch.where(distances == 0, 0.0, distances / norms)
     return float(relative.nan_to_num(torch.inf, torch.inf, torch.inf).max())

@@ -36,7 +36,6 @@ def widened(value: Any) -> Any:
 def run_region(
     module: Module, name: str, operands: Sequence[Any], symbols: Mapping[str, int], exact: bool
 ) -> tuple[Any, ...]:
-    """Results of a region's records."""
-    if exact:
-        return Exact(module, {}, symbols).run(name, [widened(value) for value in operands])
-    return Interpreter(module, {}, symbols).run(name, operands)
+    """Results of a region's records; operands of exact ones are wide."""
+    kind = Exact if exact else Interpreter
+    return kind(module, {}, symbols).run(name, operands)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from ..codegen.cpp.choices import BUCKETS
 from ..codegen.pages import CPU
@@ -17,30 +18,29 @@ Progress = Callable[[str, int, int], None]
 
 
 def check_kernels(subject: Subject, findings: Findings, progress: Progress) -> None:
-    """Walks every tape."""
+    """Walks every tape, with all steps that are tried with it side by side."""
     before, buckets = findings.num_faults, _buckets(subject)
     tried = list(trials(subject.tapes, subject.plan, subject.vocab_size, buckets))
-    weights = [_weight(subject, trial) for trial in tried]
+    steps = {tape: [*same] for tape, same in groupby(tried, lambda trial: trial.tape)}
+    total = sum(len(subject.tapes[tape].launches) * _weight(same) for tape, same in steps.items())
     subject.fill_caches()
     done = 0
-    for trial, weight in zip(tried, weights, strict=True):
-        progress("kernels", done, sum(weights))
-        _walk(subject, trial, findings)
-        done += weight
-    count = len(findings.kernels())
-    detail = f"{count} regions' kernels in {len(subject.tapes)} tapes, {len(tried)} steps"
+    for tape, same in steps.items():
+
+        def advance(num_launches: int, weight: int = _weight(same)) -> None:
+            nonlocal done
+            done += num_launches * weight
+            progress("kernels", done, total)
+
+        frames = [trial.frame for trial in same]
+        try:
+            Walk(subject, tape, frames, findings.note, advance).walk()
+        except WrongTape as error:
+            findings.fault(f"tape {error}")
+    most = max((trial.num_tokens for trial in tried), default=0)
+    kernels = f"{len(findings.kernels())} regions' kernels in all layers of {len(steps)} tapes"
+    detail = f"{kernels}, {len(tried)} steps of 1 to {most} tokens"
     findings.close("kernels", before, detail)
-
-
-def _walk(subject: Subject, trial: Trial, findings: Findings) -> None:
-    if trial.tape.split(".")[0] == "step":
-        subject.executor.send(trial.frame)
-    else:
-        subject.executor.step(trial.frame)  # whose logits it takes
-    try:
-        Walk(subject, trial.tape, trial.frame, findings.note).walk()
-    except WrongTape as error:
-        findings.fault(f"tape {error}")
 
 
 def _buckets(subject: Subject) -> list[int]:
@@ -49,5 +49,6 @@ def _buckets(subject: Subject) -> list[int]:
     return [rows for rows in most if rows is not None]
 
 
-def _weight(subject: Subject, trial: Trial) -> int:
-    return len(subject.tapes[trial.tape].launches) * (_LAUNCH_TOKENS + trial.num_tokens)
+def _weight(steps: Sequence[Trial]) -> int:
+    """Of a launch in all of them."""
+    return sum(_LAUNCH_TOKENS + step.num_tokens for step in steps)

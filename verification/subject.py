@@ -11,6 +11,7 @@ import torch
 
 from ..artifact import (
     Artifact,
+    Buffer,
     CacheBuffer,
     InputBuffer,
     Kernel,
@@ -71,9 +72,13 @@ class Subject:
     def _argument(self, param: Value, symbols: Mapping[str, int]) -> Any:
         if param.dtype is DType.STATE:
             return self.caches[param.name.removeprefix("cache_")]
-        slot = self.target.outputs.get(param.name)
-        buffer = InputBuffer(param.name) if slot is None else SlotBuffer(slot)
+        buffer = self.argument_buffer(param)
         return self.tensor(buffer, param.dtype, param.type.concrete(symbols)).clone()
+
+    def argument_buffer(self, param: Value) -> Buffer:
+        """Where kernels have a parameter of an entry function that is no cache."""
+        slot = self.target.outputs.get(param.name)
+        return InputBuffer(param.name) if slot is None else SlotBuffer(slot)
 
     @cached_property
     def caches(self) -> dict[str, CachePages]:

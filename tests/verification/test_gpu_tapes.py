@@ -1,5 +1,7 @@
 """Tapes for a GPU, played by the records in place of kernels: every launch fits the dataflow."""
 
+from collections import Counter
+
 import pytest
 from conftest import NANO
 from records_executor import TARGET, compile_without_code, load_records
@@ -8,6 +10,7 @@ from verified import findings_of
 
 from tapeout.artifact import Artifact
 from tapeout.verification.findings import Findings
+from tapeout.verification.subject import StoredWeights
 from tapeout.verification.weights import check_weights
 
 WEIGHT = "layer0.mlp.down_proj.weight/5"
@@ -47,3 +50,29 @@ def test_a_wrong_weight_of_a_gpu_is_named_by_the_checkpoint(artifact, tmp_path):
     findings = Findings()
     check_weights(wrong, NANO, findings, lambda stage, done, total: None)
     assert findings.faults()[0].startswith(f"weight {WEIGHT} of {TARGET} is not")
+
+
+def test_a_result_that_no_launch_makes_may_not_be_read(artifact, tmp_path):
+    [first, *_] = Artifact.open(artifact).tape(TARGET, "step.decode1").launches
+
+    def edit(launches):
+        return [first, *launches[1:]]  # few rows have no use for squares
+
+    wrong = with_launches(artifact, tmp_path / "m", "step.rows128", edit, TARGET)
+    [fault] = played(wrong, "step.decode1", "step.rows128").faults()
+    assert fault.startswith("tape step.rows128: launch 2 (")
+    assert "reads %squares, which no launch has made" in fault
+
+
+def test_a_layers_weights_are_made_for_the_records_once_however_many_steps_are_tried(
+    artifact, monkeypatch
+):
+    asked, get = Counter(), StoredWeights.__getitem__
+
+    def counted(weights, name):
+        asked[name] += 1
+        return get(weights, name)
+
+    monkeypatch.setattr(StoredWeights, "__getitem__", counted)
+    played(artifact, "step.decode16")
+    assert {count for name, count in asked.items() if name.startswith("layer0")} == {1}
