@@ -2,9 +2,9 @@
 
 Weights are the left operand and x the right one, both in shared memory, so that a tile's sums lie
 transposed: [columns, rows]. The steps of all tiles, ``depth`` of K each, are one line that blocks
-cut into equal shares. A block lets the tensor unit copy the weights of its first steps before the
-launch before has ended, and fills each slot of its ring again as soon as it has been used. A tile
-that several blocks share is added up by the last of them to arrive, in order.
+cut into equal shares. A warp of a block has the tensor unit copy the weights of its first steps
+before the launch before has ended, and fill each slot of the ring again once it has been used. A
+tile that several blocks share is added up by the last of them to arrive, in order.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def streamed(region: ProductRegion, stream: Stream) -> RegionKernels:
     kernel = replace(
         region.kernel(_body(region, stream, shares), is_shared, has_rows=True),
         grid=grid_of(shares.num_blocks),
+        more_warps=4,  # one of them copies
         boxes=region.boxes(stream.rows, stream.columns, BOX_COLUMNS),
     )
     sums = shares.num_tiles * shares.most_parts * _floats_of_part(region, stream)

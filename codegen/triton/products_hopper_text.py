@@ -54,22 +54,24 @@ def add_up(places, num_parts, zeros):
 
 KERNEL = '''
 @gluon.jit
-def NAME({signature}):
-    """DOC"""
-    _let_next_begin()
-    boxes = gl.allocate_shared_memory(FLOAT, [SLOTS * BOXES * NUM_WEIGHTS, COLUMNS, BOX], TILES)
-    x_ring = gl.allocate_shared_memory(FLOAT, [SLOTS * BOXES, ROWS, BOX], TILES)
-    ready = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
-    for i in gl.static_range(SLOTS):
-        mbarrier.init(ready.index(i), count=1)
-    fence_async_shared()
-    first = gl.program_id(0) * SHARE
-    end = gl.minimum(first + SHARE, TOTAL)
+def copy_steps({weights}, {x}, boxes, x_ring, ready, empty, first, end):
+    """Keeps the ring full; weights do not wait for the launch before."""
     for i in gl.static_range(SLOTS):
         copy_weights({weights}, boxes, ready, i, first + i, end)
     _await_inputs()
     for i in gl.static_range(SLOTS):
         copy_x({x}, x_ring, ready, i, first + i, end)
+    for step in range(first + SLOTS, end):
+        turn = step - first
+        mbarrier.wait(empty.index(turn % SLOTS), (turn // SLOTS & 1) ^ 1)
+        copy_weights({weights}, boxes, ready, turn, step, end)
+        copy_x({x}, x_ring, ready, turn, step, end)
+
+
+@gluon.jit
+def multiply_steps({signature}, boxes, x_ring, ready, empty, first, end):
+    """Sums of a block's tiles or its parts of them, and what is made of those."""
+    _await_inputs()
 {load_squares}    ring = boxes._reinterpret(FLOAT, [SLOTS * BOXES, LEFT, BOX], TILES)
     m = gl.arange(0, ROWS, layout=gl.SliceLayout(0, SUMS))
     i = gl.arange(0, LEFT, layout=gl.SliceLayout(1, SUMS))
@@ -87,11 +89,28 @@ def NAME({signature}):
                 sums = warpgroup_mma(ring.index(slot * BOXES + box), x.permute((1, 0)), sums,
                                      is_async=True)
 {add_squares}            sums = warpgroup_mma_wait(0, deps=[sums])
-            gl.thread_barrier()  # all have read the slot
-            copy_weights({weights}, boxes, ready, turn, step + SLOTS, end)
-            copy_x({x}, x_ring, ready, turn, step + SLOTS, end)
+            mbarrier.arrive(empty.index(slot), count=1)
         begin = stop
 {sum_squares}{finish}
+
+@gluon.jit
+def NAME({signature}):
+    """DOC"""
+    _let_next_begin()
+    boxes = gl.allocate_shared_memory(FLOAT, [SLOTS * BOXES * NUM_WEIGHTS, COLUMNS, BOX], TILES)
+    x_ring = gl.allocate_shared_memory(FLOAT, [SLOTS * BOXES, ROWS, BOX], TILES)
+    ready = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+    empty = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+    for i in gl.static_range(SLOTS):
+        mbarrier.init(ready.index(i), count=1)
+        mbarrier.init(empty.index(i), count=1)
+    fence_async_shared()
+    first = gl.program_id(0) * SHARE
+    end = gl.minimum(first + SHARE, TOTAL)
+    gl.warp_specialize([
+        (multiply_steps, ({signature}, boxes, x_ring, ready, empty, first, end)),
+        (copy_steps, ({weights}, {x}, boxes, x_ring, ready, empty, first, end)),
+    ], [1], [40])
 '''
 
 LOAD_SQUARES = """\
