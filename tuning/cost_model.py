@@ -39,13 +39,22 @@ class CostModel:
     ) -> list[Configuration]:
         """Up to ``count`` of them that may well be the fastest, and far enough from each other.
 
-        All have the same names. Among equals the first goes before.
+        Those of other names are of another form, of which nothing is known from these. Among equals
+        the first goes before.
         """
-        if not configurations:
-            return []
-        seen = self._seen.get(_names(configurations[0]), [])
-        belief = _Belief(np.array([_features(key, one) for one in configurations]), seen)
-        return [configurations[belief.take()] for _ in range(min(count, len(configurations)))]
+        forms: dict[tuple[str, ...], list[Configuration]] = {}
+        for one in configurations:
+            forms.setdefault(_names(one), []).append(one)
+        beliefs = {names: self._belief(key, same) for names, same in forms.items()}
+        chosen = []
+        for _ in range(min(count, len(configurations))):
+            names = min(beliefs, key=lambda names: beliefs[names].promise)
+            chosen.append(forms[names][beliefs[names].take()])
+        return chosen
+
+    def _belief(self, key: Key, configurations: Sequence[Configuration]) -> _Belief:
+        points = np.array([_features(key, one) for one in configurations])
+        return _Belief(points, self._seen.get(_names(configurations[0]), []))
 
 
 class _Belief:
@@ -64,10 +73,14 @@ class _Belief:
             self._variances -= (explained**2).sum(axis=0)
             self._explained = [*explained]
 
+    @property
+    def promise(self) -> float:
+        """The logarithm of the time that the best point may well have."""
+        return float(self._promises().min())
+
     def take(self) -> int:
-        """The point that may well be the fastest, which from then on counts as timed."""
-        deviations = _DEVIATION * np.sqrt(np.maximum(self._variances, 0))
-        best = int(np.argmin(self._means - _CURIOSITY * deviations))
+        """The best point, which from then on counts as timed."""
+        best = int(np.argmin(self._promises()))
         known = np.array(self._explained).reshape(-1, len(self._points))
         shared = (
             _alike(self._points, self._points[best : best + 1])[:, 0] - known.T @ known[:, best]
@@ -77,6 +90,11 @@ class _Belief:
         self._explained.append(shared)
         self._means[best] = np.inf  # it is taken
         return best
+
+    def _promises(self) -> Array:
+        deviations = _DEVIATION * np.sqrt(np.maximum(self._variances, 0))
+        promises: Array = self._means - _CURIOSITY * deviations
+        return promises
 
 
 def _alike(a: Array, b: Array) -> Array:

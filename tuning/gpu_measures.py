@@ -171,10 +171,12 @@ class GpuMeasures:
 
 
 def _results_of(work: GpuWork) -> list[tuple[Value, Operand]]:
-    """The results that are no caches, which keep their places."""
+    """The results that its kernels make and that are no caches, which keep their places."""
     written = written_states(work.function)
     return [
-        (value, Operand("result", place))
+        (value, operand)
         for place, value in enumerate(work.function.results)
-        if value not in written and value.dtype is not DType.STATE
+        if value not in written
+        and value.dtype is not DType.STATE
+        and (operand := Operand("result", place)) in work.calls[0].buffers
     ]

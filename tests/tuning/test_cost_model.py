@@ -39,3 +39,12 @@ def test_what_one_kernel_taught_helps_with_another():
 def test_no_more_are_chosen_than_there_are():
     assert CostModel().choose(key_of("linear"), ALL[:2], 5) == ALL[:2]
     assert CostModel().choose(key_of("linear"), [], 5) == []
+
+
+def test_forms_whose_configurations_have_other_names_are_chosen_beside_each_other():
+    streams = [{"slots": slots} for slots in (2, 4, 8)]
+    chosen = CostModel().choose(key_of("linear"), [*ALL, *streams], len(ALL) + len(streams))
+    assert len(chosen) == len(ALL) + len(streams) and chosen != [*ALL, *streams]
+    model = learned(ALL, key_of("linear"))
+    model.add(key_of("linear"), {"slots": 2}, 0.5)
+    assert model.choose(key_of("linear"), [*ALL, *streams[1:]], 1)[0] in streams

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tapeout.artifact import Operand, SlotBuffer
 from tapeout.ir.parser import parse_function
 from tapeout.tuning.gpu_measures import GpuMeasures
 
@@ -30,7 +31,8 @@ def wrong(monkeypatch):
     frames = SimpleNamespace(checked=lambda steps: [first, second])
     measures = GpuMeasures(None, None, None, frames)
     steps = SimpleNamespace(batch_invariant=False)
-    work = SimpleNamespace(steps=steps, function=parse_function(REGION))
+    call = SimpleNamespace(buffers={Operand("result", 0): SlotBuffer(0)})
+    work = SimpleNamespace(steps=steps, function=parse_function(REGION), calls=[call])
     return lambda variant: measures.wrong(work, variant)
 
 
