@@ -53,16 +53,25 @@ def some_of(space, work):
     return [own, *random.Random(0).sample(others, min(2, len(others)))]
 
 
-def test_a_planted_wrong_kernel_is_told(space, monkeypatch):
+@pytest.mark.parametrize(
+    ("steps", "before", "after"),
+    [
+        ("64 rows", "w0, sums0)", "w0, sums0 * 1.2)"),
+        ("16 rows", "= sums.reshape(", "= (sums * 1.2).reshape("),
+    ],
+    ids=["tile", "stream"],
+)
+def test_a_planted_wrong_kernel_is_told(space, monkeypatch, steps, before, after):
     emit = GpuWork.emit
 
     def planted(work, configuration):
         made = emit(work, configuration)
-        bodies = [k.body.replace("w0, sums0)", "w0, sums0 * 1.2)") for k in made.kernels]
-        pairs = zip(made.kernels, bodies, strict=True)
+        bodies = [kernel.body.replace(before, after) for kernel in made.kernels]
+        pairs = [*zip(made.kernels, bodies, strict=True)]
+        assert any(body != kernel.body for kernel, body in pairs), "there is nothing to plant"
         return replace(made, kernels=tuple(replace(k, body=body) for k, body in pairs))
 
-    work = next(w for w in space.works() if w.key.steps == "16 rows" and "silu" in w.key.kernel)
+    work = next(w for w in space.works() if w.key.steps == steps and "silu" in w.key.kernel)
     monkeypatch.setattr(GpuWork, "emit", planted)
     [variant] = space.compile(work, [work.configuration])
     assert "is off by" in space.wrong(work, variant.result())
