@@ -25,6 +25,7 @@ from .sample_sets import SETS
 
 GROUP, SPAN, NUM_SUMS = 1024, 4, 2048
 _LARGEST_TILE = 4096
+_LARGEST_CHUNK = 2048  # for four warps: more such blocks on a multiprocessor hide what one waits for
 
 Names = tuple[str, ...]
 
@@ -79,21 +80,22 @@ def NAME(ARGUMENTS):
     """DOC"""
     row = tl.program_id(0)
     chunk = tl.program_id(1)
+    slot = tl.load(p_sample_slots + row)
+    lowest = tl.load(w_lowest + row)
+    adjusts = tl.load(w_adjusts + row) > 0
+    position = tl.load(p_sample_positions + row)
+    temperature = tl.load(p_temperature + slot)
+    seed = tl.load(p_seeds + slot)
     counter = chunk * (CHUNK // 4) + tl.arange(0, CHUNK // 4)
     place = counter[:, None] * 4 + tl.arange(0, 4)[None, :]
     inside = place < V
     at = row.to(tl.int64) * V + place
     x = tl.load(p_logits + at, mask=inside, other=0.0)
-    finite = tl.min((tl.abs(x) < float("inf")).to(tl.int32))
-    slot = tl.load(p_sample_slots + row)
-    lowest = tl.load(w_lowest + row)
-    if tl.load(w_adjusts + row) > 0:
+    finite = tl.abs(x) < float("inf")
+    if adjusts:
         x = tl.load(w_adjusted + at, mask=inside, other=0.0)
-    temperature = tl.load(p_temperature + slot)
     score = x
     if temperature > 0.0:
-        seed = tl.load(p_seeds + slot)
-        position = tl.load(p_sample_positions + row)
         low, high = position.to(tl.int32), (position >> 32).to(tl.int32)
         zero = tl.zeros_like(counter)
         a, b, c, d = tl.philox(seed, counter, zero + low, zero + high, zero, 10)
@@ -104,9 +106,10 @@ def NAME(ARGUMENTS):
         score = tl.where(score >= lowest, score + noise, float("-inf"))
     score = tl.where(inside, score, float("-inf"))
     best = tl.max(score)
-    first = tl.min(tl.where((score == best) & inside, place, V))
+    first = tl.where((score == best) & inside, place, V)
+    first = tl.min(tl.where(finite, first, -1))
     tl.store(w_best + row * NUM_CHUNKS + chunk, best)
-    tl.store(w_first + row * NUM_CHUNKS + chunk, tl.where(finite == 0, -1, first))
+    tl.store(w_first + row * NUM_CHUNKS + chunk, first)
     tl.debug_barrier()
     ticket = tl.atomic_add(w_tickets + row, 1, sem="acq_rel")
     if ticket != NUM_CHUNKS - 1:
@@ -167,7 +170,7 @@ def emit_sample(function: Function, _: Steps) -> RegionKernels:
     warps = 32 if values["TILE"] == _LARGEST_TILE else 16  # fewer, and registers are spilled
     kernels = (
         kernel("_prepare", prepare, (*read, *_FOUND, "w_list", "w_sums"), warps),
-        kernel("", _CHOOSE, chosen, 16, int(values["NUM_CHUNKS"]), cost=None),
+        kernel("", _CHOOSE, chosen, 4, int(values["NUM_CHUNKS"]), cost=None),
         kernel("_logprobs", LOGPROBS, ranked, 16),
     )
     sizes = tuple(size for _, size in spaces.values())
@@ -191,11 +194,12 @@ def _given(function: Function) -> dict[str, Pointer]:
 
 def _constants(vocab_size: int) -> dict[str, int | float]:
     """What the kernels' texts call by name; rows are cut in two at least."""
-    chunk = min(_LARGEST_TILE, max(256, padded(vocab_size) // 2))
+    half = max(256, padded(vocab_size) // 2)
+    tile, chunk = min(_LARGEST_TILE, half), min(_LARGEST_CHUNK, half)
     span = GROUP * SPAN
     num_chunks = -(-vocab_size // chunk)
     return {
-        **{"V": vocab_size, "TILE": chunk, "CHUNK": chunk, "NUM_CHUNKS": num_chunks},
+        **{"V": vocab_size, "TILE": tile, "CHUNK": chunk, "NUM_CHUNKS": num_chunks},
         **{"PADDED_CHUNKS": padded(num_chunks), "GROUP": GROUP, "SPAN": SPAN},
         **{"NUM_GROUPS": padded(-(-vocab_size // span) * SPAN), "NUM_TOP": NUM_TOP},
         **{"MAX_EDITS": MAX_EDITS, "MAX_PREFIX_TOKENS": MAX_PREFIX_TOKENS, "SEEN": 1 << 30},
