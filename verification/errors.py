@@ -29,15 +29,21 @@ class Error(NamedTuple):
         return self.error <= self.limit
 
 
-def error_of(found: torch.Tensor, rounded: torch.Tensor, exact: torch.Tensor) -> Error:
-    """Of floats: rows of the first axis, or all where there is no other."""
+def error_of(
+    found: torch.Tensor, rounded: torch.Tensor, exact: torch.Tensor, unit: float = 0.0
+) -> Error:
+    """Of floats: rows of the first axis, or all where there is no other.
+
+    ``unit`` is that of what they are made of, if it is larger than that of their own type.
+    """
+    unit = max(unit, UNITS[found.dtype])
     if not exact.numel():
-        return Error(0.0, 0.0, MAX_RATIO * UNITS[found.dtype])
+        return Error(0.0, 0.0, MAX_RATIO * unit)
     rows = (len(exact), -1) if exact.ndim > 1 else (1, -1)
     exact = exact.float().reshape(rows)
     norms = exact.norm(dim=-1)
     error, rounding = (_worst_row(x.float().reshape(rows), exact, norms) for x in (found, rounded))
-    return Error(error, rounding, MAX_RATIO * (rounding + UNITS[found.dtype]))
+    return Error(error, rounding, MAX_RATIO * (rounding + unit))
 
 
 def other_rows(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

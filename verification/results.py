@@ -9,9 +9,10 @@ import torch
 
 from ..codegen.tape import written_states
 from ..ir.graph import Function, Value
+from ..ir.ops.dtypes import to_torch
 from ..ir.types import DType
 from .cache import CachePages, Overlay
-from .errors import MAX_OTHER_ROWS, Error, error_of, other_rows
+from .errors import MAX_OTHER_ROWS, UNITS, Error, error_of, other_rows
 
 
 class Result(NamedTuple):
@@ -49,15 +50,25 @@ def compare(
     results: list[Result] = []
     for value, *three in zip(region.results, found, rounded, exact, strict=True):
         results += _results(value, three, written.get(value))
-    same = _same_rows(results)
+    same, units = _same_rows(results), {v.name: _unit(region, v) for v in region.results}
     for result in results:
         if result.is_float:
             rows = same.get(len(result.found))
             kept = result if rows is None else result.rows(rows)
-            yield result.name, error_of(*kept[1:])
+            yield result.name, error_of(*kept[1:], units.get(result.name, 0.0))
         else:
             other = other_rows(result.found, result.rounded).float()
             yield result.name, Error(float(other.sum()) / max(len(other), 1), 0.0, MAX_OTHER_ROWS)
+
+
+def _unit(region: Function, result: Value) -> float:
+    """The largest of what the region rounds right before a result: sums of 32 bits of numbers of
+    16, made and rounded there, are as far off as these."""
+    producers = region.producers()
+    maker = producers.get(result)
+    made = [value for value in maker.operands if value in producers] if maker else []
+    dtypes = [to_torch(value.dtype) for value in made if value.dtype.is_float]
+    return max((UNITS[dtype] for dtype in dtypes), default=0.0)
 
 
 def _same_rows(results: Sequence[Result]) -> dict[int, torch.Tensor]:

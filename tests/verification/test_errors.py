@@ -1,6 +1,6 @@
 import torch
 
-from tapeout.verification.errors import error_of, other_rows
+from tapeout.verification.errors import UNITS, error_of, other_rows
 
 EXACT = torch.randn(64, 32, generator=torch.Generator().manual_seed(0))
 ROUNDED = EXACT.bfloat16()
@@ -35,6 +35,12 @@ def test_what_is_no_number_fails_and_equal_infinities_pass():
 def test_a_vector_is_one_row():
     exact = torch.tensor([1000.0, 1e-6])
     assert error_of(torch.tensor([1000.0, 2e-6]), exact, exact).passed
+
+
+def test_sums_of_what_was_rounded_are_held_to_its_type():
+    found, exact = torch.tensor([[1.001]]), torch.tensor([[1.0]])
+    assert not error_of(found, exact, exact).passed
+    assert error_of(found, exact, exact, UNITS[torch.bfloat16]).passed
 
 
 def test_rows_of_whole_numbers_are_equal_or_not():
