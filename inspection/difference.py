@@ -15,11 +15,12 @@ from ..artifact import PASSES, Artifact
 from ..artifact.choices import KernelChoice, read_choices
 from ..artifact.passes import Passes
 from ..artifact.schema import MANIFEST, Expression
+from ..runtime.units import counted
 from .explain import less
 from .facts import ArtifactFacts, KernelFacts, facts_of
 from .folding import family_of
 from .tape_facts import TapeFacts
-from .text import formula
+from .text import formula, sizes_text
 
 Value = str | int | float | None
 Pairs = Iterable[tuple[str, Value]]
@@ -88,19 +89,16 @@ def _of_model(facts: ArtifactFacts) -> Pairs:
     yield from facts.tool.items()
     for name, target in facts.targets.items():
         yield name, f"levels {', '.join(target.levels)}" if target.levels else "built"
-        yield f"{name} batch-invariant", str(target.batch_invariant)
+        yield f"{name} batch-invariant", "yes" if target.batch_invariant else "no"
 
 
 def _of_passes(record: Passes) -> Pairs:
     """What each did by itself: totals would differ from the first difference on."""
     for before, one in pairwise(record.passes):
         label = f"{one.stage}/{one.name}"
-        saved = less(before.bytes, one.bytes)
-        yield (
-            label,
-            f"{one.rewrites} rewrites, {before.launches - one.launches} launches and "
-            f"{formula(saved)} bytes less",
-        )
+        launches, saved = before.launches - one.launches, less(before.bytes, one.bytes)
+        saving = f", saving {counted(launches, 'launch')} and {formula(saved)} bytes"
+        yield label, counted(one.rewrites, "rewrite") + saving * bool(launches or saved)
         for miss in one.misses:
             yield f"{label} left %{miss.value} of @{miss.function}", miss.reason
 
@@ -115,14 +113,17 @@ def _of_functions(record: Passes) -> Pairs:
 def _kernel(kernel: KernelFacts) -> str:
     said = [kernel.anchor]
     if machine := kernel.machine:
-        said += [f"{machine.num_warps} warps", f"{machine.registers} registers"]
-        said += [f"{machine.local_bytes} spilled", f"{machine.shared_bytes} shared"]
-    said += [f"{count} times in {tape}" for tape, count in kernel.launches.items()]
+        said += [counted(machine.num_warps, "warp"), counted(machine.registers, "register")]
+        said += [f"{machine.local_bytes:,} bytes spilled", f"{machine.shared_bytes:,} bytes shared"]
+    tapes: dict[int, list[str]] = {}
+    for tape, count in kernel.launches.items():
+        tapes.setdefault(count, []).append(tape)
+    said += [f"{count} x in {', '.join(same)}" for count, same in tapes.items()]
     return ", ".join(said)
 
 
 def _kernels_of(choice: KernelChoice) -> str:
-    return f"{', '.join(choice.kernels)} for {choice.key.steps}"
+    return f"{', '.join(choice.kernels)} for {sizes_text([choice.key.steps])}"
 
 
 def _chosen(choice: KernelChoice) -> str:
@@ -131,8 +132,8 @@ def _chosen(choice: KernelChoice) -> str:
 
 
 def _tape(tape: TapeFacts) -> str:
-    rows = "any rows" if tape.max_rows is None else f"to {tape.max_rows} rows"
-    return f"{tape.num_launches} launches, {rows}"
+    rows = "any rows" if tape.max_rows is None else f"to {counted(tape.max_rows, 'row')}"
+    return f"{counted(tape.num_launches, 'launch')}, {rows}"
 
 
 def _of_bytes(artifact: Artifact, facts: ArtifactFacts) -> Pairs:

@@ -6,8 +6,9 @@ from msgspec.json import encode
 from msgspec.structs import replace
 
 from ..artifact.tuning_table import Configuration
+from ..runtime.units import counted
 from .explain import Chosen, Explanation, Left, RegionWork, Section, Work
-from .text import formula, table, wrapped
+from .text import formula, sizes_text, table, wrapped
 
 _MAX_OPS = 2
 
@@ -18,10 +19,11 @@ def text_of_explanation(explanation: Explanation) -> str:
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
-    yield f"{explanation.name}, {explanation.target}: {explanation.num_layers} layers"
+    num_layers = counted(explanation.num_layers, "layer")
+    yield f"{explanation.name}, {explanation.target}: {num_layers}"
     yield (
         f"a step with sampling: {explanation.traced_launches:,} nodes that move data, as traced; "
-        f"{explanation.launches:,} regions now"
+        f"{counted(explanation.launches, 'region')} now"
     )
     for section in explanation.sections:
         yield ""
@@ -29,7 +31,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 
 
 def _section_lines(section: Section) -> Iterator[str]:
-    layers = f": layers {ranges(section.layers)}" if section.layers else ""
+    one = "" if len(section.layers) == 1 else "s"
+    layers = f": layer{one} {ranges(section.layers)}" if section.layers else ""
     yield f"@{section.function}{layers}"
     did = [_work_row(work) for work in section.did if work.ops or work.bytes_saved]
     if did:
@@ -78,7 +81,7 @@ def _left_line(left: Left) -> str:
 def _region_lines(region: RegionWork) -> Iterator[str]:
     yield f"{region.name} ({region.anchor}), {formula(region.bytes)} bytes"
     for chosen, steps in _by_choice(region.chosen):
-        said = f" for {', '.join(steps)}" if steps and chosen.configuration else ""
+        said = f" for {sizes_text(steps)}" if steps and chosen.configuration else ""
         fields = f": {_fields(chosen.configuration)}" if chosen.configuration else ""
         timed = f", {chosen.time_s * 1e6:.1f} us there" if chosen.time_s else ""
         yield f"  {', '.join(chosen.kernels)}{said}{fields} ({chosen.origin}{timed})"

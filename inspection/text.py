@@ -1,11 +1,12 @@
 """The record of an artifact as lines for a terminal."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from operator import mul
 from textwrap import TextWrapper
 
 from ..artifact.schema import Expression
-from ..runtime.units import readable_bytes
+from ..runtime.units import counted, readable_bytes
 from .facts import ArtifactFacts, KernelFacts, MachineFacts, TargetFacts
 from .tape_facts import TapeFacts
 
@@ -23,7 +24,7 @@ def _lines(facts: ArtifactFacts) -> Iterator[str]:
         f"{model.max_position_embeddings:,} positions"
     )
     yield "built by " + ", ".join(f"{name} {version}" for name, version in facts.tool.items())
-    yield f"{facts.files} files, {readable_bytes(facts.bytes)}"
+    yield f"{counted(facts.files, 'file')}, {readable_bytes(facts.bytes)}"
     yield _certificate_line(facts)
     for name, target in facts.targets.items():
         yield ""
@@ -42,11 +43,13 @@ def _certificate_line(facts: ArtifactFacts) -> str:
 def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:
     levels = f" ({', '.join(target.levels)})" if target.levels else ""
     yield f"{name}{levels}, batch-invariant: {'yes' if target.batch_invariant else 'no'}"
-    yield f"{target.weights:,} weights, {readable_bytes(target.weights_bytes)}"
+    yield f"{counted(target.weights, 'weight')}, {readable_bytes(target.weights_bytes)}"
     for group in target.cache_groups:
+        layers = counted(group.layers, "layer")
+        window = f"a window of {counted(group.window, 'token')}" if group.window else "no window"
         yield (
-            f"cache {group.name}: {group.layers} layers, {group.bytes_per_token:,} bytes a token, "
-            f"pages of {group.page_size_tokens} tokens, window {group.window or 'none'}"
+            f"cache {group.name}: {layers}, {group.bytes_per_token:,} bytes a token, "
+            f"pages of {group.page_size_tokens} tokens, {window}"
         )
     yield ""
     yield from _kernel_table(target.kernels)
@@ -147,3 +150,18 @@ def formula(expression: Expression) -> str:
     """As `64 + 4 R`."""
     terms = [f"{factor:,} {symbols}".strip() for symbols, factor in expression.items()]
     return " + ".join(terms).replace("+ -", "- ") or "0"
+
+
+def sizes_text(steps: Sequence[str]) -> str:
+    """Sizes of steps by their names in keys, `16 rows` or `rows16`: as `1, 16 and any rows`."""
+    kinds: dict[str, list[str]] = {}
+    for name in steps:
+        found = re.search(r"\d+", name)
+        kind = "sequence" if "sequence" in name else "row"
+        kinds.setdefault(kind, []).append(found[0] if found else "any")
+    said = []
+    for kind, sizes in kinds.items():
+        *before, last = sizes
+        all_sizes = f"{', '.join(before)} and {last}" if before else last
+        said.append(f"{all_sizes} {kind}{'' if sizes == ['1'] else 's'}")
+    return " and ".join(said)

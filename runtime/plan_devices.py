@@ -85,10 +85,7 @@ def _gpus(target: str, cards: Mapping[str, Card], memory_bytes: int | None) -> I
 def _cpu(bytes_per_s: float | None) -> Device:
     limits = measure_cpu(bytes_per_s)
     told = "as given" if bytes_per_s else "as measured now"
-    assumed = (
-        f"its memory, {_words(limits)}; bytes {told}, products in f32 by numpy, "
-        "of 16 bits taken for as fast"
-    )
+    assumed = f"{_words(limits)}, its memory {told}, products by numpy in f32, 16 bits as fast"
     return Device(name="this machine", memory_bytes=None, limits=limits, assumed=assumed)
 
 

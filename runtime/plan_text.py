@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from .plan_report import PredictedStep, TargetPlan
-from .units import readable_bytes
+from .units import counted, readable_bytes
 
 _LEAST_SHARE = 0.01  # of a step's time that a kernel in the table has
 Column = Mapping[str, str]  # a target's cells, by the names of their rows
@@ -92,5 +92,5 @@ def _telling(columns: Sequence[Sequence[PredictedStep]]) -> Iterator[str]:
 
 def _name(step: PredictedStep) -> str:
     if step.num_tokens > 1:
-        return f"{step.num_tokens} tokens"
-    return f"{step.num_seqs} after {step.context} tokens"
+        return counted(step.num_tokens, "token")
+    return f"{step.num_seqs} after {counted(step.context, 'token')}"

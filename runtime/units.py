@@ -11,3 +11,9 @@ def readable_bytes(num_bytes: int) -> str:
             return f"{size:.4g} {unit}"
         size /= 1024
     return f"{size:.4g} GiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """As `1 layer` or `1,024 launches`."""
+    more = "" if count == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{count:,} {noun}{more}"
