@@ -23,7 +23,7 @@ from .gpu_bench import GpuBench
 from .gpu_calls import Call, Scratch, launches_of
 from .gpu_works import GpuWork
 
-TURNS_AHEAD = max(2, -(-(os.cpu_count() or 1) // 8))  # enough to keep all cores busy
+TURNS_AHEAD = max(2, -(-2 * (os.cpu_count() or 1) // 8))  # of eight each: no core is to wait
 
 
 class GpuRound:
