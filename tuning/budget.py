@@ -11,8 +11,8 @@ _RESERVE = 0.15  # of the budget at least, for whole steps
 class Budget:
     """Of a search that has ``budget_s``, of which ``spent_s`` is gone before it begins.
 
-    A turn, and a check of whole steps, are taken to last as long as the one before, the first as
-    long as ``expected_s``.
+    A turn is taken to last as long as the one before. The first, and checks of whole steps, of
+    which some are a hundred times as long as others, are taken to last ``expected_s``.
     """
 
     def __init__(
@@ -20,8 +20,7 @@ class Budget:
     ) -> None:
         self._budget_s, self._clock = budget_s, clock
         self._started_s = clock() - spent_s
-        self._expected_s = expected_s
-        self._lasted_s: dict[str, float] = {}
+        self._expected_s = self._turn_s = expected_s
 
     @property
     def elapsed_s(self) -> float:
@@ -35,23 +34,20 @@ class Budget:
 
     def has_turn(self, num_checks: int) -> bool:
         """Whether a turn ends before so many checks must begin."""
-        return not self.is_late(num_checks, self._lasts_s("turn"))
+        return not self.is_late(num_checks, self._turn_s)
 
     def has_check(self) -> bool:
-        """Whether a check ends in time."""
-        return self.left_s >= self._lasts_s("check")
+        """Whether a check is expected to end in time."""
+        return self.left_s >= self._expected_s
 
     def is_late(self, num_checks: int, lasts_s: float = 0.0) -> bool:
         """Whether what lasts so long would end when so many checks must have begun."""
-        reserve_s = max(_RESERVE * self._budget_s, num_checks * self._lasts_s("check"))
+        reserve_s = max(_RESERVE * self._budget_s, num_checks * self._expected_s)
         return self.left_s < lasts_s + reserve_s
 
     @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Remembers how long a block takes, a `turn` or a `check`."""
+    def turn(self) -> Iterator[None]:
+        """Remembers how long a turn takes, which is a block."""
         started_s = self._clock()
         yield
-        self._lasted_s[name] = self._clock() - started_s
-
-    def _lasts_s(self, name: str) -> float:
-        return self._lasted_s.get(name, self._expected_s)
+        self._turn_s = self._clock() - started_s

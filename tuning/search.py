@@ -75,7 +75,7 @@ class Search(Generic[Built]):
         self._budget = Budget(budget_s, spent_s, self._space.expected_turn_s, self._clock)
         turns: deque[_Turn[Built]] = deque()
         while not self._is_late():
-            with self._budget.timed("turn"):
+            with self._budget.turn():
                 if not self._look_ahead(turns):
                     break
                 self._play(turns.popleft())

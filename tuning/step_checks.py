@@ -52,8 +52,10 @@ class StepChecks:
 
     def _are_faster(self, steps: str, states: Sequence[WorkState]) -> bool:
         chosen = {state.work.key: state.best for state in states}
-        with self._budget.timed("check"):
-            judged = judge_steps(lambda count: self._space.step_times(steps, chosen, count))
+        judged = judge_steps(
+            lambda count: self._space.step_times(steps, chosen, count),
+            lambda: self._budget.left_s < 0,
+        )
         if judged.is_faster:
             self.ratios[steps] = judged.ratio
         return judged.is_faster

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..artifact.tuning_table import Configuration, Entry
 from .space import Work
 
-_PATIENCE = 3  # turns without an improvement
+_PATIENCE = 6  # turns without an improvement
 
 
 @dataclass

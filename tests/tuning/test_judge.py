@@ -54,10 +54,27 @@ def test_the_number_of_pairs_is_bounded():
     assert sum(taken) <= MAX_PAIRS
 
 
+def never():
+    """There is time."""
+    return False
+
+
 def test_steps_that_are_a_little_faster_are_found_so_and_slower_ones_never():
-    assert all(judge_steps(pairs(1.0, 0.98, 0.02, seed)).is_faster for seed in range(50))
-    assert not any(judge_steps(pairs(1.0, 1.02, 0.02, seed)).is_faster for seed in range(50))
+    assert all(judge_steps(pairs(1.0, 0.98, 0.02, seed), never).is_faster for seed in range(50))
+    assert not any(judge_steps(pairs(1.0, 1.02, 0.02, seed), never).is_faster for seed in range(50))
 
 
 def test_steps_that_are_as_fast_are_seldom_called_faster():
-    assert sum(judge_steps(pairs(1.0, 1.0, 0.1, seed)).is_faster for seed in range(200)) <= 14
+    assert (
+        sum(judge_steps(pairs(1.0, 1.0, 0.1, seed), never).is_faster for seed in range(200)) <= 14
+    )
+
+
+def test_when_it_is_late_the_first_pairs_of_steps_have_to_do():
+    taken = []
+
+    def take(count):
+        taken.append(count)
+        return Times([1.0] * count, [0.9, 1.1] * (count // 2))
+
+    assert not judge_steps(take, lambda: True).is_faster and len(taken) == 1
