@@ -25,7 +25,7 @@ from .sample_sets import SETS
 
 GROUP, SPAN, NUM_SUMS = 1024, 4, 2048
 _LARGEST_TILE = 4096
-_LARGEST_CHUNK = 2048  # of small blocks: many on a multiprocessor hide what each waits for
+_LARGEST_CHUNK = 1024  # of small blocks: many on a multiprocessor hide what each waits for
 
 Names = tuple[str, ...]
 
