@@ -92,6 +92,7 @@ def _wrong_of_target(
         if slot >= len(target.slots):
             yield f"{at}.outputs.{name}", slot, f"a slot below {len(target.slots)}"
     sizes = [expression for slot in target.slots for expression in slot.bytes]
+    sizes += [term.extent for kernel in target.kernels for term in kernel.tiles or ()]
     costs = [e for k in target.kernels for e in (k.flops, k.bytes, k.multiplied) if e is not None]
     for expressions, symbols in ((sizes, SYMBOLS), (costs, COST_SYMBOLS)):
         for expression in expressions:

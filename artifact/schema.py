@@ -121,6 +121,14 @@ class Routing(Strict, frozen=True, array_like=True):
     num_chosen: Count
 
 
+class GridTerm(Strict, frozen=True, array_like=True):
+    """Blocks along one axis of a grid: `max(1, ceil(extent / divisor)) * factor`."""
+
+    extent: Expression
+    divisor: Positive
+    factor: Positive
+
+
 class Kernel(Strict, frozen=True, kw_only=True):
     """A compiled region, or a part of one, and what a reader wants to know of it.
 
@@ -136,6 +144,7 @@ class Kernel(Strict, frozen=True, kw_only=True):
     flops: Expression | None = None
     bytes: Expression | None = None
     multiplied: Expression | None = None  # of the bytes, rows that every block of columns reads
+    tiles: list[GridTerm] | None = None  # that its blocks take in turn; None: each has one
     operands: list[Operand] = []  # what its buffers are, in order; none where nobody has said it
     routing: Routing | None = None
     cubin: Cubin | None = None  # None for the CPU, whose kernels are in the library of a level
@@ -199,14 +208,6 @@ class CacheBuffer(Strict, frozen=True, array_like=True, tag="cache"):
 
 
 Buffer: TypeAlias = SlotBuffer | WeightBuffer | InputBuffer | CacheBuffer
-
-
-class GridTerm(Strict, frozen=True, array_like=True):
-    """Blocks along one axis of a grid: `max(1, ceil(extent / divisor)) * factor`."""
-
-    extent: Expression
-    divisor: Positive
-    factor: Positive
 
 
 class Launch(Strict, frozen=True, kw_only=True):

@@ -130,7 +130,7 @@ def bounds_of(
     found = []
     for launch in launches:
         kernel, cost = kernels[launch.kernel], costs.of(launch)
-        grid = _Grid(launch, sizes)
+        grid = _Grid(kernel.tiles or launch.grid, sizes)
         found.append(
             Bounds(
                 anchor=kernel.anchor,
@@ -144,10 +144,11 @@ def bounds_of(
 
 
 class _Grid:
-    """The blocks of a launch: of rows, by of columns, by of parts of a sum. One on a CPU."""
+    """The blocks of a launch, or the tiles that its blocks take in turn: of rows, by of columns, by
+    of parts of a sum. One on a CPU."""
 
-    def __init__(self, launch: Launch, sizes: Mapping[str, int]) -> None:
-        terms = [_blocks(term, sizes) for term in launch.grid] or [(1, 1)] * 3
+    def __init__(self, grid: Sequence[GridTerm], sizes: Mapping[str, int]) -> None:
+        terms = [_blocks(term, sizes) for term in grid] or [(1, 1)] * 3
         (self.rows, columns), *others = terms
         self.columns = columns * prod(others[0])
         self.parts = prod(others[1])

@@ -170,6 +170,7 @@ def _kernels(program: GpuProgram, target: str, built: Mapping[str, Compiled]) ->
             math=region.math,
             source=_source_of(target, name),
             **_cost(kernel).to_json(),
+            tiles=list(kernel.tiles) if kernel.tiles else None,
             routing=Routing(*region.routing) if region.routing else None,
             operands=[*kernel.buffers],
             cubin=_cubin(name, built[name], kernel, target) if built else None,

@@ -7,7 +7,7 @@ statement for each value it needs there, once. Layout ops cost nothing: they cha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ...ir.graph import Function, Node, Value
 from ...ir.ops import Kind, record_of
@@ -98,6 +98,11 @@ class Elements:
             return _cast(node.operands[0], node.result, variables[0])
         scalar = record.scalar or ""
         return triton_expression(scalar, dict(zip(operand_names(scalar), variables, strict=True)))
+
+
+def in_gluon(lines: Iterable[str]) -> list[str]:
+    """Lines that were printed, in Triton's lower language, which has the same functions."""
+    return [re.sub(r"\btl\.", "gl.", line) for line in lines]
 
 
 def name_of(value: Value) -> str:

@@ -87,6 +87,7 @@ class Kernel:
     num_warps: int = 4
     num_stages: int = 3
     more_warps: int = 0  # that it starts itself
+    tiles: tuple[GridTerm, ...] | None = None  # that its blocks take in turn; None: each has one
     boxes: tuple[Box, ...] = ()  # of some of the buffers, in their order
     cost: Cost | None = None  # None: that of the whole region
 

@@ -1,10 +1,10 @@
 """Emits "linear" regions: x times one weight, or two (a gate and an up), then elementwise.
 
 The products' sums meet the epilogue in registers. A step of one row is a matrix-vector product that
-streams the weights past it; more rows go through the matrix units in tiles, few of them on Hopper
-as `products_hopper` says. A norm before the products is taken along by few rows: each block adds up
-its squares beside the sums. Of many rows the squares are there, as `squares` has them; where they
-are not, the norm is a launch of its own.
+streams the weights past it; more rows go through the matrix units in tiles, on Hopper few of them
+as `products_hopper` says and very many as `products_persistent` does. A norm before the products is
+taken along by few rows: each block adds up its squares beside the sums. Of many rows the squares
+are there, as `squares` has them; where they are not, the norm is a launch of its own.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from .choice import choose
 from .indices import ZERO, Index
 from .kernel import Operand, RegionKernels, Steps, grid_of
 from .parts import as_part, homes_of
+from .persistent_tiles import Persistent
 from .product_problem import Product
 from .product_region import ProductRegion, with_workspaces
 from .products import box_loop, matrix_loop, num_shared, vector_loop
 from .products_hopper import streamed
+from .products_persistent import is_for_persistent, persistent
 from .rows import emit_rows
 from .squares import MAX_ROWS_OF_NORM, scaled, store_squares
 from .streams import Stream
@@ -74,13 +76,19 @@ def _product(
     region = ProductRegion(function, norm)
     choice = choose(_problem(region, steps), asked)
     form = choice.chosen
-    made = streamed(region, form) if isinstance(form, Stream) else _tiled(region, form, steps)
+    if isinstance(form, Stream):
+        made = streamed(region, form)
+    elif isinstance(form, Persistent):
+        made = persistent(region, form)
+    else:
+        made = _tiled(region, form, steps)
     return replace(made, choice=choice)
 
 
 def _problem(region: ProductRegion, steps: Steps) -> Product:
     is_alone = region.reads_by_products_alone()
     has_warpgroups = steps.target is not None and steps.target.has_warpgroup_products
+    can_stream = has_warpgroups and is_alone and region.is_of_single_elements()
     return Product(
         rows=steps.max_rows,
         n=region.n,
@@ -89,7 +97,8 @@ def _problem(region: ProductRegion, steps: Steps) -> Product:
         dtype=region.x.dtype,
         has_norm=region.norm is not None,
         can_box=region.norm is None and is_alone,
-        can_stream=has_warpgroups and is_alone and region.is_of_single_elements(),
+        can_stream=can_stream,
+        can_stay=can_stream and region.norm is None and is_for_persistent(region),
         batch_invariant=steps.batch_invariant,
         least_columns=region.summing.attrs["width"] if region.summing else 1,
     )

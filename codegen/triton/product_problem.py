@@ -11,11 +11,12 @@ from ...ir.types import DType
 from .choice import Ruled, read_fields
 from .invariant_tiles import MIN_ROWS, choose_invariant_tile
 from .kernel import padded
+from .persistent_tiles import PERSISTENT, PERSISTENT_FORMS, Persistent, persistent_refusals
 from .streams import FLOATS, MAX_STREAM_ROWS, Stream, choose_stream, stream_refusals, streams_for
 from .targets import GpuTarget
 from .tiles import MANY_ROWS, MOST, NUM_MULTIPROCESSORS, Tile, choose_tile, num_blocks, shared_bytes
 
-Form = Tile | Stream
+Form = Tile | Stream | Persistent
 Reasons = Iterable[tuple[bool, str]]
 
 _MOST_BLOCKS = 8 * NUM_MULTIPROCESSORS  # of few rows: more have too little to do each
@@ -35,6 +36,7 @@ class Product:
     has_norm: bool  # the squares of x are added up on the way
     can_box: bool  # nothing but the products reads x and the weights
     can_stream: bool  # the target has the form for few rows on Hopper, and the epilogue fits it
+    can_stay: bool  # it has the one for many rows, and the epilogue fits that
     batch_invariant: bool
     least_columns: int = 1  # of a tile: those whose squares are one sum, where it gives them
 
@@ -46,15 +48,20 @@ class Product:
     def ruled(self) -> Ruled[Form]:
         """The form that suits the sizes of the card that the rules were made on."""
         tile = self._ruled_tile()
-        stream = choose_stream(self.rows, self.n, self.k, self.num_weights)
         others: dict[Form, str] = {other: why for other, why in tile.others.items()}
+        if not self.refusal(PERSISTENT):
+            others[tile.chosen] = "the end of a tile stands alone"
+            return Ruled(PERSISTENT, "blocks stay, and copy a tile while one is finished", others)
+        stream = choose_stream(self.rows, self.n, self.k, self.num_weights)
         if stream is None or self.refusal(stream):
             return Ruled(tile.chosen, tile.rule, others)
         others[tile.chosen] = "its weights are on the way too late"
         return Ruled(stream, "weights of few rows stream, in parts that fill a wave", others)
 
     def read(self, configuration: Configuration) -> Form:
-        """A tile or a stream of those fields."""
+        """A form of those fields."""
+        if "group" in configuration:
+            return read_fields(Persistent, configuration)
         if "slots" in configuration:
             return read_fields(Stream, configuration)
         return read_fields(Tile, configuration)
@@ -63,6 +70,8 @@ class Product:
         """Why no kernel can have the form, or why its bits would be others."""
         if isinstance(form, Stream):
             reasons = self._stream_refusals(form)
+        elif isinstance(form, Persistent):
+            reasons = self._persistent_refusals(form)
         else:
             reasons = (*self._shape_refusals(form), *self._invariance_refusals(form))
         return next((reason for is_so, reason in reasons if is_so), None)
@@ -73,6 +82,7 @@ class Product:
             return
         if self.can_stream and self.rows is not None and self.rows <= MAX_STREAM_ROWS:
             yield from streams_for(self.rows, self.num_weights)
+        yield from PERSISTENT_FORMS
         for tile in self._tiles():
             if self.batch_invariant:
                 tile = self._in_the_parts_of_all(tile)
@@ -100,6 +110,14 @@ class Product:
                 f"the squares of {self.least_columns} columns are one sum",
             ),
             *stream_refusals(stream, rows, self.n, self.k, self.num_weights),
+        )
+
+    def _persistent_refusals(self, form: Persistent) -> Reasons:
+        return (
+            (not self.can_stay, "the target or the epilogue has no such form"),
+            (self.rows is not None, "it is for steps of any number of rows"),
+            (self.batch_invariant, "its instruction would be another"),
+            *persistent_refusals(form, self.n, self.k, self.num_weights),
         )
 
     def _shape_refusals(self, tile: Tile) -> Reasons:

@@ -126,12 +126,17 @@ class ProductRegion:
             if value == self.source or value in weights
         )
 
-    def stored(self, rank: int, places: tuple[Index, Index]) -> Elements:
-        """Lines that compute the result from ``sums<i>``, and of a norm ``scale``, and store it."""
+    def computed(self, rank: int, places: Indices) -> tuple[Elements, str]:
+        """Lines that compute the result from ``sums<i>``, and of a norm ``scale``; and the variable
+        that holds it."""
         elements = Elements(self.function, rank)
         for place, node in enumerate(self.linears):
             elements.given[node.result] = self._sums(elements, node, place)
-        variable = elements.at(self.result, places)
+        return elements, elements.at(self.result, places)
+
+    def stored(self, rank: int, places: tuple[Index, Index]) -> Elements:
+        """Lines that compute the result, and store it."""
+        elements, variable = self.computed(rank, places)
         at = linear_index(places, [number(self.rows), number(self.result.shape[-1])])
         mask = " & ".join(masks_of(places))
         target = f"o_{name_of(self.result)} + {at.text}"

@@ -15,7 +15,7 @@ from textwrap import indent
 
 from ...ir.graph import Node
 from . import products_hopper_text as text
-from .elements import Elements, Indices, name_of
+from .elements import Elements, Indices, in_gluon, name_of
 from .indices import Index
 from .kernel import RegionKernels, grid_of, padded
 from .product_region import ProductRegion, with_workspaces
@@ -96,8 +96,7 @@ def _epilogue(region: ProductRegion) -> list[str]:
     if region.summing:
         _store_squares(elements, region.summing, places)
     sums = text.HALVES if len(region.linears) > 1 else text.WHOLE
-    printed = (line.replace("tl.", "gl.") for line in (*elements.heads, *elements.lines))
-    return [*sums.splitlines(), *lines, *printed]
+    return [*sums.splitlines(), *lines, *in_gluon((*elements.heads, *elements.lines))]
 
 
 def _store_squares(elements: Elements, summing: Node, places: Indices) -> None:

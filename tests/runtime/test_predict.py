@@ -23,8 +23,11 @@ def kernel(name, anchor, **costs):
 
 
 PRODUCT = {"bytes": {"": WEIGHTS, "T": 10_000}, "flops": {"T": WEIGHTS}, "multiplied": {"T": 6000}}
+# Tiles of 16 rows by 200 columns' blocks, two parts of the sum.
+TILES = [GridTerm({"T": 1}, 16, 1), GridTerm({"": 1}, 1, 200), GridTerm({"": 1}, 1, 2)]
 KERNELS = [
     kernel("product", "linear", **PRODUCT),
+    kernel("stays", "linear", **PRODUCT, tiles=TILES),
     kernel("attend", "attention", bytes={"T": 1}, flops={"K": 10**4}),
     kernel("bare", "rows"),
 ]
@@ -40,8 +43,6 @@ TARGET = Target(
     kernels=KERNELS,
     batch_invariant=False,
 )
-# Tiles of 16 rows by 200 columns' blocks, two parts of the sum.
-TILES = [GridTerm({"T": 1}, 16, 1), GridTerm({"": 1}, 1, 200), GridTerm({"": 1}, 1, 2)]
 
 
 def launch(name, grid=(ONE, ONE, ONE)):
@@ -66,6 +67,12 @@ def test_multiprocessors_without_a_block_do_not_compute(columns, share):
     grid = [GridTerm({"": 1}, 1, columns), ONE, ONE]
     found = bounds("product", decode_shape(1, 9), grid)
     assert found.flops_s == pytest.approx(WEIGHTS / 1e14 / share)
+
+
+def test_blocks_that_stay_read_and_compute_as_their_tiles_do():
+    step = decode_shape(32, 9)
+    found = bounds("stays", step, [GridTerm({"": 1}, 1, 100), ONE, ONE])
+    assert found == bounds("product", step, TILES)
 
 
 def test_a_launch_takes_a_moment_and_at_least_what_binds_it_most():

@@ -22,7 +22,8 @@ HEADS = Heads(32, 8, 64, 64)
 
 
 def product(rows=16, n=2048, k=2048, num_weights=1, batch_invariant=False, **facts):
-    facts = {"dtype": DType.BF16, "has_norm": False, "can_box": True, "can_stream": False} | facts
+    facts = {"dtype": DType.BF16, "has_norm": False, "can_box": True} | facts
+    facts = {"can_stream": False, "can_stay": False} | facts
     return Product(rows, n, k, num_weights, batch_invariant=batch_invariant, **facts)
 
 
@@ -31,6 +32,8 @@ PROBLEMS = [
     product(1, 8192, 2048, 2, has_norm=True, can_box=False),
     *(product(rows, can_stream=True) for rows in (1, 16, 64, 256)),
     product(16, 14336, 4096, 2, has_norm=True, can_box=False, can_stream=True),
+    *(product(rows, can_stay=True) for rows in (1024, None)),
+    product(None, 14336, 4096, 2, can_stay=True, batch_invariant=True),
     *(Decode(rows, HEADS) for rows in (1, 16, 256)),
     *(Prefill(rows, HEADS, own) for rows in (64, None) for own in (False, True)),
     *(InParts(rows, 8) for rows in (1, 256, None)),

@@ -118,10 +118,11 @@ SIZES = {
     "512": (Steps("rows512", 512), 512),
     "1024": (Steps("rows1024", 1024), BOUND),
     "any": (Steps("any"), BOUND),
+    "any on Hopper": (Steps("any", target=TARGETS[TARGET]), BOUND),
 }
 
 
-@pytest.mark.parametrize("size", ["512", "1024", "any"])
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("n", "k"), [(520, 200), (2048, 2048), (300, 8192), (24, 40)])
 @pytest.mark.parametrize("text", [LINEAR, GATED], ids=["linear", "gated"])
 def test_a_product_of_ragged_rows_reads_nothing_of_stale_ones(device, text, n, k, size):
