@@ -17,6 +17,7 @@ from .elements import Elements, name_of
 from .indices import Index
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
 from .rows import cache_lines
+from .streams import MAX_STREAM_ROWS
 
 _FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
 _PARTS = {"tops": "*fp32", "means": "*fp32", "tickets": "*i32"}
@@ -39,6 +40,7 @@ def emit_decode(
     values["splits"], values["group_values"] = splits, group * Dv
     values["combine"] = COMBINE.format(**values) if splits > 1 else ""
     values["aliases"] = _aliases(shape, write) if write else ""
+    values |= _beginning(steps.max_rows)
     values["first"], there = "0", "keys < end"
     if shape.window:
         block = values["block"]
@@ -64,6 +66,21 @@ def emit_decode(
     sizes = (tokens * (H * splits * 4), tokens * (H * splits * Dv * 4), tokens * (Hk * 4))
     tickets = frozenset({2} if parts else ())
     return RegionKernels((kernel,), sizes[: len(parts)], tickets, choice)
+
+
+def _beginning(max_rows: int) -> dict[str, str]:
+    """Where the kernel lets the next launch begin, and where it waits for those before.
+
+    Positions and sequences are inputs, which no launch writes: they may be read before. A split
+    without keys ends without having waited, but the first never does: the launch ends after those
+    before it.
+    """
+    if not 1 < max_rows <= MAX_STREAM_ROWS:
+        return {"let_next_begin": "", "await_inputs": ""}  # as other kernels do
+    return {
+        "let_next_begin": "    _let_next_begin()\n",  # its weights are on their way meanwhile
+        "await_inputs": "    _await_inputs()\n",
+    }
 
 
 def _query_and_write(function: Function, shape: Shape, write: Node) -> str:

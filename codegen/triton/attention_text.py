@@ -46,7 +46,7 @@ DECODE = (
     """@triton.jit
 def NAME({names}num_table_columns):
     \"\"\"DOC\"\"\"
-{aliases}    split = tl.program_id(0)
+{let_next_begin}{aliases}    split = tl.program_id(0)
     head = tl.program_id(1)
     token = tl.program_id(2)
     position = tl.load(p_positions + token)
@@ -63,7 +63,7 @@ def NAME({names}num_table_columns):
 """
     + SETUP
     + """
-    heads = head * {group} + i
+{await_inputs}    heads = head * {group} + i
     real = i < {group}
 {query}"""
     + START

@@ -15,7 +15,9 @@ FLOATS = {DType.F16: "float16", DType.BF16: "bfloat16"}
 BOX_COLUMNS = 64  # of K: 128 bytes, as rows lie in shared memory
 MAX_STREAM_ROWS = 64
 
-_RULED_ROWS = 32  # of more, tiles are as fast
+_FEW_ROWS = 32
+_LARGE = 4096  # columns and K that stream with more rows
+_MOST_TILES = 2  # of a block that streams with more rows
 _RING_BYTES = 199 << 10  # less of them is slower, by 5 % and more
 _MOST_SUMS = 64  # of a thread: more spill
 
@@ -72,12 +74,24 @@ def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream 
 
     None where tiles are as fast, or where a box would not be of one tile.
     """
-    if rows is None or rows > _RULED_ROWS or n % 64 or k % BOX_COLUMNS:
+    if rows is None or not _is_worth(rows, n, k) or n % 64 or k % BOX_COLUMNS:
         return None
     depth = BOX_COLUMNS if k % (2 * BOX_COLUMNS) else 2 * BOX_COLUMNS
     streams = [_full(padded(rows, 8), 64, depth, splits, num_weights) for splits in (1, 2, 4)]
     filling = (stream for stream in streams if shares_of(stream, n, k).num_blocks >= MOST)
     return next(filling, streams[-1])
+
+
+def _is_worth(rows: int, n: int, k: int) -> bool:
+    """Up to 32 rows always are. Of more, x takes as much of a ring as a weight does.
+
+    Small products then have too little of their weights on the way; of very large ones an early
+    beginning, by which they win, is a small part.
+    """
+    if rows <= _FEW_ROWS:
+        return True
+    most_columns = _MOST_TILES * NUM_MULTIPROCESSORS * 64
+    return rows <= MAX_STREAM_ROWS and _LARGE <= n <= most_columns and k >= _LARGE
 
 
 def streams_for(rows: int, num_weights: int) -> Iterator[Stream]:

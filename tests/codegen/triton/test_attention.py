@@ -195,3 +195,11 @@ def test_all_forms_of_prefill_have_the_same_buffers_and_scalars():
 def test_more_rows_share_less_of_a_context():
     assert [num_splits(rows, 8) for rows in (1, 16, 32, 64, 256)] == [16, 4, 1, 1, 1]
     assert [num_splits(1, heads) for heads in (1, 2, 4, 32)] == [32, 32, 32, 4]
+
+
+def test_some_rows_let_the_next_launch_begin_and_know_their_part_before_they_wait():
+    cases = [(rows, Steps("decode", rows, one_token_each=True)) for rows in (1, 2, 64, 65)]
+    for rows, steps in cases:
+        before = Attention(steps, "bf16").attend.emitted.kernels[0].body.partition("_await_")[0]
+        assert ("tl.load(p_positions" in before) == (1 < rows <= 64)
+        assert ("_let_next_begin()" in before) == (rows <= 64)

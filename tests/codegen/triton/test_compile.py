@@ -1,6 +1,7 @@
 """Every kernel of the tiny models is compiled for GPUs, which need not be there."""
 
 import gzip
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -78,6 +79,20 @@ def test_every_kernel_waits_for_its_inputs_in_its_own_body():
     for name, kernel in kernels_of_all_models().items():
         helpers, own = kernel.body.split("def NAME(")
         assert own.count("_await_inputs()") == 1 and "_await_inputs()" not in helpers, name
+
+
+def test_weights_and_inputs_that_no_launch_writes_are_all_that_kernels_read_before_they_wait():
+    """The table of tokens is an input, too, but one that sampling writes."""
+    read = set()
+    for name in CONFIGS:
+        program = program_of(name)
+        for launch in (launch for tape in program.tapes.values() for launch in tape["launches"]):
+            own = program.kernels[launch["kernel"]][0].body.partition("def NAME(")[2]
+            params, before = own.partition(")")[0].split(", "), own.partition("_await_inputs()")[0]
+            names = re.findall(r"(?:tl\.load|_box)\((p_\w+)", before)
+            read |= {tuple(launch["buffers"][params.index(name)][:2]) for name in names}
+    inputs = {place for place in read if place[0] != "weight"}
+    assert inputs == {("input", "positions"), ("input", "sequence_ids")}
 
 
 @pytest.mark.parametrize(("target", "has_maps"), [(MAIN, True), ("cuda:sm_80", False)])

@@ -77,13 +77,14 @@ def test_each_step_is_of_one_block_and_a_tile_of_no_more_than_is_said(n, k, colu
     assert shares.most_parts == max(len(set(tile)) for tile in tiles) <= splits + (splits > 1)
 
 
-TEXTS = {"gated": NORMED, "biased": BIASED, "squares": SQUARES}
+TEXTS = {"gated": NORMED, "biased": BIASED, "squares": SQUARES, "no norm": GATED}
 STREAMS = [
     ("gated", Stream(8, 64, 128, 3)),
     ("biased", Stream(8, 64, 128, 3)),
     ("gated", Stream(16, 64, 128, 5, 8)),
     ("gated", Stream(32, 64, 64, 8, 8)),
     ("biased", Stream(64, 64, 128, 6, 2)),
+    ("no norm", Stream(64, 64, 128, 4, 1)),
     ("squares", Stream(64, 64, 128, 6, 1)),
     ("squares", Stream(64, 64, 128, 6, 4)),
 ]
@@ -112,17 +113,29 @@ def test_the_rule_has_as_few_parts_as_give_most_multiprocessors_a_block(n, k, nu
     assert (shares.num_blocks, shares.most_parts) == (num_blocks, parts)
 
 
+def is_streamed(rows, n, k):
+    function = parse_function(BIASED.format(d="bf16", n=n, k=k))
+    choice = emit_region(function, replace(STEPS, max_rows=rows)).choice
+    assert choice.rule
+    return isinstance(choice.chosen, Stream)
+
+
 @pytest.mark.parametrize(
-    ("rows", "n", "is_streamed"),
-    [(1, 4096, 0), (2, 4096, 1), (32, 4096, 1), (64, 4096, 0), (16, 4000, 0)],
+    ("rows", "n", "wanted"),
+    [(1, 4096, 0), (2, 4096, 1), (32, 4096, 1), (32, 128256, 1), (16, 4000, 0)],
 )
-def test_few_rows_stream_where_tiles_are_whole(rows, n, is_streamed):
-    function, steps = (
-        parse_function(BIASED.format(d="bf16", n=n, k=2048)),
-        replace(STEPS, max_rows=rows),
-    )
-    choice = emit_region(function, steps).choice
-    assert isinstance(choice.chosen, Stream) == is_streamed and choice.rule
+def test_few_rows_stream_where_tiles_are_whole(rows, n, wanted):
+    assert is_streamed(rows, n, 2048) == wanted
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "wanted"),
+    [(4096, 4096, 1), (6144, 4096, 1), (14336, 4096, 1), (4096, 14336, 1)]
+    + [(8192, 2048, 0), (2048, 8192, 0), (128256, 4096, 0)],
+)
+def test_more_rows_stream_through_products_that_are_neither_small_nor_very_large(n, k, wanted):
+    assert is_streamed(33, n, k) == is_streamed(64, n, k) == wanted
+    assert not is_streamed(65, n, k)
 
 
 def test_it_is_only_for_what_its_tiles_fit():
