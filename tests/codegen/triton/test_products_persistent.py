@@ -10,10 +10,13 @@ from tapeout import settings
 from tapeout.codegen.triton.choice import fields_of, legal_candidates
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.emit import emit_region, gpu_key
+from tapeout.codegen.triton.kernel import grid_of
 from tapeout.codegen.triton.persistent_tiles import PERSISTENT, PERSISTENT_FORMS, Persistent
 from tapeout.codegen.triton.targets import TARGETS
+from tapeout.codegen.triton.tiles import NUM_MULTIPROCESSORS
 from tapeout.errors import BuildError
 from tapeout.ir.parser import parse_function
+from tapeout.ir.types import Dim
 
 
 def emitted(name="biased", form=None, n=4096, k=2048, dtype="bf16", steps=ANY, text=None):
@@ -39,6 +42,13 @@ def test_steps_of_any_size_have_it_and_those_of_some_rows_do_not(name, n):
     assert choice.others and all(choice.others.values()) and PERSISTENT not in choice.others
     few = emitted(name, n=n, k=4096, steps=replace(ANY, max_rows=1024)).choice
     assert not isinstance(few.chosen, Persistent)
+
+
+@pytest.mark.parametrize(("name", "columns"), [("gated", 128), ("biased", 256)])
+def test_a_record_says_the_tiles_that_its_blocks_take_in_turn(name, columns):
+    [kernel] = emitted(name, n=6144).kernels
+    assert kernel.tiles == grid_of((Dim.of("T"), 192, 1), 6144 // columns)
+    assert kernel.grid == grid_of(NUM_MULTIPROCESSORS)
 
 
 def test_it_is_only_for_what_its_tiles_fit():
