@@ -19,8 +19,8 @@ from measured_steps import BENCH, MeasuredRow, measured_rows, predicted_s
 from tapeout.runtime.predict import Constants
 
 RESULTS = BENCH / "results"
-FIT = RESULTS / "2026-11-28-h200-llama-3.1-8b.json"
-JUDGE = [RESULTS / f"2026-11-28-h100-{shape}.json" for shape in ("llama-3.2-1b", "qwen3-0.6b")]
+FIT = RESULTS / "2026-11-29-h200-llama-3.1-8b.json"
+JUDGE = [RESULTS / f"2026-11-29-h200-{shape}.json" for shape in ("llama-3.2-1b", "qwen3-0.6b")]
 START = Constants(  # what kernels of products and attention showed when they were timed alone
     launch_s=1.6e-6,
     product_s=1.3e-6,

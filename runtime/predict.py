@@ -34,14 +34,14 @@ class Constants(NamedTuple):
 
 CONSTANTS = Constants(
     launch_s=1.9e-6,
-    product_s=3e-6,
+    product_s=1.4e-6,
     attention_s=2.1e-6,
-    memory_share=0.85,
-    cache_bytes_per_s=60e9,
-    product_share=0.85,
-    attention_share=0.63,
+    memory_share=0.89,
+    cache_bytes_per_s=77e9,
+    product_share=0.72,
+    attention_share=0.51,
     tape_launch_s=5e-6,
-    prompt_s=1.2e-3,
+    prompt_s=0.67e-3,
 )
 _CPU = Constants(  # its limits are what it reached, and its launches all in line
     launch_s=4e-6,

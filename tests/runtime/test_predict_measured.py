@@ -5,7 +5,7 @@ from measured_steps import BENCH, measured_rows, predicted_s
 
 from tapeout.runtime.predict import CONSTANTS
 
-RECORDS = ["2026-11-28-h100-llama-3.2-1b", "2026-11-28-h100-qwen3-0.6b"]
+RECORDS = ["2026-11-29-h200-llama-3.2-1b", "2026-11-29-h200-qwen3-0.6b"]
 
 
 @pytest.mark.parametrize("record", RECORDS)
