@@ -40,6 +40,11 @@ def difference(
     return None
 
 
+def is_finite(data: NDArray[np.uint8], dtype: DType) -> bool:
+    """Whether rows, given as bytes, are of numbers all; whole ones always are."""
+    return dtype not in _ROW_TOLERANCES or bool(np.isfinite(_floats(data, dtype)).all())
+
+
 def _norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Of each row."""
     norms: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", rows, rows))

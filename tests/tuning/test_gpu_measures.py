@@ -17,6 +17,12 @@ func @twice(%x: i32[T]) {anchor = "rows"} {
 """
 
 
+def work_of(region):
+    call = SimpleNamespace(buffers={Operand("result", 0): SlotBuffer(0)})
+    steps = SimpleNamespace(batch_invariant=False)
+    return SimpleNamespace(steps=steps, function=parse_function(region), calls=[call])
+
+
 @pytest.fixture
 def wrong(monkeypatch):
     """Has a variant checked in two steps; the first reads what the second has written last."""
@@ -29,10 +35,7 @@ def wrong(monkeypatch):
 
     monkeypatch.setattr(GpuMeasures, "_results", results)
     frames = SimpleNamespace(checked=lambda steps: [first, second])
-    measures = GpuMeasures(None, None, None, frames)
-    steps = SimpleNamespace(batch_invariant=False)
-    call = SimpleNamespace(buffers={Operand("result", 0): SlotBuffer(0)})
-    work = SimpleNamespace(steps=steps, function=parse_function(REGION), calls=[call])
+    measures, work = GpuMeasures(None, None, None, frames), work_of(REGION)
     return lambda variant: measures.wrong(work, variant)
 
 
@@ -42,3 +45,18 @@ def test_what_a_step_writes_where_another_reads_makes_no_variant_wrong(wrong):
 
 def test_a_variant_that_differs_is_wrong(wrong):
     assert wrong("wrong") == "in a step of 4 tokens 4 of 4 bytes differ"
+
+
+def test_pages_that_timing_has_filled_with_no_numbers_are_filled_anew(monkeypatch):
+    page, frame = np.full((1, 4), np.nan, np.float32), SimpleNamespace(dims=(1,))
+
+    def results(measures, work, frame, variant=None):
+        return [(page * (2 if variant == "wrong" else 1)).view(np.uint8)]
+
+    monkeypatch.setattr(GpuMeasures, "_results", results)
+    frames = SimpleNamespace(checked=lambda steps: [frame], fill=lambda _: page.fill(1.5))
+    measures, work = GpuMeasures(None, None, None, frames), work_of(REGION.replace("i32", "f32"))
+    assert measures.wrong(work, "right") is None
+    assert page[0, 0] == 1.5
+    page[:] = np.nan
+    assert "is off by" in measures.wrong(work, "wrong")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tapeout.ir.types import DType
-from tapeout.tuning.gpu_outputs import difference
+from tapeout.tuning.gpu_outputs import difference, is_finite
 
 ROWS, COLUMNS = 40, 2048
 
@@ -53,3 +53,11 @@ def test_products_of_a_part_of_k_too_few_are_wrong():
 def test_numbers_that_are_no_floats_must_be_equal():
     found, wanted = (np.array([[1, place]], np.int32).view(np.uint8) for place in (2, 3))
     assert difference(found, wanted, DType.I32, is_exact=False) == "1 of 8 bytes differ"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_seen(result, value):
+    assert is_finite(bytes_of(result), DType.BF16)
+    result[7, 3] = value
+    assert not is_finite(bytes_of(result), DType.BF16)
+    assert is_finite(bytes_of(result), DType.I32)
