@@ -30,18 +30,23 @@ class Error(NamedTuple):
 
 
 def error_of(
-    found: torch.Tensor, rounded: torch.Tensor, exact: torch.Tensor, unit: float = 0.0
+    found: torch.Tensor,
+    rounded: torch.Tensor,
+    exact: torch.Tensor,
+    unit: float = 0.0,
+    size: float = 0.0,
 ) -> Error:
     """Of floats: rows of the first axis, or all where there is no other.
 
-    ``unit`` is that of what they are made of, if it is larger than that of their own type.
+    ``unit`` is that of what they are made of, if it is larger than that of their own type, and
+    ``size`` how large numbers are that they are differences of.
     """
     unit = max(unit, UNITS[found.dtype])
     if not exact.numel():
         return Error(0.0, 0.0, MAX_RATIO * unit)
     rows = (len(exact), -1) if exact.ndim > 1 else (1, -1)
     exact = exact.float().reshape(rows)
-    norms = exact.norm(dim=-1)
+    norms = exact.norm(dim=-1).clamp(min=size * exact.shape[-1] ** 0.5)
     error, rounding = (_worst_row(x.float().reshape(rows), exact, norms) for x in (found, rounded))
     return Error(error, rounding, MAX_RATIO * (rounding + unit))
 

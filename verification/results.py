@@ -50,25 +50,30 @@ def compare(
     results: list[Result] = []
     for value, *three in zip(region.results, found, rounded, exact, strict=True):
         results += _results(value, three, written.get(value))
-    same, units = _same_rows(results), {v.name: _unit(region, v) for v in region.results}
+    same, allowed = _same_rows(results), {v.name: _allowed(region, v) for v in region.results}
     for result in results:
         if result.is_float:
             rows = same.get(len(result.found))
             kept = result if rows is None else result.rows(rows)
-            yield result.name, error_of(*kept[1:], units.get(result.name, 0.0))
+            yield result.name, error_of(*kept[1:], *allowed.get(result.name, ()))
         else:
             other = other_rows(result.found, result.rounded).float()
             yield result.name, Error(float(other.sum()) / max(len(other), 1), 0.0, MAX_OTHER_ROWS)
 
 
-def _unit(region: Function, result: Value) -> float:
-    """The largest of what the region rounds right before a result: sums of 32 bits of numbers of
-    16, made and rounded there, are as far off as these."""
+def _allowed(region: Function, result: Value) -> tuple[float, float]:
+    """The largest unit of what the region rounds right before a result, and the size of what that
+    is a difference of.
+
+    Sums of 32 bits of numbers of 16, made and rounded there, are as far off as these. A probability
+    near one has a logarithm near zero, which is a difference of logits.
+    """
     producers = region.producers()
     maker = producers.get(result)
     made = [value for value in maker.operands if value in producers] if maker else []
     dtypes = [to_torch(value.dtype) for value in made if value.dtype.is_float]
-    return max((UNITS[dtype] for dtype in dtypes), default=0.0)
+    unit = max((UNITS[dtype] for dtype in dtypes), default=0.0)
+    return unit, 1.0 if maker and maker.op == "token_logprobs" else 0.0
 
 
 def _same_rows(results: Sequence[Result]) -> dict[int, torch.Tensor]:

@@ -43,6 +43,13 @@ def test_sums_of_what_was_rounded_are_held_to_its_type():
     assert error_of(found, exact, exact, UNITS[torch.bfloat16]).passed
 
 
+def test_small_differences_are_held_to_the_size_of_what_they_are_of():
+    found, exact = torch.tensor([-1e-3]), torch.tensor([-1.001e-3])  # of a probability near one
+    assert not error_of(found, exact, exact).passed
+    assert error_of(found, exact, exact, size=1.0).passed
+    assert not error_of(found, exact + 1e-3, exact + 1e-3, size=1.0).passed
+
+
 def test_rows_of_whole_numbers_are_equal_or_not():
     found, wanted = torch.tensor([[1, 2], [3, 4]]), torch.tensor([[1, 2], [3, 5]])
     assert other_rows(found, wanted).tolist() == [False, True]
