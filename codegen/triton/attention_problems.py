@@ -18,6 +18,8 @@ HOPPER_REGISTERS = {2: (232, 40), 3: (160, 24)}
 _HOPPER_SLOTS = 4  # of blocks of keys or values
 _LEAST_BLOCK = 16  # keys: of a page
 _MAX_SPLITS = 64
+_MOST_SPLIT_ROWS = 32  # of more there are blocks enough
+_FEW_BYTES = 16 << 10  # of a key and its value for each row: few rows, or narrow heads
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,11 @@ class Heads:
         return self.itemsize * (self.dim + self.value_dim)
 
 
-def num_splits(max_rows: int, num_key_heads: int) -> int:
-    """Blocks that share a long context, so that a step of fewer rows still fills the machine.
-
-    Adding up two parts costs more than they win.
-    """
-    splits = min(32, 128 // num_key_heads, 512 // padded(max_rows * num_key_heads))
-    return splits if splits > 2 else 1
+def num_splits(max_rows: int, num_key_heads: int, most_blocks: int = 512) -> int:
+    """Blocks that share a long context, so that a step of fewer rows still fills the machine."""
+    if max_rows > _MOST_SPLIT_ROWS:
+        return 1
+    return max(1, min(32, 128 // num_key_heads, most_blocks // padded(max_rows * num_key_heads)))
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,18 @@ class Decode:
     def ruled(self) -> Ruled[DecodeTile]:
         """As many splits as fill the machine. One row wants to be through soon; of very many, each
         is to leave room for others."""
-        splits = num_splits(self.max_rows, self.heads.num_key_heads)
+        # wider heads take longer: more blocks even out
+        most_blocks = min(1024, 2 * self.heads.key_bytes)
+        splits = num_splits(self.max_rows, self.heads.num_key_heads, most_blocks)
         if self.heads.key_bytes > 512:
             block = (64, 4, 2)
         elif self.max_rows == 1:
             block = (256, 8, 2)
         else:
-            block = (128, 4, 2) if self.max_rows <= 32 else (64, 2, 3)
-        rule = f"{block[0]} keys at a time, splits up to 512 blocks in all, at most 32: {splits}"
+            is_few = self.max_rows * self.heads.key_bytes <= _FEW_BYTES
+            block = (128, 4, 2) if is_few else (64, 2, 3)
+        most = f"up to {most_blocks} blocks in all, at most 32"
+        rule = f"{block[0]} keys at a time, splits {most}: {splits}"
         return Ruled(DecodeTile(splits, *block), rule, {})
 
     def read(self, configuration: Configuration) -> DecodeTile:

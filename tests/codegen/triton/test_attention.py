@@ -193,7 +193,8 @@ def test_all_forms_of_prefill_have_the_same_buffers_and_scalars():
 
 
 def test_more_rows_share_less_of_a_context():
-    assert [num_splits(rows, 8) for rows in (1, 16, 32, 64, 256)] == [16, 4, 1, 1, 1]
+    assert [num_splits(rows, 8) for rows in (1, 16, 32, 64, 256)] == [16, 4, 2, 1, 1]
+    assert [num_splits(rows, 8, 1024) for rows in (1, 16, 32, 64)] == [16, 8, 4, 1]
     assert [num_splits(1, heads) for heads in (1, 2, 4, 32)] == [32, 32, 32, 4]
 
 
