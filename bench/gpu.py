@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,6 +36,7 @@ LENGTHS = [1, 17, 64, 300, 620]
 STEPS = [(1, 128), (1, 2048), (8, 128), (8, 2048), (32, 128), (32, 2048), (64, 128), (64, 2048)]
 STEPS += [(128, 128), (256, 128)]
 PREFILLS = [(1, 128), (1, 1024), (1, 8192), (8, 2048)]
+_EXPERTS = ".experts."  # in the names of their weights
 _TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 _STARTUP = """
 import json, sys, time
@@ -144,7 +146,7 @@ def speed_rows(
     llm = LLM(artifact, skip_tokenizer_init=True, enable_prefix_caching=False, **options)
     rows = [Row(f"load: {k}", v, "s") for k, v in llm.executor.startup_s.items()]
     rows.append(Row("graphs", len(llm.executor.graph_sizes), ""))
-    bench = Bench(llm, *bytes_of(artifact), limits["read bytes/s"])
+    bench = Bench(llm, weights_of(artifact), kv_bytes_of(artifact), limits["read bytes/s"])
     jobs = [("step", bench.step_ms, arguments) for arguments in steps]
     jobs += [("prefill", bench.prefill_ms, arguments) for arguments in PREFILLS]
     jobs += [("mixed", bench.mixed, ())]
@@ -156,14 +158,28 @@ def speed_rows(
     return rows
 
 
-def bytes_of(artifact: Path) -> tuple[int, int]:
-    """Bytes of weights that a decode step reads, and of a token in the cache."""
+def weights_of(artifact: Path) -> Callable[[int], float]:
+    """Bytes of weights that a decode step of a batch reads; of routed experts those that uniform
+    choices are expected to hit."""
     target = Artifact.open(artifact).manifest.targets[TARGET]
     tensors = target.weights.tensors
     tables = [tensors[name].bytes for name in _TABLES if name in tensors]
     embedding = tables[0] if len(tables) == len(_TABLES) else 0  # a tied one is read as the head
-    kv = sum(g.layers * g.page_bytes_per_layer // g.page_size_tokens for g in target.cache_groups)
-    return target.weights.total_bytes - embedding, kv
+    routing = next((kernel.routing for kernel in target.kernels if kernel.routing), None)
+    experts = sum(tensor.bytes for name, tensor in tensors.items() if _EXPERTS in name)
+    others = target.weights.total_bytes - embedding - experts
+
+    def read(batch: int) -> float:
+        left_out = 1 - routing.num_chosen / routing.num_experts if routing else 0.0
+        return others + experts * (1 - left_out**batch)
+
+    return read
+
+
+def kv_bytes_of(artifact: Path) -> int:
+    """Bytes of a token in the cache."""
+    groups = Artifact.open(artifact).manifest.targets[TARGET].cache_groups
+    return sum(g.layers * g.page_bytes_per_layer // g.page_size_tokens for g in groups)
 
 
 def startup_rows(artifact: Path) -> list[Row]:

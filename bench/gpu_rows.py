@@ -33,7 +33,13 @@ class Row(NamedTuple):
 class Bench:
     """Rows of one loaded model; prompts are random and never the same."""
 
-    def __init__(self, llm: LLM, weights_bytes: int, kv_bytes_per_token: int, read_bw: float):
+    def __init__(
+        self,
+        llm: LLM,
+        weights_bytes: Callable[[int], float],
+        kv_bytes_per_token: int,
+        read_bw: float,
+    ):
         self._llm, self._random = llm, np.random.default_rng(0)
         self._weights_bytes, self._kv_bytes_per_token = weights_bytes, kv_bytes_per_token
         self._bytes_per_ms = read_bw / 1000
@@ -53,7 +59,7 @@ class Bench:
             times.append(1000 * (long_s - short_s) / NUM_NEW)
             idle.append(1 - (player_s - short_player_s) / (long_s - short_s))
         kv_bytes = batch * (context + NUM_NEW / 2) * self._kv_bytes_per_token
-        floor = (self._weights_bytes + kv_bytes) / self._bytes_per_ms
+        floor = (self._weights_bytes(batch) + kv_bytes) / self._bytes_per_ms
         what = f"b{batch} ctx {context}"
         return [
             Row(f"step {what}", median(times), "ms", floor),
