@@ -23,7 +23,7 @@ def eighty_layers(shared_folder):
     return output
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, its event loop runs in this thread
 def browser():
     with chromium() as browser:
         yield browser
