@@ -31,7 +31,7 @@ class CostModel:
     def add(self, key: Key, configuration: Configuration, ratio: float) -> None:
         """Takes a configuration's time over that of the compiler's own."""
         seen = self._seen.setdefault(_names(configuration), [])
-        seen.append((_features(key, configuration), float(np.log(ratio))))
+        seen.append((_features(key, [configuration])[0], float(np.log(ratio))))
         del seen[:-_MAX_OBSERVATIONS]
 
     def choose(
@@ -45,33 +45,33 @@ class CostModel:
         forms: dict[tuple[str, ...], list[Configuration]] = {}
         for one in configurations:
             forms.setdefault(_names(one), []).append(one)
-        beliefs = {names: self._belief(key, same) for names, same in forms.items()}
+        beliefs = {
+            names: _Belief(_features(key, same), self._seen.get(names, []), count)
+            for names, same in forms.items()
+        }
         chosen = []
         for _ in range(min(count, len(configurations))):
             names = min(beliefs, key=lambda names: beliefs[names].promise)
             chosen.append(forms[names][beliefs[names].take()])
         return chosen
 
-    def _belief(self, key: Key, configurations: Sequence[Configuration]) -> _Belief:
-        points = np.array([_features(key, one) for one in configurations])
-        return _Belief(points, self._seen.get(_names(configurations[0]), []))
-
 
 class _Belief:
-    """Mean and deviation of the logarithm of each point's time, by what was seen."""
+    """Mean and deviation of the logarithm of each point's time, by what was seen.
 
-    def __init__(self, points: Array, seen: Sequence[tuple[Array, float]]) -> None:
-        self._points = points
-        self._means, self._variances = np.zeros(len(points)), np.ones(len(points))
-        self._explained: list[Array] = []  # what each point shares with what is known
-        if seen:
-            known, values = np.array([point for point, _ in seen]), np.array([v for _, v in seen])
-            root = np.linalg.cholesky(_alike(known, known) + _RELATIVE_NOISE * np.eye(len(known)))
-            explained = np.linalg.solve(root, _alike(known, points))
-            usual = values.mean()
-            self._means = usual + explained.T @ np.linalg.solve(root, values - usual)
-            self._variances -= (explained**2).sum(axis=0)
-            self._explained = [*explained]
+    It learns one point after another, each by a sum over those before. The sums are einsum's: the
+    threads of a matrix product would wait for cores, all of which compile.
+    """
+
+    def __init__(self, points: Array, seen: Sequence[tuple[Array, float]], max_taken: int) -> None:
+        self._num_points, self._num_learned = len(points), 0
+        self._points = np.array([*points, *(point for point, _ in seen)])
+        usual = np.mean([value for _, value in seen]) if seen else 0.0
+        self._means, self._variances = np.full(len(self._points), usual), np.ones(len(self._points))
+        # [learned, points]: what each shares with what was learned, and with nothing before it.
+        self._explained = np.empty((len(seen) + max_taken, len(self._points)))
+        for place, (_, value) in enumerate(seen, len(points)):
+            self._learn(place, value)
 
     @property
     def promise(self) -> float:
@@ -81,25 +81,28 @@ class _Belief:
     def take(self) -> int:
         """The best point, which from then on counts as timed."""
         best = int(np.argmin(self._promises()))
-        known = np.array(self._explained).reshape(-1, len(self._points))
-        shared = (
-            _alike(self._points, self._points[best : best + 1])[:, 0] - known.T @ known[:, best]
-        )
-        shared /= np.sqrt(max(self._variances[best], 0) + _RELATIVE_NOISE)
-        self._variances -= shared**2
-        self._explained.append(shared)
+        self._learn(best, self._means[best])
         self._means[best] = np.inf  # it is taken
         return best
 
+    def _learn(self, place: int, value: float) -> None:
+        known = self._explained[: self._num_learned]
+        shared = self._explained[self._num_learned]
+        deviation = np.sqrt(max(self._variances[place], 0) + _RELATIVE_NOISE)
+        alike = _alike(self._points, self._points[place])
+        shared[:] = (alike - np.einsum("i,ij->j", known[:, place], known)) / deviation
+        self._means += shared * ((value - self._means[place]) / deviation)
+        self._variances -= shared**2
+        self._num_learned += 1
+
     def _promises(self) -> Array:
-        deviations = _DEVIATION * np.sqrt(np.maximum(self._variances, 0))
-        promises: Array = self._means - _CURIOSITY * deviations
+        means, variances = self._means[: self._num_points], self._variances[: self._num_points]
+        promises: Array = means - _CURIOSITY * _DEVIATION * np.sqrt(np.maximum(variances, 0))
         return promises
 
 
-def _alike(a: Array, b: Array) -> Array:
-    distances = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
-    alike: Array = np.exp(-np.maximum(distances, 0) / 4)
+def _alike(points: Array, other: Array) -> Array:
+    alike: Array = np.exp(-((points - other) ** 2).sum(axis=1) / 4)
     return alike
 
 
@@ -107,10 +110,12 @@ def _names(configuration: Configuration) -> tuple[str, ...]:
     return tuple(sorted(configuration))
 
 
-def _features(key: Key, configuration: Configuration) -> Array:
-    """Doublings of every number of a configuration and of what it is for."""
-    knobs = [np.log2(1 + int(configuration[name])) for name in _names(configuration)]
+def _features(key: Key, configurations: Sequence[Configuration]) -> Array:
+    """Doublings of every number of configurations of a form and of what they are for, in rows."""
+    names = _names(configurations[0])
+    knobs = np.array([[int(one[name]) for name in names] for one in configurations])
     digits = re.search(r"\d+", key.steps)
     rows = int(digits[0]) if digits else _MANY_ROWS
     sizes = [rows, len(key.kernel.split()), *key.shape, *[0] * _NUM_SIZES][:_NUM_SIZES]
-    return np.array([*knobs, *(_WORK_SCALE * np.log2(1 + size) for size in sizes)])
+    scaled = _WORK_SCALE * np.log2(1 + np.array(sizes))
+    return np.hstack([np.log2(1 + knobs), np.tile(scaled, (len(knobs), 1))])

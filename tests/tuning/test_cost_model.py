@@ -1,8 +1,10 @@
 from itertools import product
 
+import numpy as np
+import pytest
 from fake_space import key_of
 
-from tapeout.tuning.cost_model import CostModel
+from tapeout.tuning.cost_model import _RELATIVE_NOISE, CostModel, _alike, _Belief
 
 ALL = [{"depth": depth, "width": width} for depth, width in product((1, 2, 4, 8, 16), repeat=2)]
 
@@ -48,3 +50,22 @@ def test_forms_whose_configurations_have_other_names_are_chosen_beside_each_othe
     model = learned(ALL, key_of("linear"))
     model.add(key_of("linear"), {"slots": 2}, 0.5)
     assert model.choose(key_of("linear"), [*ALL, *streams[1:]], 1)[0] in streams
+
+
+def test_learning_one_after_another_gives_what_solving_for_all_at_once_gives():
+    chance = np.random.default_rng(0)
+    points, known, values = chance.normal(size=(20, 3)), chance.normal(size=(9, 3)), np.arange(9.0)
+    belief = _Belief(points, [*zip(known, values, strict=True)], 1)
+    taken = belief.take()
+    known, usual = np.vstack([known, points[taken]]), values.mean()
+    inverse = np.linalg.inv(alike(known[:9], known[:9]) + _RELATIVE_NOISE * np.eye(9))
+    means = usual + alike(points, known[:9]) @ inverse @ (values - usual)
+    others = np.arange(20) != taken
+    assert belief._means[:20][others] == pytest.approx(means[others])
+    inverse = np.linalg.inv(alike(known, known) + _RELATIVE_NOISE * np.eye(10))
+    shared = alike(points, known)
+    assert belief._variances[:20] == pytest.approx(1 - ((shared @ inverse) * shared).sum(axis=1))
+
+
+def alike(points, others):
+    return np.array([_alike(others, point) for point in points])
