@@ -91,13 +91,16 @@ class Product:
                 yield tile
 
     def _ruled_tile(self) -> Ruled[Tile]:
-        choose = choose_invariant_tile if self.batch_invariant else choose_tile
-        ruled = choose(self.rows, self.n, self.k, self.num_weights, self.dtype)
-        boxed = ruled.chosen.boxed and self.can_box
-        columns = max(ruled.chosen.columns, self.least_columns)
-        chosen = replace(ruled.chosen, boxed=boxed, columns=columns)
-        others = {tile: why for tile, why in ruled.others.items() if tile != chosen}
-        return replace(ruled, chosen=chosen, others=others)
+        sizes = (self.rows, self.n, self.k, self.num_weights, self.dtype)
+        if self.batch_invariant:  # which gives no squares
+            ruled = choose_invariant_tile(*sizes)
+        else:
+            ruled = choose_tile(*sizes, self.least_columns)
+        others = {self._as_read(tile): why for tile, why in ruled.others.items()}
+        return replace(ruled, chosen=self._as_read(ruled.chosen), others=others)
+
+    def _as_read(self, tile: Tile) -> Tile:
+        return replace(tile, boxed=tile.boxed and self.can_box)
 
     def _stream_refusals(self, stream: Stream) -> Reasons:
         rows = self.rows or MANY_ROWS

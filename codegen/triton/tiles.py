@@ -50,8 +50,10 @@ _ADDING = 0.1  # microseconds for 1024 sums of theirs
 _LEAST_PART = 512  # of K
 
 
-def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType) -> Ruled[Tile]:
-    """The tile for up to ``rows`` rows.
+def choose_tile(
+    rows: int | None, n: int, k: int, num_weights: int, dtype: DType, least_columns: int = 1
+) -> Ruled[Tile]:
+    """The tile for up to ``rows`` rows; but for a row alone, of ``least_columns`` or more.
 
     A row alone wants many small blocks. Tiles of few rows want to come in one wave, with much of
     their weights on the way; of many rows, to take the least time by waves. Where there are too
@@ -62,18 +64,21 @@ def choose_tile(rows: int | None, n: int, k: int, num_weights: int, dtype: DType
         tile = Tile(1, max(1, 4096 // depth // num_weights), depth, 4, 3)
         return Ruled(tile, "a row alone takes 4096 weights a block at a time", {})
     if dtype.itemsize > 2:
-        return _plain_tile(rows, k, num_weights, 2, "numbers of twice the bytes")
+        return _plain_tile(rows, k, num_weights, 2, least_columns, "numbers of twice the bytes")
     if rows is None or rows > 64:
         if k * dtype.itemsize % 16:
-            return _plain_tile(rows, k, num_weights, 3, "no tensor map has rows that long")
-        return _boxed_tile(rows, n, k, num_weights)
-    return _one_wave(rows, n, k, num_weights)
+            why = "no tensor map has rows that long"
+            return _plain_tile(rows, k, num_weights, 3, least_columns, why)
+        return _boxed_tile(rows, n, k, num_weights, least_columns)
+    return _one_wave(rows, n, k, num_weights, least_columns)
 
 
-def _plain_tile(rows: int | None, k: int, num_weights: int, stages: int, why: str) -> Ruled[Tile]:
+def _plain_tile(
+    rows: int | None, k: int, num_weights: int, stages: int, least_columns: int, why: str
+) -> Ruled[Tile]:
     """For numbers of twice the bytes, or rows that are not aligned."""
     if rows is not None and rows <= 64:
-        tile = Tile(padded(rows, 16), 32, min(padded(k, 16), 128), 4, stages)
+        tile = Tile(padded(rows, 16), max(32, least_columns), min(padded(k, 16), 128), 4, stages)
     elif rows is not None and rows <= 256:
         tile = Tile(64, 64, min(padded(k, 16), 64), 4, stages)
     else:
@@ -82,10 +87,14 @@ def _plain_tile(rows: int | None, k: int, num_weights: int, stages: int, why: st
     return Ruled(tile, f"a plain tile: {why}", {})
 
 
-def _boxed_tile(rows: int | None, n: int, k: int, num_weights: int) -> Ruled[Tile]:
+def _boxed_tile(
+    rows: int | None, n: int, k: int, num_weights: int, least_columns: int
+) -> Ruled[Tile]:
     """The tile whose waves take the least time, each with K whole or in its best parts."""
     times: dict[Tile, float] = {}
     for tile, wave_us in _BOXED.items():
+        if tile.columns // num_weights < least_columns:
+            continue
         narrow = _NARROW if num_weights > 1 and tile.rows == 64 else 1.0
         shaped = replace(
             tile,
@@ -130,15 +139,19 @@ def _microseconds(tile: Tile, wave_us: float, rows: int, n: int, k: int, num_wei
     return time + _MEETING + _ADDING * sums / 1024
 
 
-def _one_wave(rows: int, n: int, k: int, num_weights: int) -> Ruled[Tile]:
-    choices = _few_rows(padded(rows, 16), num_weights)
-    choices = [replace(tile, depth=min(tile.depth, padded(k, 16))) for tile in choices]
+def _one_wave(rows: int, n: int, k: int, num_weights: int, least_columns: int) -> Ruled[Tile]:
+    choices = [
+        replace(tile, depth=min(tile.depth, padded(k, 16)))
+        for tile in _few_rows(padded(rows, 16), num_weights)
+        if tile.columns >= least_columns
+    ]
     if num_blocks(choices[0], rows, n) >= 4 * NUM_MULTIPROCESSORS:
         others = dict.fromkeys(choices[1:], "is for fewer columns")
         return Ruled(choices[0], "very many columns", others)
+    smaller = choices[1:] or choices
     # two products share x: better than to split
-    whole = choices[1:] if num_weights > 1 else _whole_tiles(rows, k)
-    tiles = [*whole, *(_split(tile, rows, n, k) for tile in choices[1:])]
+    whole = smaller if num_weights > 1 else _whole_tiles(rows, k)
+    tiles = [*whole, *(_split(tile, rows, n, k) for tile in smaller)]
     fitting = [tile for tile in tiles if _fills(tile, num_blocks(tile, rows, n), num_weights)]
     chosen = (fitting or tiles[-1:])[0]
     rule = "the first whose blocks fill waves" if fitting else "none fills a wave: the smallest"

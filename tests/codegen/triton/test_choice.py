@@ -12,7 +12,13 @@ from tapeout.codegen.triton.choice import choose, fields_of, legal_candidates
 from tapeout.codegen.triton.expert_problem import Experts
 from tapeout.codegen.triton.product_problem import Product
 from tapeout.codegen.triton.targets import TARGETS
-from tapeout.codegen.triton.tiles import MOST, Tile, num_blocks, shared_bytes
+from tapeout.codegen.triton.tiles import (
+    MOST,
+    NUM_MULTIPROCESSORS,
+    Tile,
+    num_blocks,
+    shared_bytes,
+)
 from tapeout.errors import BuildError
 from tapeout.ir.types import DType
 
@@ -31,6 +37,7 @@ PROBLEMS = [
     *(product(rows, batch_invariant=invariant) for rows in ROWS for invariant in (False, True)),
     product(1, 8192, 2048, 2, has_norm=True, can_box=False),
     *(product(rows, can_stream=True) for rows in (1, 16, 64, 256)),
+    *(product(rows, 1024, 1024, least_columns=64) for rows in (64, 128, None)),
     product(16, 14336, 4096, 2, has_norm=True, can_box=False, can_stream=True),
     *(product(rows, can_stay=True) for rows in (1024, None)),
     product(None, 14336, 4096, 2, can_stay=True, batch_invariant=True),
@@ -137,6 +144,14 @@ def test_every_tile_that_was_passed_over_has_its_reason():
     assert any("leave multiprocessors idle" in reason for reason in ruled.others.values())
     ruled = product(128, 3072, 2048).ruled()
     assert all("waves take" in reason for reason in ruled.others.values()) and ruled.others
+
+
+@pytest.mark.parametrize(("n", "k"), [(1024, 1024), (1024, 2048), (2560, 2560)])
+def test_the_blocks_that_a_rule_counts_are_those_of_the_tile_that_squares_allow(n, k):
+    ruled = product(64, n, k, least_columns=64).ruled()
+    fills = num_blocks(ruled.chosen, 64, n) in range(MOST, NUM_MULTIPROCESSORS + 1)
+    assert fills == (ruled.rule == "the first whose blocks fill waves")
+    assert all(tile.columns >= 64 for tile in (ruled.chosen, *ruled.others))
 
 
 LINEAR = """

@@ -71,3 +71,12 @@ def test_a_step_of_any_size_shares_no_k():
 @pytest.mark.parametrize(("k", "dtype"), [(2044, DType.BF16), (2048, DType.F32)])
 def test_rows_that_no_tensor_map_can_describe_and_floats_of_32_bits_are_not_boxed(k, dtype):
     assert not choose_tile(None, 2048, k, 1, dtype).chosen.boxed
+
+
+@pytest.mark.parametrize("rows", [33, 64, 128, 256, None])
+@pytest.mark.parametrize("num_weights", [1, 2])
+@pytest.mark.parametrize(("n", "k"), [(1024, 1024), (2560, 2560), (576, 1536), (128256, 2048)])
+@pytest.mark.parametrize("dtype", [DType.BF16, DType.F32])
+def test_tiles_of_too_few_columns_are_no_choice(n, k, num_weights, rows, dtype):
+    ruled = choose_tile(rows, n, k, num_weights, dtype, least_columns=64)
+    assert all(tile.columns >= 64 for tile in (ruled.chosen, *ruled.others))
