@@ -15,9 +15,10 @@ CHOICES = "tuning.json"
 
 
 class Candidate(Strict, frozen=True, kw_only=True):
-    """A configuration that was not chosen."""
+    """A configuration that was not chosen, or a kind of which none was."""
 
-    configuration: Configuration
+    kind: str = ""
+    configuration: Configuration  # empty for all of the kind
     reason: str  # why not
 
 
@@ -26,6 +27,7 @@ class KernelChoice(Strict, frozen=True, kw_only=True):
 
     kernels: list[str]  # their names; sizes of steps may share kernels, and then each has a record
     key: Key
+    kind: str = ""  # of the configuration, where kernels have several
     configuration: Configuration  # empty where there is but one
     origin: str  # `table <device>`, `rule: <why>` or `the only one`
     time_s: float | None = None  # of a launch, as the table says that it was measured there

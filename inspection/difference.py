@@ -20,7 +20,7 @@ from .explain import less
 from .facts import ArtifactFacts, KernelFacts, facts_of
 from .folding import family_of
 from .tape_facts import TapeFacts
-from .text import formula, sizes_text
+from .text import form_text, formula, sizes_text
 
 Value = str | int | float | None
 Pairs = Iterable[tuple[str, Value]]
@@ -127,8 +127,7 @@ def _kernels_of(choice: KernelChoice) -> str:
 
 
 def _chosen(choice: KernelChoice) -> str:
-    fields = " ".join(f"{name}={value}" for name, value in choice.configuration.items())
-    return f"{fields} ({choice.origin})".lstrip()
+    return f"{form_text(choice.kind, choice.configuration)} ({choice.origin})".lstrip()
 
 
 def _tape(tape: TapeFacts) -> str:

@@ -41,6 +41,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
     kernels: list[str]
     steps: str | None  # None where a kernel is for steps of any size
+    kind: str
     configuration: Configuration
     origin: str
     time_s: float | None  # of a launch, where it was measured
@@ -178,6 +179,7 @@ class _Regions:
             yield Chosen(
                 kernels=choice.kernels,
                 steps=choice.key.steps,
+                kind=choice.kind,
                 configuration=choice.configuration,
                 origin=choice.origin,
                 time_s=choice.time_s,
@@ -189,6 +191,7 @@ class _Regions:
             yield Chosen(
                 kernels=rest,
                 steps=None,
+                kind="",
                 configuration={},
                 origin="the only one",
                 time_s=None,

@@ -1,14 +1,13 @@
 """Why an artifact is as it is, as lines for a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec.json import encode
 from msgspec.structs import replace
 
-from ..artifact.tuning_table import Configuration
 from ..runtime.units import counted
 from .explain import Chosen, Explanation, Left, RegionWork, Section, Work
-from .text import formula, sizes_text, table, wrapped
+from .text import form_text, formula, sizes_text, table, wrapped
 
 _MAX_OPS = 2
 
@@ -80,25 +79,55 @@ def _left_line(left: Left) -> str:
 
 def _region_lines(region: RegionWork) -> Iterator[str]:
     yield f"{region.name} ({region.anchor}), {formula(region.bytes)} bytes"
-    for chosen, steps in _by_choice(region.chosen):
-        said = f" for {sizes_text(steps)}" if steps and chosen.configuration else ""
-        fields = f": {_fields(chosen.configuration)}" if chosen.configuration else ""
-        timed = f", {chosen.time_s * 1e6:.1f} us there" if chosen.time_s else ""
-        yield f"  {', '.join(chosen.kernels)}{said}{fields} ({chosen.origin}{timed})"
-        for candidate in chosen.candidates:
-            other = candidate.configuration.items()
-            changed = dict(item for item in other if item not in chosen.configuration.items())
-            yield f"    not {_fields(changed)}: {candidate.reason}"
+    for kernels in _groups(region.chosen, _kernels_of):
+        yield from (f"  {line}" for line in _kernel_lines(kernels))
 
 
-def _by_choice(chosen: list[Chosen]) -> Iterator[tuple[Chosen, list[str]]]:
-    """Choices that differ in the sizes of steps alone, and these."""
-    groups: dict[object, list[Chosen]] = {}
+def _kernel_lines(sharing: list[Chosen]) -> Iterator[str]:
+    """Of the choices that share kernels, which are named after the first size of steps."""
+    first, choices = sharing[0], _groups(sharing, _choice_of)
+    form = form_text(first.kind, first.configuration)
+    head = f"{', '.join(first.kernels)}{_sizes(sharing)}{f': {form}' if form else ''}"
+    if len(choices) == 1:
+        yield f"{head} ({_origin(first)})"
+        yield from _other_lines(first)
+        return
+    yield head
+    for alike in choices:
+        yield f"  {_sizes(alike).lstrip()}: {_origin(alike[0])}"
+        yield from (f"  {line}" for line in _other_lines(alike[0]))
+
+
+def _other_lines(chosen: Chosen) -> Iterator[str]:
+    """Of a configuration of the same kind, only what differs."""
+    for other in chosen.candidates:
+        fields = other.configuration
+        if other.kind == chosen.kind:
+            own = chosen.configuration.items()
+            fields = dict(item for item in fields.items() if item not in own)
+        yield f"  not {form_text(other.kind, fields)}: {other.reason}"
+
+
+def _groups(chosen: list[Chosen], key: Callable[[Chosen], bytes]) -> list[list[Chosen]]:
+    groups: dict[bytes, list[Chosen]] = {}
     for one in chosen:
-        groups.setdefault(encode(replace(one, steps=None)), []).append(one)
-    for group in groups.values():
-        yield group[0], [one.steps for one in group if one.steps]
+        groups.setdefault(key(one), []).append(one)
+    return [*groups.values()]
 
 
-def _fields(configuration: Configuration) -> str:
-    return " ".join(f"{name}={value}" for name, value in configuration.items())
+def _kernels_of(chosen: Chosen) -> bytes:
+    return encode((chosen.kernels, chosen.kind, chosen.configuration))
+
+
+def _choice_of(chosen: Chosen) -> bytes:
+    return encode(replace(chosen, steps=None))
+
+
+def _sizes(alike: list[Chosen]) -> str:
+    steps = [one.steps for one in alike if one.steps]
+    return f" for {sizes_text(steps)}" if steps and alike[0].configuration else ""
+
+
+def _origin(chosen: Chosen) -> str:
+    timed = f", {chosen.time_s * 1e6:.1f} us there" if chosen.time_s else ""
+    return f"{chosen.origin}{timed}"

@@ -6,6 +6,7 @@ from operator import mul
 from textwrap import TextWrapper
 
 from ..artifact.schema import Expression
+from ..artifact.tuning_table import Configuration
 from ..runtime.units import counted, readable_bytes
 from .facts import ArtifactFacts, KernelFacts, MachineFacts, TargetFacts
 from .tape_facts import TapeFacts
@@ -150,6 +151,11 @@ def formula(expression: Expression) -> str:
     """As `64 + 4 R`."""
     terms = [f"{factor:,} {symbols}".strip() for symbols, factor in expression.items()]
     return " + ".join(terms).replace("+ -", "- ") or "0"
+
+
+def form_text(kind: str, configuration: Configuration) -> str:
+    """As `tile rows=64 columns=128`, the kind alone where there are no fields."""
+    return " ".join([kind, *(f"{name}={value}" for name, value in configuration.items())]).strip()
 
 
 def sizes_text(steps: Sequence[str]) -> str:

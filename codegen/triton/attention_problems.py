@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from ...artifact.tuning_table import Configuration
 from .choice import Ruled, read_fields
@@ -26,6 +26,7 @@ _FEW_BYTES = 16 << 10  # of a key and its value for each row: few rows, or narro
 class DecodeTile:
     """Blocks that share a context, and how many keys each takes at a time."""
 
+    kind: ClassVar[str] = "tile"
     splits: int
     block: int
     num_warps: int
@@ -36,6 +37,7 @@ class DecodeTile:
 class PrefillTile:
     """Queries of a block by keys at a time, in the form for all targets."""
 
+    kind: ClassVar[str] = "tile"
     rows: int
     block: int
     num_warps: int
@@ -46,6 +48,7 @@ class PrefillTile:
 class HopperTile:
     """Warpgroups that compute, 64 queries each, and how many keys they take at a time."""
 
+    kind: ClassVar[str] = "hopper"
     warpgroups: int
     block: int
 
@@ -57,6 +60,7 @@ AnyPrefillTile: TypeAlias = HopperTile | PrefillTile
 class PartsTile:
     """Blocks that share a context whose parts have one order; bits depend on neither."""
 
+    kind: ClassVar[str] = "tile"
     splits: int
     num_stages: int
 

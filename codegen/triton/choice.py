@@ -7,8 +7,8 @@ is asked for, as a tuning table does, goes before the rule.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -16,20 +16,31 @@ from ...artifact.tuning_table import Configuration
 from ...errors import BuildError
 from .targets import GpuTarget
 
-C = TypeVar("C")
+
+class HasKind(Protocol):
+    """A configuration: a dataclass of whole numbers. Some problems have several kinds of them."""
+
+    kind: ClassVar[str]
+
+
+C = TypeVar("C", bound=HasKind)
 
 
 @dataclass(frozen=True)
 class Ruled(Generic[C]):
-    """What a rule takes, the rule's name, and the others that it knows, with why it took none."""
+    """What a rule takes, the rule's name, and the others that it knows, with why it took none.
+
+    ``kinds``: of which it has no other, and why.
+    """
 
     chosen: C
     rule: str
     others: Mapping[C, str]
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 class Problem(Protocol[C]):
-    """What a configuration is chosen for. Configurations are dataclasses of whole numbers."""
+    """What a configuration is chosen for."""
 
     def ruled(self) -> Ruled[C]:
         """What the rule takes."""
@@ -52,17 +63,19 @@ class Choice(Generic[C]):
     chosen: C
     rule: str | None
     others: Mapping[C, str]
+    kinds: Mapping[str, str]
 
 
 def choose(problem: Problem[C], asked: Configuration | None = None) -> Choice[C]:
     """What is asked for, else what the rule takes. Raises BuildError for what is not legal."""
     ruled = problem.ruled()
     if asked is None:
-        return Choice(problem, ruled.chosen, ruled.rule, ruled.others)
+        return Choice(problem, ruled.chosen, ruled.rule, ruled.others, ruled.kinds)
     chosen = _legal(problem, asked)
     others = dict(ruled.others) | {ruled.chosen: f"the rule takes it: {ruled.rule}"}
     others.pop(chosen, None)
-    return Choice(problem, chosen, None, others)
+    kinds = {kind: why for kind, why in ruled.kinds.items() if kind != chosen.kind}
+    return Choice(problem, chosen, None, others, kinds)
 
 
 def legal_candidates(problem: Problem[C], target: GpuTarget) -> list[C]:

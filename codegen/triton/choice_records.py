@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ...artifact.choices import Candidate, KernelChoice
 from ...artifact.tuning_table import Key
 from ..tuned_kernels import Tuned
-from .choice import fields_of
+from .choice import Choice, fields_of
 from .emit import EmittedRegion
 from .program import GpuProgram
 
@@ -28,11 +29,16 @@ def _choice(names: list[str], region: EmittedRegion, tuned: Mapping[Key, Tuned])
     return KernelChoice(
         kernels=names,
         key=key,
+        kind=choice.chosen.kind,
         configuration=fields_of(choice.chosen),
         origin=f"table {tuned[key].device}" if is_tuned else f"rule: {choice.rule}",
         time_s=tuned[key].time_s if is_tuned else None,
-        candidates=[
-            Candidate(configuration=fields_of(other), reason=reason)
-            for other, reason in choice.others.items()
-        ],
+        candidates=[*_candidates(choice)],
     )
+
+
+def _candidates(choice: Choice[Any]) -> Iterator[Candidate]:
+    for other, reason in choice.others.items():
+        yield Candidate(kind=other.kind, configuration=fields_of(other), reason=reason)
+    for kind, reason in choice.kinds.items():
+        yield Candidate(kind=kind, configuration={}, reason=reason)

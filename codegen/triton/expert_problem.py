@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 from ...artifact.tuning_table import Configuration
 from .choice import Ruled, read_fields
@@ -29,6 +30,7 @@ class ExpertTile:
 class ExpertTiles:
     """The tiles of up and of down, whose rows are equal."""
 
+    kind: ClassVar[str] = "tiles"
     rows: int
     up_columns: int
     up_depth: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 WARPGROUPS = 3
 PART = 64  # rows of a warpgroup
@@ -21,6 +22,7 @@ class Persistent:
     """Tiles of 192 x 256. ``group`` rows of them are walked together: what they read stays in the
     cache."""
 
+    kind: ClassVar[str] = "persistent"
     group: int
 
 

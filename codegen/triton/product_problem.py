@@ -19,6 +19,9 @@ from .tiles import MANY_ROWS, MOST, NUM_MULTIPROCESSORS, Tile, choose_tile, num_
 Form = Tile | Stream | Persistent
 Reasons = Iterable[tuple[bool, str]]
 
+_FLOATS_ALONE = "warpgroups multiply floats of 16 bits"
+_NO_FORM = "the target or the epilogue has no such form"
+_NO_EPILOGUE = "the epilogue has no such form, for it adds rows, or gives squares or logits"
 _MOST_BLOCKS = 8 * NUM_MULTIPROCESSORS  # of few rows: more have too little to do each
 _MOST_SUMS = 128  # of a thread, of the 255 registers that it can have
 _WORTH_SHARED_BYTES = 16 << 10  # on the way for a block: with less, memory waits for blocks
@@ -47,16 +50,19 @@ class Product:
 
     def ruled(self) -> Ruled[Form]:
         """The form that suits the sizes of the card that the rules were made on."""
-        tile = self._ruled_tile()
+        tile, stream, no_persistent = self._ruled_tile(), self._stream(), self.refusal(PERSISTENT)
+        found = {Stream.kind: stream, Persistent.kind: no_persistent}
+        kinds = {kind: why for kind, why in found.items() if isinstance(why, str)}
         others: dict[Form, str] = {other: why for other, why in tile.others.items()}
-        if not self.refusal(PERSISTENT):
-            others[tile.chosen] = "the end of a tile stands alone"
-            return Ruled(PERSISTENT, "blocks stay, and copy a tile while one is finished", others)
-        stream = choose_stream(self.rows, self.n, self.k, self.num_weights)
-        if stream is None or self.refusal(stream):
-            return Ruled(tile.chosen, tile.rule, others)
-        others[tile.chosen] = "its weights are on the way too late"
-        return Ruled(stream, "weights of few rows stream, in parts that fill a wave", others)
+        if no_persistent is None:
+            others = {tile.chosen: f"{tile.rule}, but the end of a tile stands alone"} | others
+            rule = "blocks stay, and copy a tile while one is finished"
+            return Ruled(PERSISTENT, rule, others, kinds)
+        if isinstance(stream, Stream):
+            others = {tile.chosen: f"{tile.rule}, but its weights are on the way too late"} | others
+            rule = "weights of few rows stream, in parts that fill a wave"
+            return Ruled(stream, rule, others, kinds)
+        return Ruled(tile.chosen, tile.rule, others, kinds)
 
     def read(self, configuration: Configuration) -> Form:
         """A form of those fields."""
@@ -90,6 +96,13 @@ class Product:
             if shared <= target.shared_bytes and self._is_worth(tile, shared):
                 yield tile
 
+    def _stream(self) -> Stream | str:
+        """What the rule streams, or why it does not."""
+        if not self.can_stream:
+            return _NO_FORM
+        stream = choose_stream(self.rows, self.n, self.k, self.num_weights)
+        return stream if isinstance(stream, str) else self.refusal(stream) or stream
+
     def _ruled_tile(self) -> Ruled[Tile]:
         sizes = (self.rows, self.n, self.k, self.num_weights, self.dtype)
         if self.batch_invariant:  # which gives no squares
@@ -105,9 +118,9 @@ class Product:
     def _stream_refusals(self, stream: Stream) -> Reasons:
         rows = self.rows or MANY_ROWS
         return (
-            (not self.can_stream, "the target or the epilogue has no such form"),
+            (not self.can_stream, _NO_FORM),
             (self.batch_invariant, "its sums have an order of their own"),
-            (self.dtype not in FLOATS, "warpgroups multiply floats of 16 bits"),
+            (self.dtype not in FLOATS, _FLOATS_ALONE),
             (
                 self.least_columns not in (1, stream.columns),
                 f"the squares of {self.least_columns} columns are one sum",
@@ -117,8 +130,9 @@ class Product:
 
     def _persistent_refusals(self, form: Persistent) -> Reasons:
         return (
-            (not self.can_stay, "the target or the epilogue has no such form"),
             (self.rows is not None, "it is for steps of any number of rows"),
+            (self.dtype not in FLOATS, _FLOATS_ALONE),
+            (not self.can_stay, _NO_EPILOGUE if self.can_stream else _NO_FORM),
             (self.batch_invariant, "its instruction would be another"),
             *persistent_refusals(form, self.n, self.k, self.num_weights),
         )

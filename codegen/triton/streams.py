@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ...ir.types import DType
 from .kernel import padded
@@ -30,6 +30,7 @@ class Stream:
     are at least such a part of a tile; with one, whole tiles.
     """
 
+    kind: ClassVar[str] = "stream"
     rows: int
     columns: int
     depth: int
@@ -69,29 +70,30 @@ def shares_of(stream: Stream, n: int, k: int) -> Shares:
     return Shares(steps, num_tiles, share)
 
 
-def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream | None:
+def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream | str:
     """Narrow tiles in deep steps, in as few parts as give most multiprocessors a block.
 
-    None where tiles are as fast, or where a box would not be of one tile.
+    Or why none: where tiles are as fast, or where a box would not be of one tile.
     """
-    if rows is None or not _is_worth(rows, n, k) or n % 64 or k % BOX_COLUMNS:
-        return None
+    if rows is None or rows > MAX_STREAM_ROWS:
+        return f"a step may have more than {MAX_STREAM_ROWS} rows"
+    if rows > _FEW_ROWS and not _is_large(n, k):
+        return f"of more than {_FEW_ROWS} rows x takes as much of the ring as a weight"
+    if n % 64 or k % BOX_COLUMNS:
+        return f"columns are a multiple of 64, and K of {BOX_COLUMNS}"
     depth = BOX_COLUMNS if k % (2 * BOX_COLUMNS) else 2 * BOX_COLUMNS
     streams = [_full(padded(rows, 8), 64, depth, splits, num_weights) for splits in (1, 2, 4)]
     filling = (stream for stream in streams if shares_of(stream, n, k).num_blocks >= MOST)
     return next(filling, streams[-1])
 
 
-def _is_worth(rows: int, n: int, k: int) -> bool:
-    """Up to 32 rows always are. Of more, x takes as much of a ring as a weight does.
+def _is_large(n: int, k: int) -> bool:
+    """Whether a product is worth it with more rows, where x takes as much of a ring as a weight.
 
-    Small products then have too little of their weights on the way; of very large ones an early
+    Small ones then have too little of their weights on the way; of very large ones an early
     beginning, by which they win, is a small part.
     """
-    if rows <= _FEW_ROWS:
-        return True
-    most_columns = _MOST_TILES * NUM_MULTIPROCESSORS * 64
-    return rows <= MAX_STREAM_ROWS and _LARGE <= n <= most_columns and k >= _LARGE
+    return _LARGE <= n <= _MOST_TILES * NUM_MULTIPROCESSORS * 64 and k >= _LARGE
 
 
 def streams_for(rows: int, num_weights: int) -> Iterator[Stream]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import ClassVar
 
 from ...ir.types import DType
 from .choice import Ruled
@@ -25,6 +26,7 @@ class Tile:
     weights are read by `_box`.
     """
 
+    kind: ClassVar[str] = "tile"
     rows: int
     columns: int
     depth: int

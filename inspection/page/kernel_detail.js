@@ -14,20 +14,18 @@ function kernelDetail(kernel) {
   );
 }
 
-const settingsText = (configuration) =>
-  Object.entries(configuration)
-    .map(([name, value]) => `${name} ${value}`)
-    .join(", ") || "the only one";
+function settingsText({ kind, configuration }) {
+  const fields = Object.entries(configuration).map(([name, value]) => `${name} ${value}`);
+  return [kind, fields.join(", ")].filter(Boolean).join(": ") || "the only one";
+}
 
 const origins = (choices) => [...new Set(choices.map(({ origin }) => origin))].join("; ");
 
 // What was chosen for the sizes of step that share the kernel, and what was not.
 function choicesBlock(choices) {
-  const rows = choices.flatMap(({ key, configuration, origin, candidates }) => [
-    choiceRow("chosen", key.steps, configuration, origin),
-    ...candidates.map((candidate) =>
-      choiceRow("", key.steps, candidate.configuration, candidate.reason),
-    ),
+  const rows = choices.flatMap((choice) => [
+    choiceRow("chosen", choice.key.steps, choice, choice.origin),
+    ...choice.candidates.map((other) => choiceRow("", choice.key.steps, other, other.reason)),
   ]);
   const { kernel, shape, dtype } = choices[0].key;
   return element(
@@ -38,8 +36,8 @@ function choicesBlock(choices) {
   );
 }
 
-const choiceRow = (className, steps, configuration, why) =>
-  tableRow([steps, settingsText(configuration), why], { className });
+const choiceRow = (className, steps, form, why) =>
+  tableRow([steps, settingsText(form), why], { className });
 
 const assemblyName = () => (state.target.startsWith("cuda") ? "PTX" : "Assembly");
 

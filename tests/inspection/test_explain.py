@@ -10,8 +10,9 @@ from planted_models import planted_checkpoint
 
 from tapeout import compile_model
 from tapeout.artifact import Artifact
+from tapeout.artifact.choices import Candidate
 from tapeout.cli import main
-from tapeout.inspection.explain import explain
+from tapeout.inspection.explain import Chosen, Explanation, RegionWork, Section, explain
 from tapeout.inspection.explanation_text import ranges, text_of_explanation
 
 PLANTED = [
@@ -79,6 +80,43 @@ def test_explain_tells_the_chosen_configurations_and_the_others(eighty_layers):
     text = text_of_explanation(found)
     candidate = chosen[0].candidates[0]
     assert f": {candidate.reason}" in text and "@layer0: layers 0-79" in text
+
+
+def chosen(steps, **changes):
+    known = {"kernels": ["linear_decode128"], "kind": "tile", "configuration": {"rows": 64}}
+    rest = {"origin": f"rule: {steps}", "time_s": None, "candidates": []}
+    return Chosen(steps=steps, **known | rest | changes)
+
+
+def lines_of(*made):
+    work = RegionWork(name="linear", anchor="linear", bytes={}, is_fallback=False, chosen=[*made])
+    section = Section(function="step", layers=[], did=[], left=[], idle=[], regions=[work])
+    facts = {"name": "a", "target": "t", "num_layers": 0, "traced_launches": 0, "launches": 0}
+    text = text_of_explanation(Explanation(sections=[section], **facts))
+    return [line.strip() for line in text.splitlines()[6:]]
+
+
+def test_a_kernel_that_sizes_share_is_told_once_with_all_of_them():
+    made = [chosen("128 rows"), chosen("256 rows"), chosen("any rows", kernels=["linear_any"])]
+    assert lines_of(*made) == [
+        "linear_decode128 for 128 and 256 rows: tile rows=64",
+        "for 128 rows: rule: 128 rows",
+        "for 256 rows: rule: 256 rows",
+        "linear_any for any rows: tile rows=64 (rule: any rows)",
+    ]
+
+
+def test_of_another_kind_all_fields_are_shown_and_of_the_same_only_what_differs():
+    others = [
+        Candidate(kind="tile", configuration={"rows": 64, "columns": 32}, reason="is small"),
+        Candidate(kind="stream", configuration={"rows": 64}, reason="is late"),
+        Candidate(kind="persistent", configuration={}, reason="the step is short"),
+    ]
+    assert lines_of(chosen("64 rows", candidates=others))[1:] == [
+        "not tile columns=32: is small",
+        "not stream rows=64: is late",
+        "not persistent: the step is short",
+    ]
 
 
 def test_what_is_printed_is_at_most_100_columns_wide(nano, eighty_layers):

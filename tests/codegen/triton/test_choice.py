@@ -154,6 +154,50 @@ def test_the_blocks_that_a_rule_counts_are_those_of_the_tile_that_squares_allow(
     assert all(tile.columns >= 64 for tile in (ruled.chosen, *ruled.others))
 
 
+@pytest.mark.parametrize(
+    ("rows", "facts", "kind", "reason"),
+    [
+        (16, {}, "stream", "the target or the epilogue"),
+        (64, {"can_stream": True}, "stream", "more than 32 rows x takes as much of the ring"),
+        (65, {"can_stream": True}, "stream", "more than 64 rows"),
+        (None, {"can_stream": True, "can_stay": True}, "stream", "more than 64 rows"),
+        (1, {"can_stream": True}, "stream", "more than one"),
+        (16, {"can_stream": True, "n": 2000}, "stream", "columns are a multiple of 64"),
+        (16, {"can_stream": True, "batch_invariant": True}, "stream", "an order of their own"),
+        (16, {"can_stream": True}, "persistent", "any number of rows"),
+        (None, {}, "persistent", "the target or the epilogue"),
+        (None, {"can_stream": True}, "persistent", "the epilogue has no such form, for it adds"),
+        (None, {"can_stay": True, "n": 2000}, "persistent", "no whole tiles"),
+        (None, {"can_stay": True, "dtype": DType.F32}, "persistent", "floats of 16 bits"),
+    ],
+)
+def test_a_kind_of_which_no_form_is_taken_has_its_reason(rows, facts, kind, reason):
+    choice = choose(product(rows, **facts))
+    assert choice.chosen.kind != kind and reason in choice.kinds[kind]
+
+
+def test_what_is_asked_for_has_no_reason_against_its_kind():
+    problem = product(64, can_stream=True)
+    asked = next(one for one in legal_candidates(problem, H100) if one.kind == "stream")
+    assert "stream" in choose(problem).kinds
+    assert choose(problem, fields_of(asked)).kinds.keys() == {"persistent"}
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"),
+    [
+        (product(16, can_stream=True), ", but its weights are on the way too late"),
+        (product(None, can_stay=True), " us, but the end of a tile stands alone"),
+    ],
+)
+def test_where_another_kind_is_taken_the_best_tile_comes_first_with_what_its_own_rule_says(
+    problem, why
+):
+    (best, said), *others = problem.ruled().others.items()
+    assert best.kind == "tile" and said.endswith(why)
+    assert all(reason.split()[-1] in said for _, reason in others if "waves take" in reason)
+
+
 LINEAR = """
 func @linear_add(%x: bf16[T, {k}], %w: bf16[{n}, {k}], %b: bf16[{n}], %r: bf16[T, {n}])
     {{anchor = "linear"}} {{

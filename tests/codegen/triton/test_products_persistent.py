@@ -59,7 +59,7 @@ def test_it_is_only_for_what_its_tiles_fit():
         ({"steps": replace(ANY, target=None)}, "no such form"),
         ({"steps": replace(ANY, batch_invariant=True)}, "would be another"),
         ({"steps": replace(ANY, max_rows=1024)}, "any number of rows"),
-        ({"dtype": "f32"}, "no such form"),
+        ({"dtype": "f32"}, "floats of 16 bits"),
         ({"text": residual}, "no such form"),
         ({"text": logits}, "no such form"),
         ({"n": 4000}, "no whole tiles"),
