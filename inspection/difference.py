@@ -114,7 +114,8 @@ def _kernel(kernel: KernelFacts) -> str:
     said = [kernel.anchor]
     if machine := kernel.machine:
         said += [counted(machine.num_warps, "warp"), counted(machine.registers, "register")]
-        said += [f"{machine.local_bytes:,} bytes spilled", f"{machine.shared_bytes:,} bytes shared"]
+        said.append(f"{machine.local_bytes:,} bytes of local memory")
+        said.append(f"{machine.shared_bytes:,} bytes shared")
     tapes: dict[int, list[str]] = {}
     for tape, count in kernel.launches.items():
         tapes.setdefault(count, []).append(tape)

@@ -60,7 +60,7 @@ def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:
     yield from table(_SLOT_HEAD, _slot_rows(target))
 
 
-_MACHINE_HEAD = ("warps", "registers", "spilled", "shared", "blocks", "occupied", "limited by")
+_MACHINE_HEAD = ("warps", "registers", "local", "shared", "blocks", "occupied", "limited by")
 _TAPE_HEAD = ("tape", "rows", "launches", "that is")
 _SLOT_HEAD = ("slot", "bytes", "holds")
 _COLUMNS = 100

@@ -40,7 +40,8 @@ def choose_devices(
     for word, card in cards.items():
         if card.target not in targets:
             raise InputError(
-                f"device={word!r} runs target {card.target}, not {', '.join(targets)}; name that"
+                f"device={word!r} runs target {card.target}, not {', '.join(targets)}; "
+                f"name {card.target}"
             )
     on_gpu = [target for target in targets if target != CPU]
     if memory_bytes is not None and not on_gpu:

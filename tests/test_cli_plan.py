@@ -116,7 +116,10 @@ def test_what_does_not_fit_is_told_beside_what_does(fake_cuda):
         (["--target", "cuda:sm_80"], "target='cuda:sm_80' is not in .*; it has cpu"),
         (["--device", "h100"], "target='cuda:sm_90' is not in .*; it has cpu"),
         (["--device", "h300"], "device='h300' is not known; name one of a100, .*h200"),
-        (["--target", "cpu", "--device", "h100"], "device='h100' runs target cuda:sm_90, not cpu"),
+        (
+            ["--target", "cpu", "--device", "h100"],
+            "runs target cuda:sm_90, not cpu; name cuda:sm_90",
+        ),
         (["--gpu-memory-bytes", "1000"], "gpu_memory_bytes=1000 is for a target on a GPU, not"),
         (["--gpu-memory-bytes", "-1"], "gpu_memory_bytes=-1 is not allowed"),
         (["--cpu-bytes-per-s", "-1"], "cpu_bytes_per_s=-1.0 is not allowed"),

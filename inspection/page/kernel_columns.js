@@ -23,7 +23,7 @@ const USED = { key: "launches", title: "Tapes", value: numLaunches, cell: number
 const MACHINE = [
   { key: "num_warps", title: "Warps" },
   { key: "registers", title: "Registers" },
-  { key: "local_bytes", title: "Spilled" },
+  { key: "local_bytes", title: "Local" },
   { key: "shared_bytes", title: "Shared", cell: bytesCell },
   { key: "blocks", title: "Blocks" },
   { key: "occupancy", title: "Occupancy", cell: occupancyCell },

@@ -51,7 +51,7 @@ function blockFacts({ machine }) {
       [plural(warps, "warp"), threads && `${number(threads)} threads`].filter(Boolean).join(", "),
     ],
     ["Registers of a thread", number(machine.registers)],
-    ["Spilled, or arrays of a thread", bytes(machine.local_bytes)],
+    ["Local memory of a thread", bytes(machine.local_bytes)],
     ["Shared memory of a block", bytes(machine.shared_bytes)],
     ["On a multiprocessor", blocks && `${plural(blocks, "block")}: no more ${limit}`],
     ["Occupancy", occupancy && `${percent(occupancy)} of the warps that it could hold`],

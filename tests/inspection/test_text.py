@@ -1,6 +1,8 @@
 import pytest
 
-from tapeout.inspection.text import sizes_text
+from tapeout.artifact import Artifact
+from tapeout.inspection.facts import facts_of
+from tapeout.inspection.text import sizes_text, text_of
 
 
 @pytest.mark.parametrize(
@@ -15,3 +17,9 @@ from tapeout.inspection.text import sizes_text
 )
 def test_sizes_of_steps_are_said_in_words(names, said):
     assert sizes_text(names) == said
+
+
+def test_an_array_of_a_slow_path_is_local_memory_and_reads_as_no_fault(eighty_layers):
+    text = text_of(facts_of(Artifact.open(eighty_layers)))
+    head = next(line for line in text.splitlines() if line.startswith("kernel "))
+    assert "local" in head.split() and "spill" not in text
