@@ -46,8 +46,14 @@ class Dropped(Strict, frozen=True, kw_only=True, tag="dropped"):
     steps: str
 
 
-Line: TypeAlias = Trial | Found | Dropped
-_LINE = msgspec.json.Decoder(Begun | Trial | Found | Dropped)
+class Kept(Strict, frozen=True, kw_only=True, tag="kept"):
+    """Whole steps of that name were faster with the entries that they have so far."""
+
+    steps: str
+
+
+Line: TypeAlias = Trial | Found | Dropped | Kept
+_LINE = msgspec.json.Decoder(Begun | Trial | Found | Dropped | Kept)
 
 
 class Journal:
@@ -64,6 +70,11 @@ class Journal:
                 file.truncate(num_bytes)  # a line that was torn
         else:
             self._write(begun, "wb")
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Of this search and the earlier ones."""
+        return [line for line in self.lines if isinstance(line, Trial)]
 
     def add(self, line: Line) -> None:
         """Appends a line; it is there whatever happens to this process afterwards."""

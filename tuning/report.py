@@ -8,6 +8,14 @@ from collections.abc import Iterator
 import msgspec
 
 from ..artifact.tuning_table import Device, Entry, Key
+from .fates import Fate
+
+_FATES: dict[Fate, str] = {
+    "kept": "kept",
+    "not confirmed": "not faster once confirmed",
+    "taken back": "not faster in whole steps",
+    "waiting": "not checked in whole steps yet",
+}
 
 
 class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +26,9 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
     opening_s: float  # until the first kernel could be tried
     elapsed_s: float
     num_works: int
-    outcomes: dict[str, int]  # of candidates: faster, slower, wrong or failed
+    outcomes: dict[str, int]  # of candidates, by all searches: faster, slower, wrong or failed
+    num_tried: int  # of candidates, by this search
+    fates: dict[Fate, int]  # of kernels and shapes with a candidate that was faster alone
     entries: list[Entry]  # those that stay
     step_ratios: dict[str, float]  # of whole steps' times with them, to those before
     taken_back: list[Key]  # entries with which whole steps were no faster
@@ -34,9 +44,9 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def _lines(self) -> Iterator[str]:
         device = self.device
-        tried = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
         yield f"{device.name} ({device.arch}, {device.num_units} units), {self.elapsed_s:.0f} s"
-        yield f"{self.num_works} kernels and shapes; candidates tried: {tried or 'none'}"
+        yield f"{self.num_works} kernels and shapes; candidates tried: {self._tried() or 'none'}"
+        yield self._fate_line()
         yield from self._entry_lines()
         for steps, ratio in self.step_ratios.items():
             yield f"whole steps of {steps}: {1 / ratio:.3f} times as fast as before"
@@ -45,7 +55,21 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
         yield from self._left_lines()
         yield f"the table is {self.table}"
         if self.artifact is not None:
-            yield f"the new artifact is {self.artifact}"
+            as_before = "" if self.entries else ", whose kernels are as before: nothing was kept"
+            yield f"the new artifact is {self.artifact}{as_before}"
+
+    def _tried(self) -> str:
+        names = {"faster": "faster alone"}
+        outcomes = sorted(self.outcomes.items())
+        return ", ".join(f"{count} {names.get(name, name)}" for name, count in outcomes)
+
+    def _fate_line(self) -> str:
+        total = sum(self.fates.values())
+        if not total:
+            return "none is faster than the configuration that the artifact has"
+        found = {"kept": self.fates.get("kept", 0) or "none"} | self.fates
+        told = ", ".join(f"{found[fate]} {text}" for fate, text in _FATES.items() if fate in found)
+        return f"{total} kernels and shapes had a candidate that was faster alone: {told}"
 
     def _left_lines(self) -> Iterator[str]:
         """What there was no time for."""
@@ -55,12 +79,14 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
             yield f"nothing was tried of {self.num_untried} kernels and shapes"
         if self.not_checked or self.num_left:
             yield f"{self.num_left} configurations are left; the same command goes on from here"
-        if not self.outcomes:
-            yield f"opening the artifact took {self.opening_s:.1f} s: give --budget more than that"
+        if not (self.num_tried or self.step_ratios or self.taken_back):
+            yield (
+                f"opening the artifact took {self.opening_s:.1f} s and left no time to try or "
+                "check anything: give a longer --budget"
+            )
 
     def _entry_lines(self) -> Iterator[str]:
         if not self.entries:
-            yield "none is faster than the configuration that the artifact has"
             return
         names = {entry.key: _name(entry) for entry in self.entries}
         width = max(map(len, ["kernel", *names.values()]))

@@ -22,7 +22,7 @@ from ..artifact.tuning_table import Configuration, Entry, Key
 from ..errors import TapeoutError
 from .budget import Budget
 from .cost_model import CostModel
-from .journal import Dropped, Found, Journal, Outcome, Trial
+from .journal import Dropped, Found, Journal, Kept, Line, Outcome, Trial
 from .judge import judge
 from .space import Built, Space, Work
 from .step_checks import StepChecks
@@ -116,11 +116,12 @@ class Search(Generic[Built]):
             state.first.append(imported[work.key])
         return state
 
-    def _recall(self, line: Trial | Found | Dropped) -> None:
+    def _recall(self, line: Line) -> None:
         """Takes over what an earlier search has written down."""
-        if isinstance(line, Dropped):
-            for key in [key for key in self._states if key.steps == line.steps]:
-                self._states[key].entry = None
+        if isinstance(line, Dropped | Kept):
+            for decided in [s for key, s in self._states.items() if key.steps == line.steps]:
+                decided.entry = decided.entry if isinstance(line, Kept) else None
+                decided.kept = decided.entry
             return
         key = line.entry.key if isinstance(line, Found) else line.key
         state = self._states.get(key)

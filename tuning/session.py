@@ -27,7 +27,8 @@ from ..artifact.tuning_table import (
 )
 from ..codegen.tuned_kernels import named_table
 from ..errors import InputError
-from .journal import Begun, Journal, Trial
+from .fates import fates_of
+from .journal import Begun, Journal
 from .plot import render_plot
 from .rebuild import rebuild
 from .report import TuneReport
@@ -71,6 +72,7 @@ def tune(
     with open_space(artifact, options.num_threads) as space:
         device, rate = space.device, space.memory_bytes_per_s
         journal = Journal(_beside(artifact, "jsonl"), _begun(artifact, device))
+        num_known = len(journal.trials)
         search = Search(space, journal, _configurations(imported, device), report)
         opening_s = time.monotonic() - started_s
         checks = search.run(options.budget_s, opening_s)
@@ -92,7 +94,9 @@ def tune(
         opening_s=opening_s,
         elapsed_s=time.monotonic() - started_s,
         num_works=len(search.keys),
-        outcomes=Counter(line.outcome for line in journal.lines if isinstance(line, Trial)),
+        outcomes=Counter(line.outcome for line in journal.trials),
+        num_tried=len(journal.trials) - num_known,
+        fates=fates_of(journal.lines, search.entries),
         entries=entries,
         step_ratios=checks.ratios,
         taken_back=checks.taken_back,

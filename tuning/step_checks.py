@@ -8,7 +8,7 @@ from typing import Any
 
 from ..artifact.tuning_table import Key
 from .budget import Budget
-from .journal import Dropped, Found, Journal
+from .journal import Dropped, Found, Journal, Kept
 from .judge import judge_steps
 from .space import Space
 from .work_state import WorkState
@@ -49,6 +49,8 @@ class StepChecks:
             kept = kept[: len(kept) // 2]
         if len(kept) < len(found):
             self._take_back(steps, found[len(kept) :], kept)
+        if kept:
+            self._journal.add(Kept(steps=steps))
 
     def _are_faster(self, steps: str, states: Sequence[WorkState]) -> bool:
         chosen = {state.work.key: state.best for state in states}
@@ -61,10 +63,14 @@ class StepChecks:
         return judged.is_faster
 
     def _leave(self, steps: str, found: Sequence[WorkState]) -> None:
-        """What was not checked is in the journal alone: the next search checks it."""
-        self.not_checked.append(steps)
+        """What was not checked is in the journal alone: the next search checks it.
+
+        Until then it is as earlier checks have left it.
+        """
+        if any(state.entry != state.kept for state in found):
+            self.not_checked.append(steps)
         for state in found:
-            state.entry = None
+            state.entry = state.kept
 
     def _take_back(
         self, steps: str, dropped: Sequence[WorkState], kept: Sequence[WorkState]

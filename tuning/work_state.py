@@ -17,6 +17,7 @@ class WorkState:
     work: Work
     left: list[Configuration]
     entry: Entry | None = None
+    kept: Entry | None = None  # the last with which whole steps were faster
     first: list[Configuration] = field(default_factory=list)
     num_tried: int = 0
     num_idle_turns: int = 0  # one after another

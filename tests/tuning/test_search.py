@@ -1,7 +1,8 @@
 import pytest
 from fake_space import DEVICE, USUAL, FakeSpace, key_of
+from msgspec.structs import replace
 
-from tapeout.tuning.journal import Begun, Journal
+from tapeout.tuning.journal import Begun, Found, Journal
 from tapeout.tuning.search import Search
 
 BEST = {"depth": 8, "width": 2}
@@ -127,6 +128,26 @@ def test_entries_that_slow_whole_steps_down_are_taken_back(tmp_path, step_cost):
     space = FakeSpace(cost, step_cost=lambda chosen: step_cost)
     entries, lines = search(space, tmp_path)
     assert entries == {} and lines[-1].steps == "rows1"
+
+
+def test_what_whole_steps_have_kept_stays_when_the_next_search_has_no_time_for_them(tmp_path):
+    entries, _ = search(FakeSpace(cost), tmp_path)
+    again, _ = search(FakeSpace(cost), tmp_path, budget_s=0.5)
+    assert again == entries and entries
+
+
+def test_what_was_found_after_the_last_check_waits_and_what_that_kept_stays(tmp_path):
+    entries, _ = search(FakeSpace(cost), tmp_path)
+    other = replace(entries[key_of("linear")], configuration=USUAL | {"depth": 2})
+    Journal(tmp_path / "journal", BEGUN).add(Found(entry=other))
+    again, _ = search(FakeSpace(cost), tmp_path, budget_s=0.5)
+    assert again == entries
+
+
+def test_what_whole_steps_take_back_later_does_not_come_back(tmp_path):
+    search(FakeSpace(cost), tmp_path)
+    search(FakeSpace(cost, step_cost=lambda chosen: 1.1), tmp_path)
+    assert search(FakeSpace(cost), tmp_path, budget_s=0.5)[0] == {}
 
 
 class Interrupting(FakeSpace):

@@ -43,6 +43,10 @@ def test_what_is_found_goes_into_a_table_a_plot_and_a_new_artifact(linked, tmp_p
     assert np.array_equal(*(_logprobs(artifact) for artifact in (linked, new)))
 
 
+def _digest(artifact):
+    return (artifact / "manifest.digest").read_text()
+
+
 def _logprobs(artifact):
     params = SamplingParams(temperature=0, max_tokens=8, logprobs=1)
     [output] = LLM(artifact).generate(["Sort these words: pear fig"], params, use_tqdm=False)
@@ -107,23 +111,59 @@ def test_what_could_not_be_written_after_a_search_is_refused_before_it(option, l
     assert not (tmp_path / "model.tapeout.tuning.jsonl").exists()
 
 
-def test_a_search_that_finds_nothing_says_so():
+def text_of(**changed):
+    """What is said of a search that found nothing, but for what is ``changed``."""
     device = Device(name="a CPU", arch="x86-64-v3", num_units=2)
-    facts = {"memory_bytes_per_s": None, "opening_s": 0.5, "elapsed_s": 1.0}
-    found = {"outcomes": {}, "entries": [], "step_ratios": {}, "taken_back": []}
-    facts["num_works"] = 3
-    left = {"not_checked": ["16 rows"], "num_untried": 2, "num_left": 40}
-    report = TuneReport(device=device, table="t.json", **facts, **found, **left)
-    assert "none is faster than the configuration that the artifact has" in report.text()
-    assert "before us" not in report.text()
-    assert "nothing was tried of 2 kernels and shapes" in report.text()
-    assert "40 configurations are left; the same command goes on from here" in report.text()
+    facts = {"memory_bytes_per_s": None, "opening_s": 0.5, "elapsed_s": 1.0, "num_works": 3}
+    found = {"outcomes": {}, "num_tried": 0, "fates": {}, "entries": []}
+    checks = {"step_ratios": {}, "taken_back": [], "not_checked": []}
+    left = {"num_untried": 2, "num_left": 40}
+    found = facts | found | checks | left | changed
+    return TuneReport(device=device, table="t.json", **found).text()
 
 
-def test_a_budget_that_is_gone_at_the_start_is_held_and_what_is_left_is_said(linked):
-    report = tune(linked, TuneOptions(budget_s=1, num_threads=2), silent, time.monotonic() - 1)
+def test_a_search_that_finds_nothing_says_so():
+    text = text_of()
+    assert "none is faster than the configuration that the artifact has" in text
+    assert "before us" not in text
+    assert "nothing was tried of 2 kernels and shapes" in text
+    assert "40 configurations are left; the same command goes on from here" in text
+
+
+def test_what_was_faster_alone_but_not_in_the_end_is_told_with_its_counts():
+    fates = {"not confirmed": 2, "taken back": 1, "waiting": 1}
+    text = text_of(outcomes={"faster": 5, "slower": 70}, num_tried=75, fates=fates)
+    assert "candidates tried: 5 faster alone, 70 slower" in text
+    assert (
+        "4 kernels and shapes had a candidate that was faster alone: none kept, 2 not faster once "
+        "confirmed, 1 not faster in whole steps, 1 not checked in whole steps yet"
+    ) in text
+    assert "none is faster" not in text and "give a longer --budget" not in text
+
+
+def test_what_is_kept_is_counted_among_what_was_faster_alone():
+    text = text_of(fates={"kept": 2, "taken back": 1})
+    assert "was faster alone: 2 kept, 1 not faster in whole steps\n" in text
+
+
+def test_a_new_artifact_in_which_nothing_changed_is_told_as_such():
+    said = "the new artifact is new.tapeout, whose kernels are as before: nothing was kept"
+    assert said in text_of(artifact="new.tapeout")
+
+
+def test_a_search_that_had_no_time_for_anything_asks_for_more():
+    said = "opening the artifact took 0.5 s and left no time to try or check anything"
+    assert said in text_of(outcomes={"slower": 7})
+    assert said not in text_of(num_tried=1) and said not in text_of(step_ratios={"rows1": 0.9})
+
+
+def test_a_budget_that_is_gone_at_the_start_is_held_and_what_is_left_is_said(linked, tmp_path):
+    options = TuneOptions(budget_s=1, num_threads=2, output=tmp_path / "new.tapeout")
+    report = tune(linked, options, silent, time.monotonic() - 1)
     assert report.outcomes == {} and report.num_untried == report.num_works > 0
-    assert "give --budget more than that" in report.text()
+    assert "give a longer --budget" in report.text()
+    assert "whose kernels are as before: nothing was kept" in report.text()
+    assert _digest(tmp_path / "new.tapeout") == _digest(linked)
 
 
 def test_what_is_no_artifact_is_refused(tmp_path):
