@@ -12,6 +12,7 @@ from .tuning_table import Configuration, Key
 from .writer import ArtifactWriter
 
 CHOICES = "tuning.json"
+_TABLE = "table "
 
 
 class Candidate(Strict, frozen=True, kw_only=True):
@@ -27,11 +28,23 @@ class KernelChoice(Strict, frozen=True, kw_only=True):
 
     kernels: list[str]  # their names; sizes of steps may share kernels, and then each has a record
     key: Key
+    level: str | None = None  # the one of a CPU that it is for; None: all that have no other
     kind: str = ""  # of the configuration, where kernels have several
     configuration: Configuration  # empty where there is but one
     origin: str  # `table <device>`, `rule: <why>` or `the only one`
     time_s: float | None = None  # of a launch, as the table says that it was measured there
     candidates: list[Candidate] = []
+
+    @property
+    def device(self) -> str | None:
+        """The one that it was the fastest on; None where no table was asked."""
+        is_tuned = self.origin.startswith(_TABLE)
+        return self.origin.removeprefix(_TABLE) if is_tuned else None
+
+
+def from_table(device: str) -> str:
+    """The origin of what a table has for a device."""
+    return f"{_TABLE}{device}"
 
 
 class Choices(Strict, frozen=True, kw_only=True):

@@ -49,7 +49,7 @@ class Entry(Strict, frozen=True, kw_only=True):
     key: Key
     configuration: Configuration
     time_s: Seconds  # of a launch
-    before_s: Seconds  # of one with the compiler's own choice
+    before_s: Seconds  # of one with the artifact's own choice
     least_s: Seconds | None  # what the device's limits allow; None: no record can say
 
     @property
@@ -59,7 +59,7 @@ class Entry(Strict, frozen=True, kw_only=True):
 
     @property
     def roofline_before(self) -> float | None:
-        """The share that the compiler's own choice reaches."""
+        """The share that the artifact's own choice reaches."""
         return None if self.least_s is None else self.least_s / self.before_s
 
 

@@ -1,4 +1,5 @@
-"""Configurations that tuning has found, by the keys of kernels: from a table, or from one of ours.
+"""Configurations that tuning has found, by the keys of kernels: from a table, one of ours, or an
+artifact that was compiled with one.
 
 Tables that ship are in `codegen/tuned/`, one for each card, made by `tapeout tune` on it.
 """
@@ -10,6 +11,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ..artifact import Artifact
+from ..artifact.choices import read_choices
 from ..artifact.tuning_table import Configuration, Key, Table, read_table
 from ..errors import InputError
 
@@ -58,4 +61,13 @@ def tuned_for(table: Table, arch: str) -> Mapping[Key, Tuned]:
         entry.key: Tuned(entry.configuration, entries.device.name, entry.time_s)
         for entries in reversed(known)
         for entry in entries.entries
+    }
+
+
+def tuned_in(artifact: Artifact, target: str, arch: str) -> Mapping[Key, Tuned]:
+    """What kernels of an artifact have from tables, in code for ``arch``. Raises ArtifactError."""
+    return {
+        choice.key: Tuned(choice.configuration, choice.device, choice.time_s)
+        for choice in read_choices(artifact, target)
+        if choice.device is not None and choice.level in (None, arch)
     }

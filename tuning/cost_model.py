@@ -23,13 +23,13 @@ _NUM_SIZES = 5
 
 
 class CostModel:
-    """Learns logarithms of times, relative to the compiler's own choice."""
+    """Learns logarithms of times, relative to the artifact's own choice."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, ...], list[tuple[Array, float]]] = {}
 
     def add(self, key: Key, configuration: Configuration, ratio: float) -> None:
-        """Takes a configuration's time over that of the compiler's own."""
+        """Takes a configuration's time over that of the artifact's own choice."""
         seen = self._seen.setdefault(_names(configuration), [])
         seen.append((_features(key, [configuration])[0], float(np.log(ratio))))
         del seen[:-_MAX_OBSERVATIONS]

@@ -14,6 +14,7 @@ from ..artifact.tuning_table import Configuration, Device, Key
 from ..codegen.calls import region_calls
 from ..codegen.cpp.choices import BUCKETS, Bucket, bucket_of, candidates, default_configuration
 from ..codegen.packing import pack_weights
+from ..codegen.tuned_kernels import tuned_in
 from ..codegen.tuning_key import key_of
 from ..errors import TapeoutError
 from ..ir.graph import Module
@@ -69,7 +70,9 @@ class CpuSpace:
         self._module = parse_module(self._artifact.read("graph.ir").decode())
         self._launches = self._artifact.tape(TARGET, "step").launches
         self._frames = plan_steps(self._loaded)
-        self._steps = WholeSteps(self._artifact, self._module, executor, self._library)
+        tuned = tuned_in(self._artifact, TARGET, executor.level)
+        self._own = {key: found.configuration for key, found in tuned.items()}
+        self._steps = WholeSteps(self._artifact, self._module, executor, self._library, self._own)
         self._places: dict[Key, _Place] = {}
         self._open: list[Variants] = []
 
@@ -108,7 +111,7 @@ class CpuSpace:
         return futures
 
     def wrong(self, work: Work, built: CpuVariant) -> str | None:
-        """Compares bits with the compiler's own choice, in the bucket's largest step and least."""
+        """Compares bits with the artifact's own choice, in the bucket's largest step and least."""
         place = self._places[work.key]
         for rows in {_least_rows(place.bucket), place.frame.dims[0]}:
             dims = (rows, rows, rows, 1)
@@ -157,7 +160,7 @@ class CpuSpace:
         self._places.setdefault(key, _Place(product, bucket, frame, least_s))
         share = sum(times_s[place] for place in own) / sum(times_s)
         name = f"{product.function.name} {bucket.name}"
-        return Work(key, name, share, default_configuration(bucket))
+        return Work(key, name, share, self._own.get(key) or default_configuration(bucket))
 
 
 def _products(artifact: Artifact, module: Module) -> Iterator[Product]:

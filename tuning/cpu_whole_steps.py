@@ -28,9 +28,14 @@ class WholeSteps:
     """Times steps on an executor's buffers, by players with libraries of their own."""
 
     def __init__(
-        self, artifact: Artifact, module: Module, executor: Executor, library: PlayerLibrary
+        self,
+        artifact: Artifact,
+        module: Module,
+        executor: Executor,
+        library: PlayerLibrary,
+        own: Mapping[Key, Configuration],  # of the artifact's kernels, where no rule chose it
     ) -> None:
-        self._module, self._executor, self._library = module, executor, library
+        self._module, self._executor, self._library, self._own = module, executor, library, own
         self._launches = bound(artifact.tape(TARGET, "step").launches, executor, {})
         levels = artifact.manifest.targets[TARGET].levels
         self._as_it_is = self._load(artifact.file_path(levels[executor.level]))
@@ -60,7 +65,8 @@ class WholeSteps:
         if self._tuned is not None:
             self._tuned[0].close()
         _, packed = pack_weights(self._module)
-        program = compile_program(self._module, packed, {self._executor.level: chosen})
+        asked = {self._executor.level: {**self._own, **chosen}}
+        program = compile_program(self._module, packed, asked)
         with tempfile.TemporaryDirectory() as folder:
             source = "\n".join(region.source for region in program.regions)
             objects = settings.CACHE.get() / "objects"

@@ -62,7 +62,7 @@ class GpuSpace:
         ]
 
     def candidates(self, work: Work) -> list[Configuration]:
-        """What its kernels can have and a GPU of this kind holds, the compiler's own first."""
+        """What its kernels can have and a GPU of this kind holds, the artifact's own first."""
         choice = self._works.by_key[work.key].region.choice
         assert choice is not None, "a work has a choice"
         found = [choice.chosen, *legal_candidates(choice.problem, TARGETS[self._target_name])]

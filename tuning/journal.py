@@ -30,7 +30,7 @@ class Trial(Strict, frozen=True, kw_only=True, tag="trial"):
     key: Key
     configuration: Configuration
     outcome: Outcome
-    ratio: float | None = None  # of its time to that of the compiler's own choice; None: not timed
+    ratio: float | None = None  # of its time to that of the artifact's own choice; None: not timed
     reason: str | None = None  # why it has no time
 
 

@@ -18,7 +18,7 @@ _FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="{left}" y="24" font-size="15">{title}</text>
 <circle cx="{left}" cy="40" r="4" fill="none" stroke="{before}" stroke-width="1.5"/>
-<text x="{text_1}" y="44">the compiler's own choice</text>
+<text x="{text_1}" y="44">the artifact's own choice</text>
 <circle cx="{key_2}" cy="40" r="4" fill="{after}"/><text x="{text_2}" y="44">tuned</text>
 {body}
 </svg>

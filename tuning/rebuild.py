@@ -1,4 +1,5 @@
-"""A new artifact out of an old one: the same model and weights, kernels configured by a table."""
+"""A new artifact out of an old one: the same model and weights, kernels configured by a table, and
+where that says nothing as they were."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ import torch
 from .. import __version__
 from ..artifact import Artifact, Target
 from ..artifact.choices import CHOICES
-from ..artifact.tuning_table import Table
+from ..artifact.tuning_table import Key, Table
 from ..codegen.build import Progress, build_artifact
 from ..codegen.triton.build import build_gpu_artifact
-from ..codegen.tuned_kernels import tuned_for
+from ..codegen.tuned_kernels import Tuned, tuned_for, tuned_in
 from ..ir.graph import Module
 from ..ir.parser import parse_module
 from ..ir.weights import Weight
@@ -32,6 +33,7 @@ def rebuild(
 ) -> Path:
     """Writes ``output`` as compiling the model with ``table`` would; no checkpoint is needed.
 
+    What the artifact has from earlier tables stays where this one knows nothing.
     Raises ArtifactError or BuildError.
     """
     opened = Artifact.open(artifact)
@@ -46,16 +48,24 @@ def rebuild(
             for member, _ in weight.members():
                 yield member, torch.from_numpy(opened.weight(name, member).copy())
 
+    def tuned(arch: str) -> dict[Key, Tuned]:
+        return {**tuned_in(opened, name, arch), **tuned_for(table, arch)}
+
     common = (module, manifest.model, tool, stream, output)
     if target.levels:
-        tuned = {level: tuned_for(table, level) for level in target.levels}
         levels = list(target.levels)
-        return build_artifact(*common, files=files, levels=levels, tuned=tuned, progress=progress)
+        return build_artifact(
+            *common,
+            files=files,
+            levels=levels,
+            tuned={level: tuned(level) for level in levels},
+            progress=progress,
+        )
     return build_gpu_artifact(
         *common,
         name,
         batch_invariant=target.batch_invariant,
-        tuned=tuned_for(table, name.split(":")[-1]),
+        tuned=tuned(name.split(":")[-1]),
         files=files,
         progress=progress,
     )

@@ -1,8 +1,8 @@
 """The search: works in turns, each time a few candidates of one, and never a step backwards.
 
-A turn compiles what the cost model likes best of a work, beside the compiler's own choice and the
+A turn compiles what the cost model likes best of a work, beside the artifact's own choice and the
 best so far. A candidate is checked, then timed in pairs with the best; the best of a turn must beat
-the compiler's own choice once more, in fresh pairs, before it is an entry. Works with a larger
+the artifact's own choice once more, in fresh pairs, before it is an entry. Works with a larger
 share of the predicted time have more turns, those where nothing is found fewer. Whole steps decide
 at the end.
 """
@@ -45,7 +45,7 @@ class _Turn(NamedTuple, Generic[Built]):
     state: WorkState
     best: Configuration
     candidates: Sequence[Configuration]
-    built: Sequence[Future[Built]]  # the compiler's own choice, the best, and the candidates
+    built: Sequence[Future[Built]]  # the artifact's own choice, the best, and the candidates
 
 
 class Search(Generic[Built]):
@@ -206,7 +206,7 @@ class Search(Generic[Built]):
     def _confirm(
         self, state: WorkState, configuration: Configuration, own: Built, best: Built
     ) -> bool:
-        """Whether the best of a turn beats the compiler's own choice in fresh pairs."""
+        """Whether the best of a turn beats the artifact's own choice in fresh pairs."""
         judged = judge(lambda count: self._space.times(state.work, own, best, count))
         if not judged.is_faster:
             return False

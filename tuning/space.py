@@ -17,7 +17,7 @@ class Work(NamedTuple):
     key: Key
     name: str  # of the kernel, for people
     share: float  # of the predicted time of all works, which add up to 1
-    configuration: Configuration  # the compiler's own choice
+    configuration: Configuration  # the artifact's own choice
 
 
 class Times(NamedTuple):
@@ -64,7 +64,7 @@ class Space(Protocol[Built]):
     ) -> Sequence[Future[Built]]:
         """Compiles variants in parallel; a future fails with BuildError where one cannot be.
 
-        The first is the compiler's own choice. Those that are checked and timed together come
+        The first is the artifact's own choice. Those that are checked and timed together come
         of one call, and stay usable for ``turns_ahead`` more. Where compiling would disturb times,
         it returns when all are done.
         """
@@ -72,7 +72,7 @@ class Space(Protocol[Built]):
     def wrong(self, work: Work, built: Built) -> str | None:
         """How a variant's output on random inputs differs from the reference's; None: it is right.
 
-        The reference is the compiler's own choice where bits must be equal, else the interpreter.
+        The reference is the artifact's own choice where bits must be equal, else the interpreter.
         """
 
     def times(self, work: Work, first: Built, second: Built, num_pairs: int) -> Times:

@@ -29,7 +29,7 @@ class WorkState:
 
     @property
     def ratio(self) -> float:
-        """Of the best's time to that of the compiler's own choice."""
+        """Of the best's time to that of the artifact's own choice."""
         return self.entry.time_s / self.entry.before_s if self.entry else 1.0
 
     @property

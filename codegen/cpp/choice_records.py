@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ...artifact.choices import Candidate, KernelChoice
+from ...artifact.choices import Candidate, KernelChoice, from_table
 from ...artifact.tuning_table import Key
 from ...ir.graph import Module
 from ..tuned_kernels import Tuned
@@ -49,8 +49,9 @@ def _tuned(kernels: list[str], key: Key, bucket: Bucket, level: str, found: Tune
     return KernelChoice(
         kernels=kernels,
         key=key,
+        level=level,
         configuration=found.configuration,
-        origin=f"table {found.device}",
+        origin=from_table(found.device),
         time_s=found.time_s,
         candidates=[Candidate(configuration=default_configuration(bucket), reason=reason)],
     )

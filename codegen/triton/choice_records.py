@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...artifact.choices import Candidate, KernelChoice
+from ...artifact.choices import Candidate, KernelChoice, from_table
 from ...artifact.tuning_table import Key
 from ..tuned_kernels import Tuned
 from .choice import Choice, fields_of
@@ -31,7 +31,7 @@ def _choice(names: list[str], region: EmittedRegion, tuned: Mapping[Key, Tuned])
         key=key,
         kind=choice.chosen.kind,
         configuration=fields_of(choice.chosen),
-        origin=f"table {tuned[key].device}" if is_tuned else f"rule: {choice.rule}",
+        origin=from_table(tuned[key].device) if is_tuned else f"rule: {choice.rule}",
         time_s=tuned[key].time_s if is_tuned else None,
         candidates=[*_candidates(choice)],
     )

@@ -1,11 +1,13 @@
 import random
 
 import pytest
+from found_tables import table_of
 
-from tapeout.codegen.cpp.choices import BUCKETS
+from tapeout.codegen.cpp.choices import BUCKETS, default_configuration
 from tapeout.tuning import cpu_variants
 from tapeout.tuning.cpu_space import CpuSpace
 from tapeout.tuning.journal import Begun, Journal
+from tapeout.tuning.rebuild import rebuild
 from tapeout.tuning.search import Search
 
 PLANTED = {"unit_blocks": 8, "unit_rows": 48, "tile_rows": 6, "tile_blocks": 8, "prefetch": 64}
@@ -73,6 +75,20 @@ def test_a_planted_fast_but_wrong_kernel_is_never_accepted(space, works, tmp_pat
     assert (trial.configuration, trial.outcome) == (PLANTED, "wrong")
     assert "bytes differ" in trial.reason and trial.ratio is None
     assert all(entry.configuration != PLANTED for entry in search.entries.values())
+
+
+def test_what_an_artifact_has_from_a_table_is_what_its_candidates_must_beat(nano, tmp_path):
+    table = table_of(nano)
+    tuned = CpuSpace(rebuild(nano, tmp_path / "tuned.tapeout", table), num_threads=2)
+    asked = {entry.key: entry.configuration for entry in table.devices[0].entries}
+    own = {work.key: work.configuration for work in tuned.works()}
+    key = next(iter(asked))
+    times = tuned.step_times("rows1", {key: PLANTED}, 1)
+    tuned.close()
+    assert {key: own[key] for key in asked} == asked
+    ruled = [key for key in own if key.steps == "rows4"]
+    assert all(own[key] == default_configuration(BUCKETS[1]) for key in ruled) and ruled
+    assert len(times.first_s) == 1
 
 
 def test_whole_steps_are_timed_with_and_without_other_choices(space, works):

@@ -48,7 +48,7 @@ def test_variants_of_all_kinds_are_right_and_can_be_timed(space):
 
 
 def some_of(space, work):
-    """The compiler's own choice, and some others."""
+    """The artifact's own choice, and some others."""
     own, *others = space.candidates(work)
     return [own, *random.Random(0).sample(others, min(2, len(others)))]
 

@@ -1,36 +1,16 @@
 from pathlib import Path
 
 import numpy as np
-from cpu import native_levels
+from found_tables import CHANGED, LEVEL, table_of, table_with
 
 from tapeout import LLM, SamplingParams, compile_model
 from tapeout.artifact import Artifact
 from tapeout.artifact.choices import read_choices
-from tapeout.artifact.tuning_table import Device, DeviceEntries, Entry, Table, write_table
+from tapeout.artifact.tuning_table import Table, merge, write_table
 from tapeout.codegen.cpp.choices import BUCKETS, default_configuration
 from tapeout.tuning.rebuild import rebuild
 
 NANO = Path(__file__).parents[2] / "examples" / "nano" / "checkpoint"
-LEVEL = native_levels()[0]
-CHANGED = {"unit_blocks": 8, "prefetch": 64}
-
-
-def table_of(artifact):
-    """Another configuration for every product of one row, and none for others."""
-    entries = [
-        Entry(
-            key=choice.key,
-            configuration=choice.configuration | CHANGED,
-            time_s=1e-6,
-            before_s=2e-6,
-            least_s=None,
-        )
-        for choice in read_choices(Artifact.open(artifact), "cpu")
-        if choice.key.steps == "rows1"
-    ]
-    device = Device(name="some CPU", arch=LEVEL, num_units=2)
-    known = DeviceEntries(device=device, memory_bytes_per_s=None, entries=entries)
-    return Table(devices=[known])
 
 
 def files_of(artifact):
@@ -62,6 +42,43 @@ def test_a_tuned_artifact_says_where_its_choices_are_from_and_gives_the_same_tok
     assert all(choice.candidates[0].configuration == ours for choice in tuned)
     logprobs = [_logprobs(artifact) for artifact in (nano, rebuilt)]
     assert np.array_equal(*logprobs)
+
+
+def test_what_an_earlier_table_has_chosen_stays_where_a_new_one_knows_nothing(nano, tmp_path):
+    first, second = table_of(nano), table_of(nano, "rows4", {"tile_rows": 6})
+    once = rebuild(nano, tmp_path / "once", first)
+    both = rebuild(nano, tmp_path / "both", merge([first, second]))
+    assert files_of(rebuild(once, tmp_path / "same", Table())) == files_of(once) != files_of(nano)
+    assert files_of(rebuild(once, tmp_path / "twice", second)) == files_of(both)
+
+
+def test_a_new_table_goes_before_an_earlier_one(nano, tmp_path):
+    second = table_of(nano, changed={"unit_blocks": 4})
+    once = rebuild(nano, tmp_path / "once", table_of(nano))
+    twice = rebuild(once, tmp_path / "twice", second)
+    assert files_of(twice) == files_of(rebuild(nano, tmp_path / "second", second))
+
+
+def test_what_a_table_has_for_one_level_stays_with_it(tmp_path):
+    lowest, other = "x86-64-v3", "x86-64-v4"
+    artifact = compile_model(NANO, tmp_path / "nano", cpu_levels=[other, lowest])
+    once = rebuild(artifact, tmp_path / "once", table_of(artifact, level=lowest))
+    again = rebuild(once, tmp_path / "again", table_of(artifact, "rows4", level=other))
+    levels = {c.key.steps: c.level for c in read_choices(Artifact.open(again), "cpu") if c.device}
+    assert levels == {"rows1": lowest, "rows4": other}
+    assert files_of(rebuild(again, tmp_path / "same", Table())) == files_of(again)
+
+
+def test_kernels_for_a_gpu_keep_what_an_earlier_table_has_chosen(tiny_gpu_artifact, tmp_path):
+    known = next(
+        choice
+        for choice in read_choices(Artifact.open(tiny_gpu_artifact), "cuda:sm_90")
+        if choice.key.steps == "16 rows" and "splits" in choice.configuration
+    )
+    table = table_with([known], {"num_warps": 2}, "sm_90")
+    once = rebuild(tiny_gpu_artifact, tmp_path / "once", table)
+    assert files_of(rebuild(once, tmp_path / "same", Table())) == files_of(once)
+    assert files_of(once) != files_of(tiny_gpu_artifact)
 
 
 def _logprobs(artifact):
