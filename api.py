@@ -86,6 +86,7 @@ def compile_model(
     written except in the last case, which leaves nothing behind.
     """
     _check_options(target, quantization, tensor_parallel_size)
+    _check_levels(target, cpu_levels)
     check_names(require_fusions, stages_of(target))
     archs = [*LEVELS] if target == "cpu" else [target.split(":")[-1]]
     table = Table() if tuning is None else open_table(tuning, archs)
@@ -205,6 +206,16 @@ def _check_options(target: str, quantization: str | None, tensor_parallel_size: 
         raise InputError(f"quantization={quantization!r} is not supported yet; leave it out")
     if tensor_parallel_size != 1:
         raise InputError(f"tensor_parallel_size={tensor_parallel_size} is not supported yet; use 1")
+
+
+def _check_levels(target: str, levels: Sequence[str] | None) -> None:
+    for level in levels or ():
+        if target != "cpu":
+            raise InputError(
+                f"cpu_levels={level!r} is for target='cpu', not {target!r}; leave it out"
+            )
+        if level not in LEVELS:
+            raise InputError(f"cpu_levels={level!r} is not known; use {', '.join(LEVELS)}")
 
 
 def _folder(checkpoint: str | os.PathLike[str]) -> Path:

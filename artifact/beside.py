@@ -11,12 +11,21 @@ _REMEDY = "use a folder that is writable and has room"
 def check_place(path: Path) -> None:
     """Refuses a path that could not be written, before long work. Raises InputError."""
     folder = path.absolute().parent
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write {path}: {folder} is missing or read-only; {_REMEDY}")
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        reason = f"{folder} is missing, read-only or no folder"
+        raise InputError(f"cannot write {path}: {reason}; {_REMEDY}")
+
+
+def check_file(path: Path) -> None:
+    """Refuses a path where no file could be written, before long work. Raises InputError."""
+    check_place(path)
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; give a file")
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file in one step: who reads meanwhile has the old one. Raises InputError."""
+    check_file(path)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_bytes(data)

@@ -38,7 +38,11 @@ def make_folder(path: Path) -> None:
 
 def make_parents(path: Path) -> None:
     """Makes the folders that are to hold `path`, where they are missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # which is what it says of a file in the place of a folder
+        code = errno.ENOTDIR
+        raise NotADirectoryError(code, os.strerror(code), str(path.parent)) from None
 
 
 def create(path: Path) -> int:

@@ -146,7 +146,7 @@ def _weight_files(target: Target) -> set[str]:
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
     if not any((path / name).exists() for name in (MANIFEST, MANIFEST_DIGEST)):
-        there = f"no {MANIFEST}" if path.exists() else "nothing"
+        there = f"no {MANIFEST}" if path.is_dir() else "a file" if path.exists() else "nothing"
         raise ArtifactError(path, "folder", there, "an artifact", _COMPILE)
     wanted = _read_small(path / MANIFEST_DIGEST, 65)
     data = _read_small(path / MANIFEST, _MAX_MANIFEST_BYTES)

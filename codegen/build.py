@@ -63,7 +63,7 @@ def build_artifact(
     """Write the artifact ``output`` for a module at level region; returns its path.
 
     ``files`` are copied into the artifact (tokenizer, config); ``levels`` limits the
-    instruction-set levels, best first. Kernels whose keys are in ``tuned`` have the configurations
+    instruction-set levels. Kernels whose keys are in ``tuned`` have the configurations
     there, others ours. Raises BuildError, and what ``stream`` raises.
     """
     report = progress or (lambda stage, done, total: None)
@@ -76,7 +76,8 @@ def build_artifact(
     program = compile_program(module, packed, asked)
     with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
         with ThreadPoolExecutor(1) as pool:  # the compiler runs while weights are packed
-            built = pool.submit(_build_kernels, program, tuple(levels or LEVELS), Path(folder))
+            wanted = [level for level in LEVELS if level in (levels or LEVELS)]
+            built = pool.submit(_build_kernels, program, wanted, Path(folder))
             for path, data in sorted((files or {}).items()):
                 writer.add_bytes(path, data)
             writer.add_bytes("graph.ir", str(module).encode())

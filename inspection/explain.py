@@ -84,7 +84,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         own = [section for section in self.sections if layer in section.layers]
         if not own:
             raise InputError(
-                f"layer {layer} is not there; {self.name} has 0 to {self.num_layers - 1}"
+                f"layer={layer} is not in {self.name}; give one from 0 to {self.num_layers - 1}"
             )
         return msgspec.structs.replace(self, sections=own)
 

@@ -26,9 +26,9 @@ def check_names(names: Sequence[str], stages: Sequence[Stage]) -> None:
     known = fusion_names(stages)
     for name in names:
         if name not in known:
-            raise InputError(
-                f"fusion {name!r} is not known; for this target use {', '.join(known)}"
-            )
+            is_elsewhere = name in map(name_of, EXPLAINS)
+            why = "is of other targets" if is_elsewhere else "is not known"
+            raise InputError(f"fusion {name!r} {why}; for this target use {', '.join(known)}")
 
 
 def check_fusions(reports: Sequence[Report], names: Sequence[str]) -> None:

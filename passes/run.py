@@ -60,5 +60,7 @@ def dump(reports: Sequence[Report], folder: Path) -> None:
             if report.rewrites:
                 (folder / f"{number:02}_{report.name}.ir").write_text(str(report.module))
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"dump_ir={str(folder)!r}: {reason}; give a folder for IR") from None
+        is_file = isinstance(error, FileExistsError)
+        reason = "it is no folder" if is_file else error.strerror or error
+        remedy = "give a folder that can be written"
+        raise InputError(f"dump_ir={str(folder)!r}: {reason}; {remedy}") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..artifact.beside import check_place, write_whole
+from ..artifact.beside import check_file, check_place, write_whole
 from ..artifact.schema import MANIFEST_DIGEST
 from ..artifact.staging import check_replaceable
 from ..artifact.tuning_table import (
@@ -110,10 +110,11 @@ def tune(
 
 def _check_outputs(options: TuneOptions) -> None:
     """Refuses, before a search, what could not be written after it."""
-    for path in (options.export, options.plot, options.output):
+    for path in (options.export, options.plot):
         if path is not None:
-            check_place(path)
+            check_file(path)
     if options.output is not None:
+        check_place(options.output)
         check_replaceable(options.output)
 
 

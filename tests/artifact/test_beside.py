@@ -2,7 +2,7 @@
 
 import pytest
 
-from tapeout.artifact.beside import check_place, write_whole
+from tapeout.artifact.beside import check_file, check_place, write_whole
 from tapeout.errors import InputError
 
 
@@ -15,12 +15,20 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
 
 def test_a_folder_in_its_place_is_named_and_nothing_is_left(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="cannot write .*folder: Is a directory; use a folder"):
-        write_whole(tmp_path / "folder", b"data")
+    for refuse in (check_file, lambda path: write_whole(path, b"data")):
+        with pytest.raises(InputError, match="cannot write .*folder: it is a folder; give a file"):
+            refuse(tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_missing_folder_is_refused_beforehand_by_name(tmp_path):
     check_place(tmp_path / "new.json")
-    with pytest.raises(InputError, match="none is missing or read-only; use a folder"):
+    with pytest.raises(InputError, match="none is missing, read-only or no folder; use a folder"):
         check_place(tmp_path / "none" / "new.json")
+
+
+def test_a_file_in_the_place_of_its_folder_is_refused_by_name(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for refuse in (check_place, lambda path: write_whole(path, b"data")):
+        with pytest.raises(InputError, match="file is missing, read-only or no folder; use a"):
+            refuse(tmp_path / "file" / "new.json")

@@ -219,6 +219,11 @@ def test_no_folder_is_refused_by_name(tmp_path):
         Artifact.open(tmp_path / "none")
 
 
+def test_a_file_is_refused_as_one(path):
+    with pytest.raises(ArtifactError, match=r"json: folder: found a file, wanted an artifact"):
+        Artifact.open(path / "manifest.json")
+
+
 def test_a_checkpoint_is_refused_with_what_makes_an_artifact_of_it(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"no manifest\.json, .* compile a checkpoint into one"):

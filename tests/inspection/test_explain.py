@@ -132,7 +132,10 @@ def test_fallbacks_are_named(nano):
 
 def test_a_layer_that_is_not_there_is_refused(nano):
     done = run(nano, "--layer", 99)
-    assert done.exit_code == 2 and "layer 99 is not there; nano.tapeout has 0 to 7" in done.output
+    assert (
+        done.exit_code == 2
+        and "layer=99 is not in nano.tapeout; give one from 0 to 7" in done.output
+    )
 
 
 def test_json_has_all_that_is_printed(nano):

@@ -91,7 +91,7 @@ def test_a_fusion_that_finds_nothing_to_fuse_is_refused():
 def test_an_unknown_name_and_one_of_other_targets_are_refused_with_the_names():
     with pytest.raises(InputError, match=r"'fuse_all' is not known.*raise_rope, merge_linears"):
         check_names(["raise_rope", "fuse_all"], STAGES)
-    with pytest.raises(InputError, match="'fold_norms' is not known"):
+    with pytest.raises(InputError, match="'fold_norms' is of other targets; for this target use"):
         check_names(["fold_norms"], STAGES)
     check_names(["fold_norms"], GPU_STAGES)
 

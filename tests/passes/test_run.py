@@ -42,5 +42,5 @@ def test_files_of_an_earlier_build_go_and_others_stay(reports, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_refused(reports, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="dump_ir=.*give a folder"):
+    with pytest.raises(InputError, match="dump_ir=.*: it is no folder; give a folder"):
         dump(reports, tmp_path / "file")

@@ -104,10 +104,11 @@ def test_a_budget_of_nothing_is_refused():
 @pytest.mark.parametrize("option", ["export", "plot", "output"])
 def test_what_could_not_be_written_after_a_search_is_refused_before_it(option, linked, tmp_path):
     options = TuneOptions(**{option: tmp_path / "none" / "file"})
-    with pytest.raises(InputError, match="none is missing or read-only"):
+    with pytest.raises(InputError, match="none is missing, read-only or no folder"):
         tune(linked, options, silent)
-    with pytest.raises(InputError, match="is not an artifact"):
-        tune(linked, TuneOptions(output=tmp_path), silent)
+    said = "is not an artifact" if option == "output" else "it is a folder; give a file"
+    with pytest.raises(InputError, match=said):
+        tune(linked, TuneOptions(**{option: tmp_path}), silent)
     assert not (tmp_path / "model.tapeout.tuning.jsonl").exists()
 
 
