@@ -35,12 +35,16 @@ class BuildError(TapeoutError):
 
 
 class FileFormatError(TapeoutError):
-    """A file is not what it should be; `file`, `field`, `found` and `wanted` say how."""
+    """A file is not what it should be; `file`, `field`, `found` and `wanted` say how.
+
+    `remedy` says what to do about it, where that is known.
+    """
 
     def __init__(
         self, file: object, field: str, found: object, wanted: object, remedy: str = ""
     ) -> None:
         self.file, self.field, self.found, self.wanted = str(file), field, found, wanted
+        self.remedy = remedy
         line = f"{self.file}: {field}: found {shown(found)}, wanted {shown(wanted)}"
         super().__init__(f"{line}; {remedy}" if remedy else line)
 

@@ -148,8 +148,9 @@ def tokenizer_file(folder: Path) -> Path:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise InputError(
-            f"{folder} has no tokenizer.json; give tokenizer=FOLDER, or skip_tokenizer_init=True "
-            "and prompts of token ids"
+            f"{folder} has no tokenizer.json; put the model's beside its weights and compile it "
+            "anew, or in Python give tokenizer=FOLDER, or skip_tokenizer_init=True and prompts of "
+            "token ids"
         )
     return path
 

@@ -1,5 +1,6 @@
 """Everything that `tapeout serve` can be told: its options, its config file and its docs page."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -162,7 +163,11 @@ def make_options(given: dict[str, Any]) -> ServeOptions:
         return msgspec.convert(given, ServeOptions)
     except msgspec.ValidationError as error:
         reason, _, name = str(error).partition(" - at `$.")
-        raise InputError(f"{name.rstrip('`')}: {reason}; see tapeout serve --help") from None
+        name = re.split(r"[`\[]", name)[0]
+        value = "" if name == "api_key" else f"={shown(given[name])}"  # a key is told to nobody
+        raise InputError(
+            f"{name}{value} is not allowed: {reason}; see tapeout serve --help"
+        ) from None
 
 
 def read_api_keys(options: ServeOptions) -> list[str]:

@@ -5,14 +5,17 @@ The artifact stays as it is. Beside it lie the journal, from which a search goes
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from ..artifact.beside import check_file, check_place, write_whole
+from ..artifact.files import lock_folder
 from ..artifact.schema import MANIFEST_DIGEST
 from ..artifact.staging import check_replaceable
 from ..artifact.tuning_table import (
@@ -69,7 +72,7 @@ def tune(
     _check_outputs(options)
     imported = merge(named_table(table) for table in options.imports)
     known = read_table(options.export) if options.export and options.export.exists() else Table()
-    with open_space(artifact, options.num_threads) as space:
+    with _alone(artifact), open_space(artifact, options.num_threads) as space:
         device, rate = space.device, space.memory_bytes_per_s
         journal = Journal(_beside(artifact, "jsonl"), _begun(artifact, device))
         num_known = len(journal.trials)
@@ -116,6 +119,22 @@ def _check_outputs(options: TuneOptions) -> None:
     if options.output is not None:
         check_place(options.output)
         check_replaceable(options.output)
+
+
+@contextmanager
+def _alone(artifact: Path) -> Iterator[None]:
+    """Refuses a second search of an artifact while a block lasts: each would disturb the other's
+    times. Raises InputError."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # what is no folder is refused later, by name
+            lock = lock_folder(artifact)
+            if lock is None:
+                raise InputError(
+                    f"{artifact} is being tuned by another process; wait until that has ended, or "
+                    "interrupt it: what it found stays in the journal"
+                )
+            stack.callback(os.close, lock)
+        yield
 
 
 def _beside(artifact: Path, suffix: str) -> Path:

@@ -63,3 +63,22 @@ def test_a_target_that_nothing_plays_is_compiled_and_says_so(checkpoint_of, tmp_
     assert all(kernel.cubin.file.endswith(".hsaco") for kernel in target.kernels)
     with pytest.raises(InputError, match=r"hip:gfx942 \(there is no player for it yet\)"):
         LLM(path, skip_tokenizer_init=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "gpu"}, "target='gpu' is not supported; use cpu, cuda:sm_80, "),
+        ({"quantization": "int4"}, "quantization='int4' is not supported yet; leave it out"),
+        ({"tensor_parallel_size": 2}, "tensor_parallel_size=2 is not supported yet; use 1"),
+        ({"tuning": "none"}, "tuning='none' is no file"),
+        ({"load_format": "pickle"}, "load_format='pickle' is not known; use auto or dummy"),
+        ({"dtype": "float16"}, r"dtype='float16' .* cannot be compiled; use auto, float32 or b"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_by_name_and_nothing_is_written(
+    checkpoint_of, tmp_path, options, message
+):
+    with pytest.raises(InputError, match=message):
+        compile_model(checkpoint_of("llama"), tmp_path / "new.tapeout", **options)
+    assert list(tmp_path.iterdir()) == []

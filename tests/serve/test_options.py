@@ -28,12 +28,13 @@ def test_every_option_says_what_it_does_and_is_on_the_command_line():
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"port": 70000}, "port: Expected `int` <= 65535"),
-        ({"num_fronts": 0}, "num_fronts: Expected `int` >= 1"),
+        ({"port": 70000}, "port=70000 is not allowed: Expected `int` <= 65535"),
+        ({"num_fronts": 0}, "num_fronts=0 is not allowed: Expected `int` >= 1"),
         ({"nonsense": 1}, "nonsense is no option of serve"),
-        ({"log_level": "loud"}, "log_level: Invalid enum value 'loud'"),
-        ({"api_key": "one"}, "api_key: Expected `array`"),
-        ({"drain_timeout_s": "soon"}, "drain_timeout_s: Expected `float`"),
+        ({"log_level": "loud"}, "log_level=loud is not allowed: Invalid enum value"),
+        ({"api_key": "one"}, "api_key is not allowed: Expected `array`"),
+        ({"api_key": ["one", 2]}, "api_key is not allowed: Expected `str`, got `int`"),
+        ({"drain_timeout_s": "soon"}, "drain_timeout_s=soon is not allowed: Expected `float`"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(given, reason):

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tapeout import LLM, SamplingParams
+from tapeout.artifact.files import lock_folder
 from tapeout.artifact.tuning_table import Device, Table, read_table, write_table
 from tapeout.cli import main
 from tapeout.errors import InputError
@@ -99,6 +101,14 @@ def test_a_budget_that_is_no_duration_is_refused(budget):
 def test_a_budget_of_nothing_is_refused():
     with pytest.raises(InputError, match="more than 0"):
         TuneOptions(budget_s=0)
+
+
+def test_a_second_search_of_an_artifact_is_refused_while_one_runs(linked):
+    lock = lock_folder(linked)
+    with pytest.raises(InputError, match="is being tuned by another process; wait until that has"):
+        tune(linked, TuneOptions(budget_s=0.1), silent)
+    os.close(lock)
+    assert tune(linked, TuneOptions(budget_s=0.1, num_threads=2), silent).table
 
 
 @pytest.mark.parametrize("option", ["export", "plot", "output"])

@@ -50,7 +50,10 @@ def test_a_flipped_bit_of_a_weight_is_found_by_its_hash(nano, tmp_path):
 
 def test_a_wrong_weight_that_is_sealed_is_named_by_the_checkpoint(nano, tmp_path):
     wrong = with_weight(nano, tmp_path / "m", WEIGHT)
-    found = faults(verify(wrong, NANO))
+    certificate = verify(wrong, NANO)
+    found = faults(certificate)
+    [weights] = [check for check in certificate.checks if check.name == "weights"]
+    assert re.fullmatch(rf"1 of \d+ tensors against {NANO} are others", weights.detail)
     assert found[0].startswith(f"weight {WEIGHT} of cpu is not the checkpoint's: 1 of ")
     assert not any(fault.startswith(("tape", f"weight {WEIGHT[:-1]}4")) for fault in found)
 
