@@ -104,14 +104,15 @@ def compile_command(
         path = load_compiler().compile_model(checkpoint, **options)
     took_s = time.monotonic() - started_s
     num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    devices = describe_devices(options["target"])
+    devices, num_tuned = describe_devices(options["target"]), _num_tuned(path)
     if as_json:
         summary = {"artifact": str(path), "bytes": num_bytes, "seconds": took_s}
-        _print_json(summary | {"runs_on": devices})
-    else:
-        click.echo(
-            f"{path}: {readable_bytes(num_bytes)}, built in {took_s:.1f} s; runs on {devices}"
-        )
+        _print_json(summary | {"runs_on": devices, "num_tuned": num_tuned})
+        return
+    click.echo(f"{path}: {readable_bytes(num_bytes)}, built in {took_s:.1f} s; runs on {devices}")
+    if options["tuning"] is not None:
+        said = f"of its kernels and shapes are in the table {options['tuning']}"
+        click.echo(f"{num_tuned or 'none'} {said}; rules configure the others")
 
 
 @main.command("run")
@@ -145,6 +146,19 @@ def run_command(
     started_s = time.monotonic()
     output = _stream(llm, _prompt(llm, text, as_chat), params, shows_text=not as_json)
     _report_run(output, time.monotonic() - started_s, as_json)
+
+
+# ---- compile ----
+
+
+def _num_tuned(artifact: Path) -> int:
+    """Kernels and shapes that a table has configured."""
+    from .artifact import Artifact
+    from .artifact.choices import read_choices
+
+    opened = Artifact.open(artifact, verify_weights=False)
+    choices = [one for target in opened.manifest.targets for one in read_choices(opened, target)]
+    return len({(choice.key, choice.level) for choice in choices if choice.device is not None})
 
 
 # ---- run ----

@@ -68,10 +68,10 @@ def run_batch_command(source: Path, target: Path, model: Path, as_json: bool, **
     options = _options(given | {"log_level": "error"})
     from .serve.batch.run import run_batch
     from .serve.logs import set_up_logs
-    from .serve.run import artifact_of, check_model
+    from .serve.run import artifact_of, check_model, with_name
 
     check_model(model)
     set_up_logs(options.log_level)
-    model = artifact_of(model, options)
+    options, model = with_name(options, model), artifact_of(model, options)
     report = asyncio.run(run_batch(model, options, source, target, sys.stderr.isatty()))
     click.echo(report.as_json() if as_json else report.text())

@@ -98,11 +98,13 @@ class EngineServer:
         self._core.put(orders.cancels)
 
     def _lose(self, link: FrontLink, error: Exception) -> None:
-        _log.warning("front lost", extra={"front_id": link.front_id, "error": str(error)})
         self._selector.unregister(link.socket)
         link.socket.close()
         del self._links[link.front_id]
         own = [name for name, front_id in self._owners.items() if front_id == link.front_id]
+        level = logging.WARNING if own else logging.INFO  # a server that ends is no fault
+        said = {"front_id": link.front_id, "error": str(error), "num_requests": len(own)}
+        _log.log(level, "front lost", extra=said)
         for request_id in own:
             del self._owners[request_id]
         self._core.put([Cancel(request_id, "abort") for request_id in own])

@@ -61,7 +61,7 @@ TEXTS = {
     "host": "Address to listen on; 0.0.0.0 for all.",
     "port": "0 takes a free one.",
     "num_fronts": "Processes for HTTP and tokenizing.",
-    "served_model_name": "A name that requests may use; the first answers.",
+    "served_model_name": "A name that requests may use; the first answers. Default: the folder's.",
     "api_key": "A key that is let in; with none, everybody is.",
     "api_key_file": "A file of more keys, one a line.",
     "allowed_origin": "A web page that browsers let call, as in CORS; * for all.",

@@ -30,7 +30,7 @@ def serve(model: Path, options: ServeOptions) -> int:
         Tracing(options.otlp_traces_endpoint).close()  # says now what is not installed
     sockets = listen(options.host, options.port, options.num_fronts)
     set_up_logs(options.log_level)
-    model = artifact_of(model, options)
+    options, model = with_name(options, model), artifact_of(model, options)
     host, port, *_ = sockets[0].getsockname()
     sys.stderr.write(f"tapeout: {model} is served at http://{host}:{port}\n")
     return asyncio.run(Supervisor(str(model), options, sockets).run())
@@ -40,6 +40,12 @@ def check_model(model: Path) -> None:
     """Raises InputError for what cannot be served."""
     check_is_model(model)
     tokenizer_file(model)
+
+
+def with_name(options: ServeOptions, model: Path) -> ServeOptions:
+    """The options with a name that requests may use: where none is given, the model's folder's."""
+    own = [Path(os.path.abspath(model)).name.removesuffix(".tapeout")]
+    return msgspec.structs.replace(options, served_model_name=options.served_model_name or own)
 
 
 def artifact_of(model: Path, options: ServeOptions) -> Path:

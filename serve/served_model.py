@@ -42,7 +42,7 @@ class ServedModel:
     ) -> None:
         self.folder = folder = Path(hello.artifact)
         self.target = hello.target
-        self.names = list(names) or [folder.stem]
+        self.names = list(names)
         self.created_s = int(time.time())
         self.tokenizer, self.bounds = Tokenizer(folder), hello.bounds
         bounds = hello.bounds

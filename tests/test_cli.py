@@ -8,6 +8,9 @@ from click.testing import CliRunner
 from fake_cuda_model import build_fake_cuda
 from fake_model import build_fake, make_tokenizer, reference
 
+from tapeout.artifact import choices
+from tapeout.artifact.choices import KernelChoice
+from tapeout.artifact.tuning_table import Key
 from tapeout.cli import main
 from tapeout.errors import InputError
 
@@ -68,6 +71,20 @@ def test_compile_takes_batch_invariance_and_the_artifact_tells(
     invoke("compile", checkpoint, "-o", tmp_path / "out.tapeout", "--batch-invariant")
     assert compiler["batch_invariant"] is True
     assert json.loads(invoke("inspect", fake, "--json").stdout)["targets"]["cpu"]["batch_invariant"]
+
+
+def test_compile_with_a_table_tells_how_many_kernels_are_in_it(
+    compiler, checkpoint, tmp_path, monkeypatch
+):
+    output = ["-o", tmp_path / "out.tapeout"]
+    said = "of its kernels and shapes are in the table h200; rules configure the others"
+    assert f"none {said}" in invoke("compile", checkpoint, *output, "--tuning", "h200").stdout
+    assert "in the table" not in invoke("compile", checkpoint, *output).stdout
+    key = Key(kernel="linear", shape=(64,), dtype="bf16", steps="rows1", batch_invariant=True)
+    found = [KernelChoice(kernels=[], key=key, configuration={}, origin="table H200")]
+    monkeypatch.setattr(choices, "read_choices", lambda *_: found)
+    assert f"1 {said}" in invoke("compile", checkpoint, *output, "--tuning", "h200").stdout
+    assert json.loads(invoke("compile", checkpoint, *output, "--json").stdout)["num_tuned"] == 1
 
 
 def test_an_error_is_one_line_and_exit_code_2(compiler, checkpoint):

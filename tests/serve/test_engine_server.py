@@ -166,6 +166,20 @@ def test_whoever_goes_at_any_stage_frees_the_pages_within_two_steps(loop, how, n
     loop.core.scheduler.cache.check_integrity()
 
 
+@pytest.mark.parametrize(("asks", "level"), [(True, "WARNING"), (False, "INFO")])
+def test_a_front_that_goes_is_a_warning_where_it_takes_requests_along(loop, caplog, asks, level):
+    caplog.set_level("INFO")
+    goes = loop.front()
+    if asks:
+        goes.ask("0.0", LONG, max_tokens=100)
+        loop.turn()
+    goes.socket.close()
+    loop.fronts.remove(goes)
+    loop.turn(2)
+    [lost] = [record for record in caplog.records if record.message == "front lost"]
+    assert (lost.levelname, lost.num_requests) == (level, int(asks))
+
+
 def test_a_front_that_talks_nonsense_is_dropped_and_others_go_on(loop):
     keeps, bad = loop.front(), loop.front()
     keeps.ask("0.0", [9], max_tokens=20)

@@ -77,6 +77,8 @@ def test_keys_are_those_of_the_options_and_of_the_file(tmp_path):
 @pytest.mark.slow
 def test_a_checkpoint_is_compiled_first(checkpoint_with_tokenizer):
     with serving(checkpoint_with_tokenizer, "--num-threads", "1") as server:
+        [card] = httpx.get(f"{server.url}/v1/models").json()["data"]
+        assert card["id"] == "tiny", "the checkpoint's name, not that of its place in the cache"
         body = {"prompt": "w5 w6", "max_tokens": 3, "ignore_eos": True}
         answer = httpx.post(f"{server.url}/v1/completions", json=body, timeout=60)
         assert answer.json()["usage"]["completion_tokens"] == 3
