@@ -141,6 +141,22 @@ CPU_LEVEL: Setting[str | None] = Setting(
 SETTINGS: tuple[Setting[object], ...] = (CACHE, NUM_THREADS, DEBUG, CHECK_PASSES, CPU_LEVEL)
 
 
+def objects_folder() -> Path:
+    """What builds have compiled, for the next one; made if it is not there.
+
+    Raises InputError where nothing can be written there.
+    """
+    folder = CACHE.get() / "objects"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(folder, os.W_OK | os.X_OK) else "it is read-only"
+    except OSError as error:
+        reason = str(error.strerror or error)
+    if reason is not None:
+        raise InputError(f"cannot write {folder}: {reason}; set TAPEOUT_CACHE to a folder for it")
+    return folder
+
+
 def render_table() -> str:
     """The settings as a Markdown page."""
     rows = [f"| `{s.name}` | {s.allowed} | {s.default_text} | {s.effect} |" for s in SETTINGS]

@@ -181,7 +181,7 @@ def main() -> None:
         for i, (_, _, made) in enumerate(cases)
         for kernel in made.kernels
     }
-    compiled = compile_kernels(kernels, "cuda:sm_90", settings.CACHE.get() / "objects")
+    compiled = compile_kernels(kernels, "cuda:sm_90", settings.objects_folder())
     if not options.compile_only:
         _measure(shape, cases, compiled, options.record)
 

@@ -57,7 +57,7 @@ class Sampler:
         }
         self._fill(vocab_size, batch)
         kernels = {f"sample{kernel.suffix}": kernel for kernel in made.kernels}
-        compiled = compile_kernels(kernels, "cuda:sm_90", settings.CACHE.get() / "objects")
+        compiled = compile_kernels(kernels, "cuda:sm_90", settings.objects_folder())
         self._launches = [self._launch(kernels[name], compiled[name]) for name in kernels]
 
     def set(self, entries: dict[str, float]) -> None:

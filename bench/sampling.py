@@ -82,10 +82,10 @@ class Sampler:
         return median(times)
 
     def _load(self, region: Function, made: EmittedRegion, folder: Path) -> tuple[Player, int]:
-        build_player(settings.CACHE.get() / "objects", folder / "player.so")
+        build_player(settings.objects_folder(), folder / "player.so")
         library = PlayerLibrary(folder / "player.so")
         level = next(level for level in LEVELS if library.supports(level))
-        objects = settings.CACHE.get() / "objects"
+        objects = settings.objects_folder()
         kernels = build_libraries({"sample.cpp": made.source}, [level], objects, folder)[level]
         sizes = {"R": 1, "N": 1, "L": 1}
         self._kept = {

@@ -74,10 +74,11 @@ def build_artifact(
         for level, known in tuned.items()
     }
     program = compile_program(module, packed, asked)
+    objects = settings.objects_folder()
     with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
         with ThreadPoolExecutor(1) as pool:  # the compiler runs while weights are packed
             wanted = [level for level in LEVELS if level in (levels or LEVELS)]
-            built = pool.submit(_build_kernels, program, wanted, Path(folder))
+            built = pool.submit(_build_kernels, program, wanted, objects, Path(folder))
             for path, data in sorted((files or {}).items()):
                 writer.add_bytes(path, data)
             writer.add_bytes("graph.ir", str(module).encode())
@@ -102,9 +103,10 @@ def describe_target(module: Module) -> Described:
     return Described(_target(module, program, libraries, weights), tapes)
 
 
-def _build_kernels(program: Program, levels: Sequence[str], folder: Path) -> dict[str, Path]:
+def _build_kernels(
+    program: Program, levels: Sequence[str], objects: Path, folder: Path
+) -> dict[str, Path]:
     """The libraries by level, and the player under the name ``player``."""
-    objects = settings.CACHE.get() / "objects"
     sources = {f"{region.name}.cpp": region.source for region in program.regions}
     libraries = build_libraries(sources, levels, objects, folder)
     build_player(objects, folder / "player.so")

@@ -36,10 +36,12 @@ def choose_level(target: Target, library: PlayerLibrary) -> str:
         return runs[0]
     if asked in runs:
         return asked
-    wanted = f"TAPEOUT_CPU_LEVEL={asked}" if asked else "no level"
+    known = f"the artifact has {', '.join(target.levels)}, and of these this CPU runs"
+    if not runs:
+        raise InputError(f"{known} none; compile the model for a level that this CPU has")
     raise InputError(
-        f"{wanted} can be used: the artifact has {', '.join(target.levels)}, and of these this "
-        f"CPU runs {', '.join(runs) or 'none'}"
+        f"TAPEOUT_CPU_LEVEL={asked} cannot be used: {known} {', '.join(runs)}; set it to one of "
+        "these, or unset it"
     )
 
 

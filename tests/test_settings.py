@@ -32,6 +32,18 @@ def test_a_setting_has_its_default_when_unset_or_empty(name, monkeypatch):
     assert setting(name).get() == setting(name).default
 
 
+def test_a_cache_that_cannot_be_written_is_refused_by_its_path(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TAPEOUT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="cannot write .*file/objects: .*; set TAPEOUT_CACHE to a"):
+        settings.objects_folder()
+    monkeypatch.setenv("TAPEOUT_CACHE", str(tmp_path / "new"))
+    assert settings.objects_folder() == tmp_path / "new" / "objects"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match="it is read-only; set TAPEOUT_CACHE to a folder for it"):
+        settings.objects_folder()
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_value_is_parsed(name, monkeypatch):
     text, value = GOOD[name]

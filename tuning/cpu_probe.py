@@ -55,7 +55,7 @@ class CpuProbe:
 
     def __init__(self, library: PlayerLibrary, level: str, num_threads: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            objects = settings.CACHE.get() / "objects"
+            objects = settings.objects_folder()
             path = build_trial(_SOURCE, level, objects, Path(folder))
             self._player = Player(library, path, num_threads)
         self._memory = allocate(_MOST_BYTES, "a probe of the memory")

@@ -58,7 +58,7 @@ class Variants:
         self._emitted = emitted[0]
         with tempfile.TemporaryDirectory() as folder:
             source = "\n".join(_renamed(made, number) for number, made in enumerate(emitted))
-            objects = settings.CACHE.get() / "objects"
+            objects = settings.objects_folder()
             path = build_trial(source, executor.level, objects, Path(folder))
             self._player = Player(library, path, executor.num_threads)
         self._tapes = [self._add(number, product.launches) for number in range(len(emitted))]

@@ -69,7 +69,7 @@ class WholeSteps:
         program = compile_program(self._module, packed, asked)
         with tempfile.TemporaryDirectory() as folder:
             source = "\n".join(region.source for region in program.regions)
-            objects = settings.CACHE.get() / "objects"
+            objects = settings.objects_folder()
             path = build_trial(source, self._executor.level, objects, Path(folder))
             self._tuned, self._chosen = self._load(path), dict(chosen)
 

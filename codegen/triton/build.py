@@ -67,7 +67,7 @@ def build_gpu_artifact(
     asked = {key: found.configuration for key, found in tuned.items()}
     program = compile_gpu_program(module, target, batch_invariant, asked)
     stored = list(module.weights.values())
-    objects = settings.CACHE.get() / "objects"
+    objects = settings.objects_folder()
     sources = {name: kernel for name, (kernel, _) in program.kernels.items()}
     with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
         with ThreadPoolExecutor(1) as pool:  # workers compile while weights are written

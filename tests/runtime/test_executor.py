@@ -269,8 +269,14 @@ def test_the_environment_can_ask_for_a_level(two_levels, monkeypatch):
     monkeypatch.setenv("TAPEOUT_CPU_LEVEL", "x86-64-v3")
     assert executor_of(two_levels).level == "x86-64-v3"
     monkeypatch.setenv("TAPEOUT_CPU_LEVEL", "x86-64-v4")
-    with pytest.raises(InputError, match="TAPEOUT_CPU_LEVEL=x86-64-v4 .* x86-64-v9, x86-64-v3"):
+    said = "TAPEOUT_CPU_LEVEL=x86-64-v4 cannot be used: .* x86-64-v9, x86-64-v3, .*; set it to one"
+    with pytest.raises(InputError, match=said):
         executor_of(two_levels)
+
+
+def test_an_artifact_without_a_level_of_this_cpu_is_refused_with_the_remedy(tmp_path):
+    with pytest.raises(InputError, match="has x86-64-v9, and of these this CPU runs none; compile"):
+        executor_of(build_fake(tmp_path / "fake.tapeout", levels=("x86-64-v9",)))
 
 
 def test_the_environment_can_ask_for_threads(fake, monkeypatch):
