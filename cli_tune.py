@@ -50,6 +50,8 @@ def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
     Ended early, by a signal or its budget, it goes on from there when it is called again.
     """
     started_s = time.monotonic()  # what is imported takes seconds
+    from .runtime.progress import TerminalLine
+
     try:
         from .tuning.session import TuneOptions, tune
     except ModuleNotFoundError as error:
@@ -57,14 +59,16 @@ def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
             f"tuning needs {error.name}, which is not installed; pip install 'tapeout[compile]'"
         ) from None
 
+    line = TerminalLine()
     try:
-        report = tune(artifact, TuneOptions(**options), _show, started_s)
+        report = tune(
+            artifact, TuneOptions(**options), lambda seen: line.show(_text(seen)), started_s
+        )
     except KeyboardInterrupt:
         click.echo("\ninterrupted; the same command goes on from here", err=True)
         sys.exit(_INTERRUPTED)
     finally:
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
+        line.close()
     if as_json:
         from msgspec.json import encode
 
@@ -73,12 +77,8 @@ def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
         click.echo(report.text())
 
 
-def _show(progress: "Progress") -> None:
-    """One line on a terminal."""
-    if not sys.stderr.isatty():
-        return
-    sys.stderr.write(
-        f"\r\x1b[K{progress.elapsed_s:.0f} s, at most {progress.to_go_s:.0f} s to go: "
+def _text(progress: "Progress") -> str:
+    return (
+        f"{progress.elapsed_s:.0f} s, at most {progress.to_go_s:.0f} s to go: "
         f"{progress.num_timed} timed, best so far {progress.speedup:.3f}x, now {progress.name}"
     )
-    sys.stderr.flush()

@@ -1,5 +1,6 @@
 """What long work shows while it goes on: prompts that are done, stages of a build."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -54,30 +55,42 @@ def _make_bar(use_tqdm: bool | Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+class TerminalLine:
+    """A line on a terminal that the next takes the place of; silent where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        """Shows as much of it as fits: a line that wraps could not be written over."""
+        if self._is_terminal:
+            sys.stderr.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Clears the line."""
+        self.show("")
+
+
 class BuildProgress:
     """One line on a terminal for a build: its stage, the share done, seconds so far and to go.
 
-    It is called with the stage, how much of it is done, and how much there is of it in all. Where
-    there is no terminal it is silent.
+    It is called with the stage, how much of it is done, and how much there is of it in all.
     """
 
     def __init__(self) -> None:
         self._stage, self._started_s = "", 0.0
-        self._is_terminal = sys.stderr.isatty()
+        self._line = TerminalLine()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Shows the line."""
-        if not self._is_terminal:
-            return
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._started_s = stage, now
         took_s, share = now - self._started_s, done / max(total, 1)
         to_go = f", {took_s * (1 - share) / share:.0f} s to go" if share > 0.02 else ""
-        sys.stderr.write(f"\r\x1b[K{stage} {share:.0%} ({took_s:.0f} s{to_go})")
-        sys.stderr.flush()
+        self._line.show(f"{stage} {share:.0%} ({took_s:.0f} s{to_go})")
 
     def close(self) -> None:
         """Clears the line."""
-        if self._is_terminal:
-            sys.stderr.write("\r\x1b[K")
+        self._line.close()

@@ -47,7 +47,7 @@ ARROWS: dict[str, tuple[set[str], bool]] = {
     "cli_inspect": ({"inspection"}, False),
     "cli_plan": ({"runtime"}, False),
     "cli_serve": ({"serve"}, False),
-    "cli_tune": ({"tuning"}, False),
+    "cli_tune": ({"runtime", "tuning"}, False),
     "cli_verify": ({"runtime", "verification"}, False),
     "__init__": ({"runtime"}, False),
 }

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from tapeout.runtime import progress as module
-from tapeout.runtime.progress import BuildProgress
+from tapeout.runtime.progress import BuildProgress, TerminalLine
 
 
 class Terminal(io.StringIO):
@@ -35,6 +35,16 @@ def test_a_build_shows_one_line_with_the_time_to_go(clock, monkeypatch):
         "weights 0% (0 s)",
         "",
     ]
+
+
+def test_a_line_is_cut_where_the_terminal_ends(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "20")
+    line = TerminalLine()
+    line.show("a" * 40)
+    line.close()
+    assert terminal.getvalue() == f"\r\x1b[K{'a' * 19}\r\x1b[K"
 
 
 def test_a_build_without_a_terminal_is_silent(capsys):
