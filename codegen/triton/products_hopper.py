@@ -2,8 +2,8 @@
 
 Weights are the left operand and x the right one, both in shared memory, so that a tile's sums lie
 transposed: [columns, rows]. The steps of all tiles, ``depth`` of K each, are one line that blocks
-cut into equal shares. A warp of a block has the tensor unit copy the weights of its first steps
-before the launch before has ended, and fill each slot of the ring again once it has been used. A
+cut into equal shares. A warp of a block has the tensor unit fill a ring of slots with weights, from
+before the launch before has ended, and each slot again once it has been used; another adds x. A
 tile that several blocks share is added up by the last of them to arrive, in order.
 """
 
@@ -19,7 +19,7 @@ from .elements import Elements, Indices, in_gluon, name_of
 from .indices import Index
 from .kernel import RegionKernels, grid_of, padded
 from .product_region import ProductRegion, with_workspaces
-from .streams import BOX_COLUMNS, FLOATS, Shares, Stream, shares_of
+from .streams import BOX_COLUMNS, FLOATS, Shares, Stream, num_ahead, shares_of
 
 
 def streamed(region: ProductRegion, stream: Stream) -> RegionKernels:
@@ -29,7 +29,7 @@ def streamed(region: ProductRegion, stream: Stream) -> RegionKernels:
     kernel = replace(
         region.kernel(_body(region, stream, shares), is_shared, has_rows=True),
         grid=grid_of(shares.num_blocks),
-        more_warps=4,  # one of them copies
+        more_warps=4,  # two of them copy
         boxes=region.boxes(stream.rows, stream.columns, BOX_COLUMNS),
     )
     sums = shares.num_tiles * shares.most_parts * _floats_of_part(region, stream)
@@ -45,15 +45,20 @@ def _body(region: ProductRegion, stream: Stream, shares: Shares) -> str:
     is_shared, has_norm = shares.most_parts > 1, region.norm is not None
     x, weights = region.names_read
     left = stream.columns * len(weights)
+    slots = min(stream.slots, shares.share)
     values = (
         vars(stream)
         | shares._asdict()
         | {
+            "slots": slots,
+            "ahead": num_ahead(slots, left * stream.depth * 2, region.n, region.k),
+            "is_reused": shares.share > slots,
             "left": left,
             "num_weights": len(weights),
             "box": BOX_COLUMNS,
             "boxes": stream.depth // BOX_COLUMNS,
-            "slot_bytes": (left + stream.rows) * stream.depth * 2,
+            "weight_bytes": left * stream.depth * 2,
+            "x_bytes": stream.rows * stream.depth * 2,
             "total": shares.steps * shares.num_tiles,
             "most_parts": shares.most_parts,
             "part_floats": _floats_of_part(region, stream),

@@ -9,7 +9,10 @@ LEFT = gl.constexpr({left})  # columns of all weights
 BOX = gl.constexpr({box})  # of K, that are copied at a time
 BOXES = gl.constexpr({boxes})  # of a step
 SLOTS = gl.constexpr({slots})
-SLOT_BYTES = gl.constexpr({slot_bytes})
+AHEAD = gl.constexpr({ahead})  # of these, whose weights are on the way at once
+IS_REUSED = gl.constexpr({is_reused})  # whether a block has more steps than slots
+WEIGHT_BYTES = gl.constexpr({weight_bytes})  # of a slot
+X_BYTES = gl.constexpr({x_bytes})
 STEPS = gl.constexpr({steps})  # of a tile
 SHARE = gl.constexpr({share})  # steps of a block
 TOTAL = gl.constexpr({total})  # steps of all blocks
@@ -22,25 +25,11 @@ LOADS = gl.constexpr(gl.BlockedLayout([1, 8], [4, 8], [4, 1], [1, 0]))
 
 FUNCTIONS = '''
 @gluon.jit
-def copy_weights({weights}, ring, ready, turn, step, end):
-    """Has the tensor unit fill a slot with a step's weights; the slot is ready with x, too."""
-    slot = turn % SLOTS
-    barrier = ready.index(slot)
-    mbarrier.expect(barrier, SLOT_BYTES, step < end)
-    row, column = step // STEPS * COLUMNS, step % STEPS * (BOX * BOXES)
-    for i in gl.static_range(BOXES):
-        place = (slot * BOXES + i) * NUM_WEIGHTS
-{copies}
-
-
-@gluon.jit
-def copy_x(p_x, ring, ready, turn, step, end):
-    """The same for a step's part of x."""
-    slot = turn % SLOTS
-    for i in gl.static_range(BOXES):
-        column = step % STEPS * (BOX * BOXES) + i * BOX
-        tma.async_copy_global_to_shared(
-            p_x, [0, column], ready.index(slot), ring.index(slot * BOXES + i), step < end)
+def await_slot(empty, turn):
+    """The slot of a turn, once the turn that had it before has used it."""
+    if IS_REUSED:
+        mbarrier.wait(empty.index(turn % SLOTS), (turn // SLOTS & 1) ^ 1)
+    return turn % SLOTS
 
 
 @gluon.jit
@@ -54,22 +43,38 @@ def add_up(places, num_parts, zeros):
 
 KERNEL = '''
 @gluon.jit
-def copy_steps({weights}, {x}, boxes, x_ring, ready, empty, first, end):
+def copy_weights({weights}, boxes, ready, empty, first, end):
     """Keeps the ring full; weights do not wait for the launch before."""
-    for i in gl.static_range(SLOTS):
-        copy_weights({weights}, boxes, ready, i, first + i, end)
-    _await_inputs()
-    for i in gl.static_range(SLOTS):
-        copy_x({x}, x_ring, ready, i, first + i, end)
-    for step in range(first + SLOTS, end):
+    for step in range(first, end):
         turn = step - first
-        mbarrier.wait(empty.index(turn % SLOTS), (turn // SLOTS & 1) ^ 1)
-        copy_weights({weights}, boxes, ready, turn, step, end)
-        copy_x({x}, x_ring, ready, turn, step, end)
+        if AHEAD < SLOTS:
+            if turn >= AHEAD:
+                mbarrier.wait(ready.index((turn - AHEAD) % SLOTS), (turn - AHEAD) // SLOTS & 1)
+        slot = await_slot(empty, turn)
+        barrier = ready.index(slot)
+        mbarrier.expect(barrier, WEIGHT_BYTES)
+        row, column = step // STEPS * COLUMNS, step % STEPS * (BOX * BOXES)
+        for i in gl.static_range(BOXES):
+            place = (slot * BOXES + i) * NUM_WEIGHTS
+{copies}
 
 
 @gluon.jit
-def multiply_steps({signature}, boxes, x_ring, ready, empty, first, end):
+def copy_x(p_x, x_ring, x_ready, empty, first, end):
+    """Fills the same slots with x, once it is there."""
+    _await_inputs()
+    for step in range(first, end):
+        slot = await_slot(empty, step - first)
+        barrier = x_ready.index(slot)
+        mbarrier.expect(barrier, X_BYTES)
+        for i in gl.static_range(BOXES):
+            column = step % STEPS * (BOX * BOXES) + i * BOX
+            tma.async_copy_global_to_shared(
+                p_x, [0, column], barrier, x_ring.index(slot * BOXES + i))
+
+
+@gluon.jit
+def multiply_steps({signature}, boxes, x_ring, ready, x_ready, empty, first, end):
     """Sums of a block's tiles or its parts of them, and what is made of those."""
     _await_inputs()
 {load_squares}    ring = boxes._reinterpret(FLOAT, [SLOTS * BOXES, LEFT, BOX], TILES)
@@ -83,13 +88,15 @@ def multiply_steps({signature}, boxes, x_ring, ready, empty, first, end):
 {zero_squares}        for step in range(begin, stop):
             turn = step - first
             slot = turn % SLOTS
+            mbarrier.wait(x_ready.index(slot), turn // SLOTS & 1)
             mbarrier.wait(ready.index(slot), turn // SLOTS & 1)
             for box in gl.static_range(BOXES):
                 x = x_ring.index(slot * BOXES + box)
                 sums = warpgroup_mma(ring.index(slot * BOXES + box), x.permute((1, 0)), sums,
                                      is_async=True)
 {add_squares}            sums = warpgroup_mma_wait(0, deps=[sums])
-            mbarrier.arrive(empty.index(slot), count=1)
+            if IS_REUSED:
+                mbarrier.arrive(empty.index(slot), count=1)
         begin = stop
 {sum_squares}{finish}
 
@@ -100,17 +107,21 @@ def NAME({signature}):
     boxes = gl.allocate_shared_memory(FLOAT, [SLOTS * BOXES * NUM_WEIGHTS, COLUMNS, BOX], TILES)
     x_ring = gl.allocate_shared_memory(FLOAT, [SLOTS * BOXES, ROWS, BOX], TILES)
     ready = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+    x_ready = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
     empty = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
     for i in gl.static_range(SLOTS):
         mbarrier.init(ready.index(i), count=1)
-        mbarrier.init(empty.index(i), count=1)
+        mbarrier.init(x_ready.index(i), count=1)
+        if IS_REUSED:
+            mbarrier.init(empty.index(i), count=1)
     fence_async_shared()
     first = gl.program_id(0) * SHARE
     end = gl.minimum(first + SHARE, TOTAL)
     gl.warp_specialize([
-        (multiply_steps, ({signature}, boxes, x_ring, ready, empty, first, end)),
-        (copy_steps, ({weights}, {x}, boxes, x_ring, ready, empty, first, end)),
-    ], [1], [40])
+        (multiply_steps, ({signature}, boxes, x_ring, ready, x_ready, empty, first, end)),
+        (copy_weights, ({weights}, boxes, ready, empty, first, end)),
+        (copy_x, ({x}, x_ring, x_ready, empty, first, end)),
+    ], [1, 1], [40, 40])
 '''
 
 LOAD_SQUARES = """\
@@ -152,8 +163,8 @@ GATHER_SQUARES = """\
                 squares = add_up(places + LEFT * ROWS + m, num_parts, gl.zeros_like(squares))
 """
 COPY = """\
-        tma.async_copy_global_to_shared(
-            {weight}, [row, column + i * BOX], barrier, ring.index(place + {place}), step < end)\
+            tma.async_copy_global_to_shared(
+                {weight}, [row, column + i * BOX], barrier, boxes.index(place + {place}))\
 """
 WHOLE = """\
 n = tile * COLUMNS + gl.arange(0, COLUMNS, layout=gl.SliceLayout(1, SUMS))

@@ -19,6 +19,7 @@ _FEW_ROWS = 32
 _LARGE = 4096  # columns and K that stream with more rows
 _MOST_TILES = 2  # of a block that streams with more rows
 _RING_BYTES = 199 << 10  # less of them is slower, by 5 % and more
+_BUSY_BYTES = 64 << 10  # on the way to a multiprocessor
 _MOST_SUMS = 64  # of a thread: more spill
 
 
@@ -94,6 +95,17 @@ def _is_large(n: int, k: int) -> bool:
     beginning, by which they win, is a small part.
     """
     return _LARGE <= n <= _MOST_TILES * NUM_MULTIPROCESSORS * 64 and k >= _LARGE
+
+
+def num_ahead(slots: int, slot_bytes: int, n: int, k: int) -> int:
+    """Slots of a ring whose weights are on the way at once.
+
+    Memory has a queue, in which x and the parts of shared tiles stand behind all weights: large
+    products have no more of these on the way than keep it busy. Small ones have few steps, which
+    come all the sooner.
+    """
+    is_large = n >= _LARGE and k >= _LARGE
+    return max(1, min(slots, _BUSY_BYTES // slot_bytes)) if is_large else slots
 
 
 def streams_for(rows: int, num_weights: int) -> Iterator[Stream]:

@@ -97,10 +97,27 @@ def test_a_stream_takes_registers_alone_and_reads_weights_by_the_tensor_unit(nam
     code = gzip.decompress(made.assembly.read_bytes()).decode()
     assert made.local_bytes == 0 and made.shared_bytes <= TARGETS[TARGET].shared_bytes
     assert "wgmma.mma_async" in code and "cp.async.bulk.tensor.2d" in code
-    multiplying, until_copies, _ = code.split("griddepcontrol.wait")
-    copying = until_copies.rpartition("setmaxnreg.dec")[2]
-    assert "cp.async.bulk.tensor.2d" in copying  # weights, that is: they do not wait
-    assert not re.search(r"(ld|st|atom)\.global", multiplying + copying)
+    beginning, *copying = re.split(r"setmaxnreg\.dec\.sync\.aligned\.u32\s+40", code)
+    assert not re.search(r"(ld|st|atom)\.global", beginning.split("griddepcontrol.wait")[0])
+    warps = [text.split("setmaxnreg.inc")[0] for text in copying]
+    weights, x = (warp for warp in warps if "cp.async.bulk.tensor.2d" in warp)
+    assert "griddepcontrol.wait" not in weights
+    assert "cp.async.bulk.tensor.2d" not in x.split("griddepcontrol.wait")[0]
+
+
+def body_of(n, k, stream):
+    return kernel_of(BIASED, stream, n=n, k=k).body
+
+
+def test_large_products_have_no_more_weights_on_the_way_than_keep_memory_busy():
+    assert "AHEAD = gl.constexpr(4)" in body_of(4096, 14336, Stream(16, 64, 128, 9, 2))
+    assert "AHEAD = gl.constexpr(9)" in body_of(2048, 8192, Stream(16, 64, 128, 9, 4))
+
+
+def test_a_block_of_few_steps_has_no_more_slots_and_uses_none_again():
+    few, more = (body_of(1024, 2048, Stream(16, 64, 128, slots, 4)) for slots in (9, 3))
+    assert "SLOTS = gl.constexpr(4)" in few and "IS_REUSED = gl.constexpr(False)" in few
+    assert "SLOTS = gl.constexpr(3)" in more and "IS_REUSED = gl.constexpr(True)" in more
 
 
 @pytest.mark.parametrize(
