@@ -52,3 +52,11 @@ class Budget:
             spare -= max(int(granted[i]) - free, 0)
         self.num_rows -= max(self.num_rows - int((granted > 0).sum()) - spare, 0)
         return granted
+
+
+def longest_first(table: SlotTable, grant: Grant) -> Grant:
+    """The same tokens, with the longest contexts first: they take a device the longest, and it
+    would end a step with a few of them alone."""
+    slots, granted = grant
+    order = np.argsort(-table.num_computed[slots], kind="stable")
+    return slots[order], granted[order]

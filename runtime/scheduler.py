@@ -17,7 +17,7 @@ from .admission import Admission
 from .deadlines import Deadlines
 from .flight import Flight, launch, progress_of
 from .frame import I32, Arrival, Frame, StepResult
-from .grants import Budget, Grant
+from .grants import Budget, Grant, longest_first
 from .request import (
     Arrive,
     Cancel,
@@ -235,7 +235,7 @@ class Scheduler:
         arrivals: tuple[Arrival, ...] = ()
         if has_pages and len(self.waiting):
             grant, arrivals = self._admission.admit(budget, grant)
-        slots, granted = grant
+        slots, granted = grant = longest_first(self.sequences.table, grant)
         if len(slots) == 0:
             return None
         self.tenants.charge(self.sequences.table.tenant[slots], granted)
