@@ -19,6 +19,8 @@ _FEW_ROWS = 32
 _LARGE = 4096  # columns and K that stream with more rows
 _MOST_TILES = 2  # of a block that streams with more rows
 _RING_BYTES = 199 << 10  # less of them is slower, by 5 % and more
+_SUMS_COST_ROWS = 16  # with more, what is left of parts is much
+_SMALL_TILE_BYTES = 256 << 10  # of weights
 _BUSY_BYTES = 64 << 10  # on the way to a multiprocessor
 _MOST_SUMS = 64  # of a thread: more spill
 
@@ -74,7 +76,8 @@ def shares_of(stream: Stream, n: int, k: int) -> Shares:
 def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream | str:
     """Narrow tiles in deep steps, in as few parts as give most multiprocessors a block.
 
-    Or why none: where tiles are as fast, or where a box would not be of one tile.
+    Of more than 16 rows, to read a small tile takes less time than to add up its parts. Or why
+    none: where tiles are as fast, or where a box would not be of one tile.
     """
     if rows is None or rows > MAX_STREAM_ROWS:
         return f"a step may have more than {MAX_STREAM_ROWS} rows"
@@ -83,7 +86,9 @@ def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream 
     if n % 64 or k % BOX_COLUMNS:
         return f"columns are a multiple of 64, and K of {BOX_COLUMNS}"
     depth = BOX_COLUMNS if k % (2 * BOX_COLUMNS) else 2 * BOX_COLUMNS
-    streams = [_full(padded(rows, 8), 64, depth, splits, num_weights) for splits in (1, 2, 4)]
+    whole = rows > _SUMS_COST_ROWS and k * 64 * num_weights * 2 <= _SMALL_TILE_BYTES
+    ways = (1,) if whole else (1, 2, 4)
+    streams = [_full(padded(rows, 8), 64, depth, splits, num_weights) for splits in ways]
     filling = (stream for stream in streams if shares_of(stream, n, k).num_blocks >= MOST)
     return next(filling, streams[-1])
 

@@ -46,6 +46,7 @@ _BOXED = {
 """Tiles of more than 64 rows, ``columns`` being those of all weights; and the microseconds that a
 wave of them takes for 1024 of K."""
 
+_VECTOR_DEPTH = 2048  # of a row alone
 _NARROW = 4 / 3  # as long take 64 rows of two weights: an instruction has half of the columns
 _MEETING = 4.0  # microseconds until the last of the blocks that share a tile knows that it is
 _ADDING = 0.1  # microseconds for 1024 sums of theirs
@@ -62,9 +63,7 @@ def choose_tile(
     few, K is split.
     """
     if rows == 1:
-        depth = min(padded(k, 16), 2048)
-        tile = Tile(1, max(1, 4096 // depth // num_weights), depth, 4, 3)
-        return Ruled(tile, "a row alone takes 4096 weights a block at a time", {})
+        return _vector(k, num_weights)
     if dtype.itemsize > 2:
         return _plain_tile(rows, k, num_weights, 2, least_columns, "numbers of twice the bytes")
     if rows is None or rows > 64:
@@ -73,6 +72,16 @@ def choose_tile(
             return _plain_tile(rows, k, num_weights, 3, least_columns, why)
         return _boxed_tile(rows, n, k, num_weights, least_columns)
     return _one_wave(rows, n, k, num_weights, least_columns)
+
+
+def _vector(k: int, num_weights: int) -> Ruled[Tile]:
+    """For a row alone. With all of a K of 2048 at once, too few blocks would fit in registers."""
+    depth = min(padded(k, 16), _VECTOR_DEPTH)
+    tile = Tile(1, max(1, 2 * _VECTOR_DEPTH // depth // num_weights), depth, 4, 3)
+    if k == _VECTOR_DEPTH:
+        tile = replace(tile, depth=depth // 2)
+        return Ruled(tile, "a row alone takes 4096 weights a block, of this K in two steps", {})
+    return Ruled(tile, "a row alone takes 4096 weights a block at a time", {})
 
 
 def _plain_tile(

@@ -130,6 +130,13 @@ def test_the_rule_has_as_few_parts_as_give_most_multiprocessors_a_block(n, k, nu
     assert (shares.num_blocks, shares.most_parts) == (num_blocks, parts)
 
 
+@pytest.mark.parametrize(("n", "k"), [(4096, 1024), (1024, 2048), (2048, 2048)])
+def test_more_than_16_rows_have_small_tiles_whole(n, k):
+    assert shares_of(choose_stream(16, n, k, 1), n, k).most_parts > 1
+    assert shares_of(choose_stream(32, n, k, 1), n, k).most_parts == 1
+    assert shares_of(choose_stream(32, n, 2 * k + 1024, 1), n, 2 * k + 1024).most_parts > 1
+
+
 def is_streamed(rows, n, k):
     function = parse_function(BIASED.format(d="bf16", n=n, k=k))
     choice = emit_region(function, replace(STEPS, max_rows=rows)).choice

@@ -15,6 +15,18 @@ def test_tiles_of_few_rows_give_most_multiprocessors_a_block_and_divide_k(n, k, 
 
 
 @pytest.mark.parametrize(
+    ("k", "num_weights", "columns", "depth"),
+    [(1024, 1, 4, 1024), (2048, 1, 2, 1024), (2048, 2, 1, 1024), (4096, 1, 2, 2048)]
+    + [(14336, 1, 2, 2048), (576, 1, 4, 1024)],
+)
+def test_a_row_alone_takes_so_many_weights_that_much_of_them_fits_in_registers(
+    k, num_weights, columns, depth
+):
+    tile = choose_tile(1, 4096, k, num_weights, DType.BF16).chosen
+    assert (tile.columns, tile.depth) == (columns, depth)
+
+
+@pytest.mark.parametrize(
     ("rows", "n", "k", "num_weights", "wanted"),
     [
         (128, 2048, 2048, 1, "64x64"),
