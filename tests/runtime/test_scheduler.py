@@ -37,6 +37,18 @@ def test_steps_mix_decoding_sequences_with_chunks_of_prompts(depth):
     assert max(len(frame.positions) for frame in loop.runner.frames) == 6
 
 
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_longest_contexts_come_first_in_a_step(depth):
+    loop = loop_of(depth)
+    for i, length in enumerate([3, 20, 1, 33, 7, 20]):
+        loop.add(str(i), prompt_of(length, i), 9)
+    loop.run()
+    steps = [f for f in loop.runner.frames if len(f.positions) == len(f.context_lengths) > 1]
+    assert steps
+    for frame in steps:
+        assert (np.diff(frame.context_lengths) <= 0).all()
+
+
 def test_a_step_is_planned_with_tokens_that_are_not_known_yet():
     scheduler = make_scheduler()
     request = Request(request_id="a", prompt_token_ids=np.array([1, 2], np.int32), max_tokens=9)
