@@ -21,6 +21,7 @@ from unittest.mock import patch
 import click
 import numpy as np
 import torch
+from experts_read import experts_read
 from gpu_rows import Bench, Row, card_limits
 from report import BUILD, report
 from steps import Sequence, Steps
@@ -176,6 +177,19 @@ def weights_of(artifact: Path) -> Callable[[int], float]:
     return read
 
 
+def expert_rows(artifact: Path, steps: list[tuple[int, int]]) -> list[Row]:
+    """Distinct experts that a step reads in a layer, in the mean; none without routers."""
+    model = Artifact.open(artifact).manifest
+    if not any(kernel.routing for kernel in model.targets[TARGET].kernels):
+        return []
+    random, rows = np.random.default_rng(0), []
+    for batch, context in steps:
+        prompts = random.integers(0, model.model.vocab_size, (batch, context)).tolist()
+        mean = float(np.mean(experts_read(artifact, prompts)))
+        rows.append(Row(f"experts read b{batch} ctx {context}", mean, "a layer"))
+    return rows
+
+
 def kv_bytes_of(artifact: Path) -> int:
     """Bytes of a token in the cache."""
     groups = Artifact.open(artifact).manifest.targets[TARGET].cache_groups
@@ -216,7 +230,7 @@ def build(shape: str, checkpoint: Path, artifact: Path, with_checkpoint: bool) -
 
 @click.command()
 @click.option("--shape", type=click.Choice(list(SHAPES)), default="llama-3.2-1b")
-@click.option("--rows", default="logits,step,prefill,mixed,startup", help="Kinds of rows.")
+@click.option("--rows", default="logits,experts,step,prefill,mixed,startup", help="Kinds of rows.")
 @click.option("--steps", default=",".join(f"{b}x{c}" for b, c in STEPS), help="Decode steps.")
 @click.option("--record", type=click.Path(path_type=Path), help="Where the JSON goes besides.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keeps checkpoint and artifact.")
@@ -235,6 +249,9 @@ def main(shape: str, rows: str, steps: str, record: Path | None, folder: Path | 
             found += (ratios := logit_ratios(checkpoint, artifact))
             print(*ratios, sep="\n", flush=True)
         chosen = [tuple(map(int, case.split("x"))) for case in steps.split(",")]
+        if "experts" in kinds:
+            found += (counts := expert_rows(artifact, chosen))
+            print(*counts, sep="\n", flush=True)
         found += speed_rows(artifact, limits, kinds, chosen)
         if "startup" in kinds:
             found += startup_rows(artifact)
