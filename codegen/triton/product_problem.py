@@ -60,7 +60,8 @@ class Product:
             return Ruled(PERSISTENT, rule, others, kinds)
         if isinstance(stream, Stream):
             others = {tile.chosen: f"{tile.rule}, but its weights are on the way too late"} | others
-            rule = "weights of few rows stream, in parts that fill a wave"
+            way = "in parts that fill a wave" if stream.splits > 1 else "tile by tile"
+            rule = f"weights of few rows stream, {way}"
             return Ruled(stream, rule, others, kinds)
         return Ruled(tile.chosen, tile.rule, others, kinds)
 
