@@ -28,8 +28,8 @@ def checkpoint(tmp_path_factory):
 
 
 def built(checkpoint, name, **options):
-    options = {"cpu_levels": native_levels()[:1]} | options
-    return compile_model(checkpoint, checkpoint.parent / f"{name}.tapeout", **options)
+    levels = {} if "target" in options else {"cpu_levels": native_levels()[:1]}
+    return compile_model(checkpoint, checkpoint.parent / f"{name}.tapeout", **levels, **options)
 
 
 @pytest.fixture(scope="module")
