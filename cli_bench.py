@@ -1,5 +1,6 @@
 """`tapeout bench`: measures a model with random prompts; see `runtime/bench.py`.
 
+`tapeout bench startup` measures how it starts; see `runtime/bench_startup.py`.
 `tapeout bench serve` measures a server, of ours or another; see `serve/load/`.
 """
 
@@ -14,15 +15,15 @@ import click
 if TYPE_CHECKING:
     from .runtime.bench_report import BenchReport
     from .runtime.kernel_report import KernelsReport
+    from .runtime.startup_report import StartupReport
     from .serve.load.report import LoadReport
 
 _REPORT = [
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     click.option("--output", type=click.File("w", lazy=False), help="A file for the JSON."),
 ]
-_COMMON = [
-    click.argument("model", type=click.Path(path_type=Path)),
-    click.option("--seed", default=0, show_default=True, help="Of the prompts."),
+_MODEL = click.argument("model", type=click.Path(path_type=Path))
+_LOAD = [
     click.option("--max-num-seqs", type=int, help="Sequences at a time."),
     click.option("--max-num-batched-tokens", type=int, help="Tokens of a step."),
     click.option("--max-model-len", type=int, help="Tokens of a sequence."),
@@ -30,6 +31,11 @@ _COMMON = [
     click.option("--num-threads", type=int, help="Default: one for each core."),
     click.option("--dtype", default="auto", help="auto, bfloat16 or float32."),
     click.option("--load-format", default="auto", help="auto, or dummy: random weights."),
+]
+_COMMON = [
+    _MODEL,
+    click.option("--seed", default=0, show_default=True, help="Of the prompts."),
+    *_LOAD,
     *_REPORT,
 ]
 
@@ -89,6 +95,25 @@ def throughput_command(as_json: bool, output: IO[str] | None, **options: Any) ->
 
     asked, load = _split(options, ThroughputOptions)
     _print(measure_throughput(_load(load), asked), as_json, output)
+
+
+@bench.command("startup")
+@click.option("--repeats", default=3, show_default=True, help="Processes after the first.")
+@lambda command: _with([_MODEL, *_LOAD, *_REPORT], command)
+def startup_command(
+    model: Path,
+    repeats: int,
+    load_format: str,
+    as_json: bool,
+    output: IO[str] | None,
+    **options: Any,
+) -> None:
+    """Time processes of their own, from their start through loading to the first token."""
+    from .runtime.bench_startup import StartupOptions, measure_startup
+
+    asked, shows_progress = StartupOptions(repeats=repeats), sys.stderr.isatty()
+    report = measure_startup(model, asked, _given(options), load_format, shows_progress)
+    _print(report, as_json, output)
 
 
 @bench.command("kernels")
@@ -190,12 +215,18 @@ def _split(options: dict[str, Any], kind: type[Any]) -> tuple[Any, dict[str, Any
 def _load(options: dict[str, Any]) -> Any:
     from .runtime.llm import LLM
 
-    given = {name: value for name, value in options.items() if value is not None}
+    given = _given(options)
     return LLM(given.pop("model"), skip_tokenizer_init=True, **given)
 
 
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _print(
-    report: "BenchReport | KernelsReport | LoadReport", as_json: bool, output: IO[str] | None
+    report: "BenchReport | KernelsReport | LoadReport | StartupReport",
+    as_json: bool,
+    output: IO[str] | None,
 ) -> None:
     from msgspec.json import encode
 

@@ -9,8 +9,6 @@ decode steps and of a mixed step, no further from transformers' fp32 than 1.5 ti
 import gc
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +28,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tapeout import LLM, compile_model
 from tapeout.artifact import Artifact
 from tapeout.frontend.dummy_checkpoint import DummyCheckpoint
+from tapeout.runtime.bench_startup import StartupOptions, measure_startup
 
 TARGET = "cuda:sm_90"
 SHAPES = json.loads((Path(__file__).parent / "gpu_shapes.json").read_text())
@@ -37,22 +36,9 @@ LENGTHS = [1, 17, 64, 300, 620]
 STEPS = [(1, 128), (1, 2048), (8, 128), (8, 2048), (32, 128), (32, 2048), (64, 128), (64, 2048)]
 STEPS += [(128, 128), (256, 128)]
 PREFILLS = [(1, 128), (1, 1024), (1, 8192), (8, 2048)]
+LIMITS = {"max_model_len": 9216, "max_num_seqs": 256}
 _EXPERTS = ".experts."  # in the names of their weights
 _TABLES = ("model.embed_tokens.weight", "lm_head.weight")
-_STARTUP = """
-import json, sys, time
-start = time.time()
-from tapeout import LLM, SamplingParams
-imported = time.time()
-llm = LLM(sys.argv[1], skip_tokenizer_init=True, max_model_len=9216, max_num_seqs=256)
-loaded = time.time()
-params = SamplingParams(temperature=0, max_tokens=1)
-llm.generate({"prompt_token_ids": [5, 6, 7]}, params, use_tqdm=False)
-times = {"import": imported - start, "load": loaded - imported}
-times |= {f"load: {k}": v for k, v in llm.executor.startup_s.items()}
-times |= {"first token": time.time() - loaded, "began": start}
-print(json.dumps([times, llm.executor.device_bytes]))
-"""
 
 
 def make_checkpoint(shape: str, folder: Path) -> Path:
@@ -143,8 +129,8 @@ def speed_rows(
     artifact: Path, limits: dict[str, float], kinds: set[str], steps: list[tuple[int, int]]
 ) -> list[Row]:
     """The rows that `kinds` names; each is printed as it comes."""
-    options = {"max_model_len": 9216, "max_num_seqs": 256, "max_num_batched_tokens": 8192}
-    llm = LLM(artifact, skip_tokenizer_init=True, enable_prefix_caching=False, **options)
+    options = LIMITS | {"max_num_batched_tokens": 8192, "enable_prefix_caching": False}
+    llm = LLM(artifact, skip_tokenizer_init=True, **options)
     rows = [Row(f"load: {k}", v, "s") for k, v in llm.executor.startup_s.items()]
     rows.append(Row("graphs", len(llm.executor.graph_sizes), ""))
     bench = Bench(llm, weights_of(artifact), kv_bytes_of(artifact), limits["read bytes/s"])
@@ -197,18 +183,14 @@ def kv_bytes_of(artifact: Path) -> int:
 
 
 def startup_rows(artifact: Path) -> list[Row]:
-    """A process of its own, from its start to the first token, the files in the page cache."""
+    """Processes of their own, from their start to the first token."""
+    found = measure_startup(artifact, StartupOptions(repeats=1), LIMITS)
     rows = []
-    for name in ("first", "second"):
-        start = time.time()
-        command = [sys.executable, "-c", _STARTUP, str(artifact)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        times, device_bytes = json.loads(done.stdout.splitlines()[-1])
-        times["interpreter"] = times.pop("began") - start
+    for name, run in (("first", found.first), ("second", found.median)):
+        times = run.parts() | {"load": sum(run.load_s.values())}
         rows += [Row(f"start-up {name}: {k}", v, "s") for k, v in times.items()]
-        parts = ("interpreter", "import", "load", "first token")
-        rows.append(Row(f"start-up {name}", sum(times[k] for k in parts), "s"))
-    return rows + [Row(f"memory: {k}", v / 2**20, "MiB") for k, v in device_bytes.items()]
+        rows.append(Row(f"start-up {name}", run.total_s, "s"))
+    return rows + [Row(f"memory: {k}", v / 2**20, "MiB") for k, v in found.device_bytes.items()]
 
 
 def build(shape: str, checkpoint: Path, artifact: Path, with_checkpoint: bool) -> list[Row]:

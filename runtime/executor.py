@@ -16,6 +16,7 @@ from .frame import F32, Frame, Logprobs, StepResult
 from .layout import coefficients
 from .machine import choose_level, choose_num_threads
 from .memory import Place
+from .phases import Phases
 from .plan import MemoryPlan
 from .player import Dims, Launch, Player, PlayerLibrary
 from .slot_tables import SlotTables
@@ -52,17 +53,9 @@ class Executor:
         self.vocab_size = artifact.manifest.model.vocab_size
         self.plan, self._bounds = plan, plan.bounds
         self.num_threads = choose_num_threads(num_threads)
-        assert self._target.player is not None, "a CPU has a player"
-        library = PlayerLibrary(artifact.file_path(self._target.player))
-        self.level = choose_level(self._target, library)
-        weights = LoadedWeights(artifact, TARGET, self.num_threads)
-        self.buffers = Buffers(self._target, plan, weights)
-        kernels = artifact.file_path(self._target.levels[self.level])
-        self._player = Player(library, kernels, self.num_threads)
-        self._tapes = {name: self._add_tape(artifact, [name]) for name in self._target.tapes}
-        self._whole = self._add_tape(artifact, ["step", "sample"])  # one call takes the GIL once
         self.player_s = 0.0  # that the player has computed so far
-        self._bind()
+        self.startup_s = Phases()
+        self._load(artifact)
         self._thread = StepThread(self._run)
 
     def submit(self, frame: Frame) -> None:
@@ -112,6 +105,26 @@ class Executor:
         """Ends the threads after the step that is being computed; nothing may be run afterwards."""
         self._thread.close()
         self._player.close()
+
+    def _load(self, artifact: Artifact) -> None:
+        assert self._target.player is not None, "a CPU has a player"
+        timed = self.startup_s.timed
+        with timed("player"):
+            library = PlayerLibrary(artifact.file_path(self._target.player))
+            self.level = choose_level(self._target, library)
+        with timed("digests"):
+            artifact.verify_weights(TARGET)
+        with timed("weights"):
+            weights = LoadedWeights(artifact, TARGET, self.num_threads)
+        with timed("memory"):
+            self.buffers = Buffers(self._target, self.plan, weights)
+            self._bind()
+        with timed("kernels"):
+            kernels = artifact.file_path(self._target.levels[self.level])
+            self._player = Player(library, kernels, self.num_threads)
+            self._tapes = {name: self._add_tape(artifact, [name]) for name in self._target.tapes}
+            # As one call it takes the GIL once.
+            self._whole = self._add_tape(artifact, ["step", "sample"])
 
     def _bind(self) -> None:
         """Looks up every array that a step is copied to or from."""

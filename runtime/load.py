@@ -1,5 +1,6 @@
 """From a path to a model that can run: opens an artifact, or has a checkpoint compiled first."""
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -31,6 +32,7 @@ class LoadedModel(NamedTuple):
     target_name: str
     plan: MemoryPlan
     executor: AnyExecutor
+    opening_s: float = 0.0  # until the executor was begun
 
     @property
     def _target(self) -> Target:
@@ -107,6 +109,7 @@ def open_model(
     CapacityError before the memory is taken.
     """
     folder = artifact_path(model, load_format, dtype, quantization, tensor_parallel_size)
+    started_s = time.perf_counter()
     artifact = Artifact.open(folder, verify_weights=False)  # whoever reads them does it
     check_properties(artifact, dtype, quantization, tensor_parallel_size)
     target_name, device = choose_target(artifact)
@@ -117,15 +120,15 @@ def open_model(
             undo.callback(device.close)
         device_bytes = device.facts.memory_bytes if device else None
         plan = plan_memory(target, longest, limits, device_bytes)
+        opening_s = time.perf_counter() - started_s
         executor: AnyExecutor
         if device is None:
-            artifact.verify_weights(target_name)
             executor = Executor(artifact, plan, num_threads)
         else:
             capture_s = 0.0 if enforce_eager else CAPTURE_S
             executor = CudaExecutor(artifact, target_name, device, plan, num_threads, capture_s)
         undo.pop_all()
-    return LoadedModel(artifact.path, artifact.manifest, target_name, plan, executor)
+    return LoadedModel(artifact.path, artifact.manifest, target_name, plan, executor, opening_s)
 
 
 def is_artifact(path: Path) -> bool:

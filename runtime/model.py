@@ -11,6 +11,7 @@ from .checks import check_flag, check_whole
 from .inputs import TokenizedPrompt
 from .intake import Intake
 from .load import AnyExecutor, check_is_model, open_model
+from .phases import Phases
 from .plan import DEFAULT_MAX_NUM_SEQS, DEFAULT_MEMORY_UTILIZATION, Limits
 from .sampling_params import SamplingParams
 from .tokenizer import Tokenizer, tokenizer_file
@@ -30,7 +31,7 @@ class Model:
     that begin alike share what was computed, if they have the same `cache_salt`. A request that
     would make more than `max_num_waiting` wait, or more than `max_waiting_tokens` tokens of theirs,
     is refused by a QueueFullError; None sets no bound. With `enforce_eager` no graph is captured on
-    a GPU; the CPU has none.
+    a GPU; the CPU has none. `startup_s` has the seconds that each part of loading took, in order.
 
     Raises InputError or CapacityError, naming value, limit and remedy, before anything is loaded.
     """
@@ -87,13 +88,17 @@ class Model:
             enforce_eager,
         )
         self.artifact_path = loaded.folder
+        self.target_name = loaded.target_name
         self.memory_plan = loaded.plan
         self.executor = loaded.executor
+        self.startup_s = Phases({"opening": loaded.opening_s, **loaded.executor.startup_s})
         folder = Path(tokenizer) if tokenizer is not None else loaded.folder
-        grammars = loaded.grammars(None if skip_tokenizer_init else folder)
-        self.engine = loaded.engine(grammars, seed, enable_prefix_caching, **queue)
-        self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
-        self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
+        with self.startup_s.timed("engine"):
+            grammars = loaded.grammars(None if skip_tokenizer_init else folder)
+            self.engine = loaded.engine(grammars, seed, enable_prefix_caching, **queue)
+            self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
+        with self.startup_s.timed("tokenizer"):
+            self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
         self._intake = Intake(self._tokenizer, loaded.bounds(), enable_prefix_caching, grammars)
 
     def get_tokenizer(self) -> Tokenizer:

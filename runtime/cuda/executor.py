@@ -3,10 +3,7 @@
 All memory is allocated when the executor is made, at the sizes that the plan says.
 """
 
-import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import RLock
 
 import numpy as np
@@ -15,6 +12,7 @@ from ...artifact import Artifact, Buffer, Launch, SlotBuffer
 from ..frame import F32, Frame, Logprobs, StepResult
 from ..machine import choose_num_threads
 from ..memory import Place
+from ..phases import Phases
 from ..plan import MemoryPlan
 from ..player import Dims
 from ..step_thread import StepError
@@ -61,7 +59,7 @@ class CudaExecutor:
         self.num_threads = choose_num_threads(num_threads)
         self.uses_graphs = True  # where there are some for a step
         self.player_s = 0.0  # that the device has computed so far
-        self.startup_s: dict[str, float] = {}  # by what was done, in order
+        self.startup_s = Phases()
         self.device_bytes: dict[str, int] = {}  # what the device has lent, by what for
         self._lock = RLock()
         self._unreported: deque[_Step | None] = deque()  # None: it failed
@@ -166,34 +164,28 @@ class CudaExecutor:
             self.device.close()
 
     def _load(self, artifact: Artifact, target_name: str, capture_s: float) -> None:
-        device, plan = self.device, self.plan
-        with self._timed("context"):
+        device, plan, timed = self.device, self.plan, self.startup_s.timed
+        with timed("context"):
             device.start()
         self.device_bytes["context"] = device.num_taken_bytes()
-        with self._timed("memory"):
+        with timed("memory"):
             self._memory = DeviceMemory(device, self._target, plan)
             parts = (device, self._memory, self._target, plan)
             self._stages = [Stage(*parts, number) for number in range(NUM_STAGES)]
             self._slots = DeviceSlots(device, self._memory, plan)
-        with self._timed("weights"):
+        with timed("weights"):
             addresses = self._memory.weights
             stream_weights(device, artifact, target_name, addresses, self.num_threads)
-        with self._timed("kernels"):
+        with timed("kernels"):
             self._tapes = Tapes(artifact, target_name, device)
             self._bound: dict[tuple[TapeForm, Stage], int] = {}
-        with self._timed("graphs"):
+        with timed("graphs"):
             self._graphs = DecodeGraphs(device, self._memory, self._stages, self._tapes, plan.sizes)
             self._graphs.capture(capture_s)
             device.synchronize()
         self.device_bytes["planned"] = plan.total_bytes
         others = device.num_taken_bytes() - sum(self.device_bytes.values())
         self.device_bytes["kernels, graphs and rounding"] = others
-
-    @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        started_s = time.perf_counter()
-        yield
-        self.startup_s[what] = time.perf_counter() - started_s
 
     def _queue(self, frame: Frame) -> _Step | None:
         if self._failure is None:
