@@ -32,9 +32,11 @@ class EngineSpec(ChildSpec, kw_only=True):
 
 
 class FrontSpec(ChildSpec, kw_only=True):
-    """Which socket a front takes connections from."""
+    """Which socket a front takes connections from, and where it tells that it would answer."""
 
     socket_fd: int
+    ready_fd: int
+    index: int  # of the front
 
 
 CANNOT_LOAD = 2  # the engine's exit code where starting again would not help

@@ -80,8 +80,8 @@ class EngineClient:
             await self._lost.wait()
             self._lost.clear()
 
-    async def wait_ready(self, timeout_s: float) -> None:
-        """Waits for an engine, for a while."""
+    async def wait_ready(self, timeout_s: float | None) -> None:
+        """Waits for an engine, for a while or for as long as it takes."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._has_hello.wait(), timeout_s)
 

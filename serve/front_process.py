@@ -12,6 +12,7 @@ from .app import build_app
 from .child import FrontSpec, begin
 from .front import Front
 from .http_protocol import bounded_protocol
+from .readiness import tell_ready
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -66,11 +67,19 @@ async def _serve(spec: FrontSpec) -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
     )
-    link = asyncio.ensure_future(front.engine.run())
+    tasks = [asyncio.ensure_future(run) for run in (front.engine.run(), _tell_ready(front, spec))]
     await front.engine.wait_ready(_ENGINE_S)
     await _Server(config, front).serve(sockets=[socket.socket(fileno=spec.socket_fd)])
-    link.cancel()
+    for task in tasks:
+        task.cancel()
     front.close()
+
+
+async def _tell_ready(front: Front, spec: FrontSpec) -> None:
+    """Connections wait from then on, and are answered, if they are not taken already."""
+    await front.engine.wait_ready(None)
+    if front.is_ready:
+        tell_ready(spec.ready_fd, spec.index)
 
 
 if __name__ == "__main__":

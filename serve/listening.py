@@ -28,6 +28,14 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
     return [_bound(host, port, shares=True) for _ in range(count)]
 
 
+def url_of(listener: socket.socket) -> str:
+    """Where a socket takes connections."""
+    host, port, *_ = listener.getsockname()
+    return (
+        f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
+    )
+
+
 @contextmanager
 def engine_listener() -> Iterator[tuple[socket.socket, str]]:
     """The socket where an engine takes its fronts, and its address, in a folder of its own."""

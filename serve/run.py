@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -12,7 +13,7 @@ import msgspec
 from ..runtime.load import check_is_model, is_artifact
 from ..runtime.tokenizer import tokenizer_file
 from .child import ChildSpec
-from .listening import listen
+from .listening import listen, url_of
 from .logs import set_up_logs
 from .options import ServeOptions, read_api_keys
 from .supervisor import Supervisor
@@ -31,9 +32,10 @@ def serve(model: Path, options: ServeOptions) -> int:
     sockets = listen(options.host, options.port, options.num_fronts)
     set_up_logs(options.log_level)
     options, model = with_name(options, model), artifact_of(model, options)
-    host, port, *_ = sockets[0].getsockname()
-    sys.stderr.write(f"tapeout: {model} is served at http://{host}:{port}\n")
-    return asyncio.run(Supervisor(str(model), options, sockets).run())
+    url = url_of(sockets[0])
+    _say(f"listens at {url} while {model} is loaded")
+    on_ready = partial(_say, f"{model} is ready, served at {url}")
+    return asyncio.run(Supervisor(str(model), options, sockets, on_ready).run())
 
 
 def check_model(model: Path) -> None:
@@ -51,6 +53,11 @@ def with_name(options: ServeOptions, model: Path) -> ServeOptions:
 def artifact_of(model: Path, options: ServeOptions) -> Path:
     """The model itself, or what its checkpoint is compiled to."""
     return model if is_artifact(model) else _built(model, options)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"tapeout: {text}\n")
+    sys.stderr.flush()
 
 
 def _built(checkpoint: Path, options: ServeOptions) -> Path:

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -17,6 +17,7 @@ from .children import Child
 from .engine_keeper import EngineKeeper
 from .listening import engine_listener
 from .options import ServeOptions
+from .readiness import readiness
 
 FORCED = 128 + signal.SIGTERM  # the exit code where what ran was not waited for
 _FRONT_PROVED_S = 10.0  # a front that has lived so long was not broken from its start
@@ -27,10 +28,20 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Serves a model until a signal asks it to end, or it cannot be kept alive."""
+    """Serves a model until a signal asks it to end, or it cannot be kept alive.
 
-    def __init__(self, model: str, options: ServeOptions, sockets: Sequence[socket.socket]) -> None:
+    `on_ready` is called once, when the model is loaded and every front would answer.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        options: ServeOptions,
+        sockets: Sequence[socket.socket],
+        on_ready: Callable[[], None],
+    ) -> None:
         self._model, self._options, self._sockets = model, options, sockets
+        self._on_ready = on_ready
         self._variables: dict[str, str] = {}  # of a front's environment
         self._num_signals = 0
         self._is_stopping = asyncio.Event()
@@ -41,15 +52,18 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._note_signal)
-        with engine_listener() as (listener, address):
+        with (
+            engine_listener() as (listener, address),
+            readiness(len(self._sockets), self._on_ready) as ready_fd,
+        ):
             self._variables = {METRICS_VARIABLE: str(Path(address).parent)}
-            return await self._keep(listener, address)
+            return await self._keep(listener, address, ready_fd)
 
-    async def _keep(self, listener: socket.socket, address: str) -> int:
+    async def _keep(self, listener: socket.socket, address: str, ready_fd: int) -> int:
         keeper = EngineKeeper(self._model, self._options, listener, address)
         engine = asyncio.ensure_future(keeper.run())
         fronts = [
-            asyncio.ensure_future(self._keep_front(index, address))
+            asyncio.ensure_future(self._keep_front(index, address, ready_fd))
             for index in range(len(self._sockets))
         ]
         stop = asyncio.ensure_future(self._is_stopping.wait())
@@ -80,12 +94,12 @@ class Supervisor:
             await child.end(signal.SIGKILL)
         await asyncio.gather(*late)
 
-    async def _keep_front(self, index: int, address: str) -> int:
+    async def _keep_front(self, index: int, address: str, ready_fd: int) -> int:
         """Starts a front, and another when it ends, until all is to end."""
         num_failures = 0
         while num_failures < _MAX_FRONT_FAILURES:
             started_s = monotonic()
-            code = await self._live_front(index, address)
+            code = await self._live_front(index, address, ready_fd)
             if self._is_stopping.is_set():
                 return 0
             has_lived = monotonic() - started_s > _FRONT_PROVED_S
@@ -93,7 +107,7 @@ class Supervisor:
             _log.error("front ended", extra={"exit_code": code, "num_failures": num_failures})
         return 1
 
-    async def _live_front(self, index: int, address: str) -> int:
+    async def _live_front(self, index: int, address: str, ready_fd: int) -> int:
         fd = self._sockets[index].fileno()
         spec = FrontSpec(
             options=self._options,
@@ -102,9 +116,11 @@ class Supervisor:
             engine_address=address,
             started_s=monotonic(),
             socket_fd=fd,
+            ready_fd=ready_fd,
+            index=index,
         )
         self._fronts[index] = child = await Child.start(
-            "front_process", spec, [fd], self._variables
+            "front_process", spec, [fd, ready_fd], self._variables
         )
         if self._is_stopping.is_set():  # since it was begun to start
             child.signal(signal.SIGTERM)

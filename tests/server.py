@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import httpx
 import psutil
 
-_URL = re.compile(r"served at (http://\S+)")
+_URL = re.compile(r"listens at (http://\S+)")
 
 
 class Server:
