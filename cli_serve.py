@@ -64,7 +64,10 @@ def serve_command(model: Path, config: Path | None, **given: Any) -> None:
 @_with_options(option for option in list_options() if option.name in _OF_A_BATCH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run_batch_command(source: Path, target: Path, model: Path, as_json: bool, **given: Any) -> None:
-    """Answer a file of requests in OpenAI's batch format; what OUTPUT has is not run again."""
+    """Answer a file of requests in OpenAI's batch format; what OUTPUT has is not run again.
+
+    Exits with 1 if a request has no answer, also one of an earlier run.
+    """
     options = _options(given | {"log_level": "error"})
     from .serve.batch.run import run_batch
     from .serve.logs import set_up_logs
@@ -75,3 +78,7 @@ def run_batch_command(source: Path, target: Path, model: Path, as_json: bool, **
     options, model = with_name(options, model), artifact_of(model, options)
     report = asyncio.run(run_batch(model, options, source, target, sys.stderr.isatty()))
     click.echo(report.as_json() if as_json else report.text())
+    if report.num_failed:
+        said = f"{report.num_failed} of {report.num_requests} requests have no answer"
+        click.echo(f"{said}; their lines in {target} say why", err=True)
+        sys.exit(1)

@@ -14,10 +14,13 @@ from ...errors import InputError, TapeoutError, shown
 _BEGINNING = b'{"id":"batch_req_'
 
 
-class BatchResponse(msgspec.Struct):
+class _Status(msgspec.Struct):
+    status_code: int
+
+
+class BatchResponse(_Status):
     """What the request was answered with."""
 
-    status_code: int
     request_id: str
     body: msgspec.Raw
 
@@ -37,11 +40,6 @@ class BatchResult(msgspec.Struct, kw_only=True):
     response: BatchResponse | None
     error: BatchError | None
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether there is no answer of the model's."""
-        return self.response is None or self.response.status_code != 200
-
 
 def result_of(custom_id: str, outcome: BatchResponse | BatchError) -> BatchResult:
     """The result with an id of its own."""
@@ -59,14 +57,23 @@ def _is_torn(line: bytes) -> bool:
     return line[:size] == _BEGINNING[:size]
 
 
+def _has_failed(response: _Status | None) -> bool:
+    """Whether there is no answer of the model's."""
+    return response is None or response.status_code != 200
+
+
 class _Known(msgspec.Struct):
     """What is read of a line again."""
 
     custom_id: str
+    response: _Status | None = None
 
 
 class ResultFile:
-    """The output of one run at a time, open to add lines; `custom_ids` are those that it has.
+    """The output of one run at a time, open to add lines.
+
+    `custom_ids` are those that it had when it was opened, `num_failed` counts all its requests
+    that have no answer.
 
     A line is written by one call, so a run that is killed leaves whole lines. Were the last one
     torn all the same, by a disk that is full, it is cut off here and its request run again.
@@ -82,7 +89,7 @@ class ResultFile:
             raise InputError(f"output {path} cannot be written: {error.strerror}") from None
         try:
             self._lock()
-            self.custom_ids = self._resume(known_ids)
+            self.custom_ids, self.num_failed = self._resume(known_ids)
         except InputError:
             self._file.close()
             raise
@@ -97,6 +104,7 @@ class ResultFile:
             raise TapeoutError(
                 f"output {self._path} cannot be written: {error.strerror}; then run this again"
             ) from None
+        self.num_failed += _has_failed(result.response)
 
     def __enter__(self) -> "ResultFile":
         return self
@@ -117,28 +125,30 @@ class ResultFile:
                 f"output {self._path} is being written by another run; let that end"
             ) from None
 
-    def _resume(self, known_ids: set[str]) -> set[str]:
+    def _resume(self, known_ids: set[str]) -> tuple[set[str], int]:
         found: set[str] = set()
-        end = 0
+        num_failed = end = 0
         with self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n") and _is_torn(line):
                     break
-                found.add(self._known_id(line, number, known_ids))
+                known = self._known(line, number, known_ids)
+                found.add(known.custom_id)
+                num_failed += _has_failed(known.response)
                 end += len(line)
         self._file.truncate(end)
-        return found
+        return found, num_failed
 
-    def _known_id(self, line: bytes, number: int, known_ids: set[str]) -> str:
+    def _known(self, line: bytes, number: int, known_ids: set[str]) -> _Known:
         try:
-            custom_id = msgspec.json.decode(line, type=_Known).custom_id
+            known = msgspec.json.decode(line, type=_Known)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise InputError(
                 f"{self._path}:{number} is no result of a batch; name another output"
             ) from None
-        if custom_id in known_ids:
-            return custom_id
+        if known.custom_id in known_ids:
+            return known
         raise InputError(
-            f"{self._path}:{number} has custom_id={shown(custom_id)}, which the input has not; "
-            "name another output"
+            f"{self._path}:{number} has custom_id={shown(known.custom_id)}, which the input has "
+            "not; name another output"
         )

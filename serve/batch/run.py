@@ -21,7 +21,7 @@ from ..listening import engine_listener
 from ..options import ServeOptions
 from .in_process import post
 from .lines import BatchLine, check_lines, read_lines
-from .results import BatchError, BatchResponse, BatchResult, ResultFile, result_of
+from .results import BatchError, BatchResponse, ResultFile, result_of
 
 URLS = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 _MAX_ATTEMPTS = 3  # of a request that the server would tell to come again
@@ -33,14 +33,14 @@ class BatchReport(msgspec.Struct, frozen=True, kw_only=True):
 
     num_requests: int
     num_skipped: int  # were in the output already
-    num_failed: int  # of those that were run
+    num_failed: int  # of all: those that have no answer
 
     def text(self) -> str:
         """A line to read."""
         num_run = self.num_requests - self.num_skipped
         return (
-            f"{self.num_requests} requests: {num_run} were run, {self.num_failed} of them failed; "
-            f"{self.num_skipped} were in the output already"
+            f"{self.num_requests} requests: {num_run} were run, {self.num_skipped} were in the "
+            "output already"
         )
 
     def as_json(self) -> str:
@@ -65,9 +65,9 @@ async def run_batch(
             run = _Run(results, left, bar)
             if num_skipped < len(custom_ids):
                 await run.with_engine(model, options)
-    return BatchReport(
-        num_requests=len(custom_ids), num_skipped=num_skipped, num_failed=run.num_failed
-    )
+        return BatchReport(
+            num_requests=len(custom_ids), num_skipped=num_skipped, num_failed=results.num_failed
+        )
 
 
 class _Run:
@@ -75,7 +75,6 @@ class _Run:
 
     def __init__(self, results: ResultFile, left: Iterator[BatchLine], bar: "tqdm[Any]") -> None:
         self._results, self._left, self._bar = results, left, bar
-        self.num_failed = 0
 
     async def with_engine(self, model: Path, options: ServeOptions) -> None:
         """Starts an engine, asks it all, and ends it."""
@@ -109,13 +108,8 @@ class _Run:
 
     async def _ask_some(self, app: App) -> None:
         for line in self._left:
-            result = result_of(line.custom_id, await _outcome(app, line))
-            self._note(result)
-
-    def _note(self, result: BatchResult) -> None:
-        self._results.add(result)
-        self.num_failed += result.has_failed
-        self._bar.update()
+            self._results.add(result_of(line.custom_id, await _outcome(app, line)))
+            self._bar.update()
 
 
 async def _outcome(app: App, line: BatchLine) -> BatchResponse | BatchError:

@@ -45,7 +45,7 @@ def command(nano, source, target):
 def run(nano, source, target, exit_code=0):
     done = subprocess.run(command(nano, source, target), capture_output=True, text=True, timeout=60)
     assert done.returncode == exit_code, done.stderr
-    return json.loads(done.stdout) if exit_code == 0 else done.stderr
+    return json.loads(done.stdout), done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,9 @@ def batch(nano, tmp_path_factory):
         line("bad-url", {}, "/v1/embeddings"),
         completion("bad-method") | {"method": "GET"},
     ]
-    report = run(nano, write(folder / "in.jsonl", lines), folder / "out.jsonl")
+    source = write(folder / "in.jsonl", lines)
+    report, said = run(nano, source, folder / "out.jsonl", exit_code=1)
+    assert said == f"5 of 32 requests have no answer; their lines in {folder}/out.jsonl say why\n"
     return folder, report
 
 
@@ -109,11 +111,17 @@ def test_what_the_output_has_is_not_run_again(nano, batch, tmp_path):
     before = (batch[0] / "out.jsonl").read_bytes().splitlines(keepends=True)
     target = tmp_path / "out.jsonl"
     target.write_bytes(b"".join(before[:7]) + before[7][:20])  # the last is torn
-    report = run(nano, batch[0] / "in.jsonl", target)
-    assert report["num_skipped"] == 7
+    report, _ = run(nano, batch[0] / "in.jsonl", target, exit_code=1)
+    assert report == {"num_requests": 32, "num_skipped": 7, "num_failed": 5}
     after = target.read_bytes().splitlines(keepends=True)
     assert after[:7] == before[:7] and len(after) == 32
     assert results(target).keys() == results(batch[0] / "out.jsonl").keys()
+
+
+def test_what_had_no_answer_before_still_has_none(nano, batch):
+    report, said = run(nano, batch[0] / "in.jsonl", batch[0] / "out.jsonl", exit_code=1)
+    assert report == {"num_requests": 32, "num_skipped": 32, "num_failed": 5}
+    assert said.startswith("5 of 32 requests have no answer")
 
 
 def test_a_run_that_is_killed_leaves_whole_lines_and_goes_on(nano, tmp_path):
@@ -125,7 +133,7 @@ def test_a_run_that_is_killed_leaves_whole_lines_and_goes_on(nano, tmp_path):
     process.wait()
     num_before = len(results(target))
     assert 0 < num_before < 300 and target.read_text().endswith("\n")
-    report = run(nano, source, target)
+    report, _ = run(nano, source, target)
     assert report == {"num_requests": 300, "num_skipped": num_before, "num_failed": 0}
     assert len(results(target)) == len(target.read_text().splitlines()) == 300
 
