@@ -11,6 +11,7 @@ import click
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from .tuning.imported import Imported
     from .tuning.search import Progress
 
 _PATH = click.Path(path_type=Path)
@@ -60,9 +61,14 @@ def tune_command(artifact: Path, as_json: bool, **options: Any) -> None:
         ) from None
 
     line = TerminalLine()
+
+    def note(imported: "Imported") -> None:
+        line.close()
+        click.echo(imported.text(), err=True)
+
     try:
         report = tune(
-            artifact, TuneOptions(**options), lambda seen: line.show(_text(seen)), started_s
+            artifact, TuneOptions(**options), lambda seen: line.show(_text(seen)), started_s, note
         )
     except KeyboardInterrupt:
         click.echo("\ninterrupted; the same command goes on from here", err=True)

@@ -9,6 +9,7 @@ import msgspec
 
 from ..artifact.tuning_table import Device, Entry, Key
 from .fates import Fate
+from .imported import Imported
 
 _FATES: dict[Fate, str] = {
     "kept": "kept",
@@ -26,6 +27,7 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
     opening_s: float  # until the first kernel could be tried
     elapsed_s: float
     num_works: int
+    imported: Imported | None = None  # None: no table was
     outcomes: dict[str, int]  # of candidates, by all searches: faster, slower, wrong or failed
     num_tried: int  # of candidates, by this search
     fates: dict[Fate, int]  # of kernels and shapes with a candidate that was faster alone

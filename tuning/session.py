@@ -19,7 +19,6 @@ from ..artifact.files import lock_folder
 from ..artifact.schema import MANIFEST_DIGEST
 from ..artifact.staging import check_replaceable
 from ..artifact.tuning_table import (
-    Configuration,
     Device,
     DeviceEntries,
     Key,
@@ -31,6 +30,7 @@ from ..artifact.tuning_table import (
 from ..codegen.tuned_kernels import named_table
 from ..errors import InputError
 from .fates import fates_of
+from .imported import Imported, configurations, imported_for
 from .journal import Begun, Journal
 from .plot import render_plot
 from .rebuild import rebuild
@@ -61,9 +61,10 @@ def tune(
     options: TuneOptions,
     report: Callable[[Progress], None],
     started_s: float | None = None,
+    note: Callable[[Imported], None] = lambda imported: None,
 ) -> TuneReport:
     """Searches, and writes what was asked for. The budget runs from ``started_s`` on, of the
-    monotonic clock, by default from now.
+    monotonic clock, by default from now. ``note`` is told before the search what tables bring.
 
     An interruption leaves the journal, and the next search of the artifact goes on from there.
     Raises InputError, ArtifactError, CapacityError or BuildError.
@@ -76,7 +77,10 @@ def tune(
         device, rate = space.device, space.memory_bytes_per_s
         journal = Journal(_beside(artifact, "jsonl"), _begun(artifact, device))
         num_known = len(journal.trials)
-        search = Search(space, journal, _configurations(imported, device), report)
+        search = Search(space, journal, configurations(imported, device), report)
+        brought = imported_for(imported, device, search.keys) if options.imports else None
+        if brought is not None:
+            note(brought)
         opening_s = time.monotonic() - started_s
         checks = search.run(options.budget_s, opening_s)
     entries = list(search.entries.values())
@@ -97,6 +101,7 @@ def tune(
         opening_s=opening_s,
         elapsed_s=time.monotonic() - started_s,
         num_works=len(search.keys),
+        imported=brought,
         outcomes=Counter(line.outcome for line in journal.trials),
         num_tried=len(journal.trials) - num_known,
         fates=fates_of(journal.lines, search.entries),
@@ -143,13 +148,6 @@ def _beside(artifact: Path, suffix: str) -> Path:
 
 def _begun(artifact: Path, device: Device) -> Begun:
     return Begun(artifact_digest=(artifact / MANIFEST_DIGEST).read_text().strip(), device=device)
-
-
-def _configurations(table: Table, device: Device) -> dict[Key, Configuration]:
-    """What shall be tried first: what was best on such a device, else on one like it."""
-    alike = [known for known in table.devices if known.device.arch == device.arch]
-    alike.sort(key=lambda known: known.device == device)
-    return {entry.key: entry.configuration for known in alike for entry in known.entries}
 
 
 def _without(table: Table, device: Device, keys: Collection[Key]) -> Table:

@@ -8,10 +8,11 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from found_tables import table_of
 
 from tapeout import LLM, SamplingParams
 from tapeout.artifact.files import lock_folder
-from tapeout.artifact.tuning_table import Device, Table, read_table, write_table
+from tapeout.artifact.tuning_table import Device, Table, merge, read_table, write_table
 from tapeout.cli import main
 from tapeout.errors import InputError
 from tapeout.tuning.report import TuneReport
@@ -120,6 +121,34 @@ def test_what_could_not_be_written_after_a_search_is_refused_before_it(option, l
     with pytest.raises(InputError, match=said):
         tune(linked, TuneOptions(**{option: tmp_path}), silent)
     assert not (tmp_path / "model.tapeout.tuning.jsonl").exists()
+
+
+def told_of_import(artifact, table):
+    """What is said of a table on the terminal and in the record."""
+    options = ["--budget", "0.1s", "--num-threads", "1", "--import", str(table), "--json"]
+    done = CliRunner().invoke(main, ["tune", str(artifact), *options])
+    assert done.stderr.count("\n") == 1
+    return done.stderr, json.loads(done.stdout)["imported"]
+
+
+def test_what_is_imported_for_the_artifact_is_counted_before_the_search(linked, tmp_path):
+    own, other = table_of(linked), table_of(linked, level="x86-64-v9")
+    write_table(merge([own, other]), tmp_path / "table.json")
+    said, found = told_of_import(linked, tmp_path / "table.json")
+    count = len(own.devices[0].entries)
+    assert found["num_of_kernels"] == count > 0 and found["num_configurations"] == 2 * count
+    assert said.startswith(f"{count} of {2 * count} imported configurations are for kernels of")
+
+
+def test_a_table_of_another_device_is_told_as_such(linked):
+    said, found = told_of_import(linked, "h200")
+    assert found["num_of_kernels"] == 0 and found["archs"] == ["sm_90"]
+    assert said.startswith("none of ") and "the tables are for sm_90; import one of this" in said
+
+
+def test_where_nothing_is_imported_nothing_is_said_of_it(linked):
+    done = CliRunner().invoke(main, ["tune", str(linked), "--budget", "0.1s", "--json"])
+    assert done.stderr == "" and json.loads(done.stdout)["imported"] is None
 
 
 def text_of(**changed):
