@@ -1,25 +1,21 @@
-"""Prints C++ that computes one element, or sixteen consecutive ones, of any value of a region.
-
-`Elements.at(value, indices)` walks from a value up to the region's parameters, printing one
-statement for each value it needs there, once. Layout ops cost nothing: they change indices.
-"""
+"""Prints C++ that computes one element, or sixteen consecutive ones, of any value of a region."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from ...ir.graph import Function, Node, Value
-from ...ir.ops import Kind, record_of
-from ...ir.ops.elementwise import operand_names
-from ...ir.types import DType
+from ...ir.types import Dim, DType
+from ..element_walk import ElementWalk, with_index
 from ..reshape import number
-from .expressions import cpp_expression, cpp_number
+from .expressions import CPP_SCALARS
 from .indices import ZERO, Index, NotVector, linear_index, reshape_indices
 
 CPP_TYPES = {DType.F32: "float", DType.BF16: "bf16", DType.I32: "i32", DType.I64: "i64"}
 
 Indices = tuple[Index, ...]
+Shape = Sequence[Dim]
 Given = Callable[[Indices], str]
 """Prints the element of a value that is computed elsewhere: an expression of type vf."""
 
@@ -46,40 +42,24 @@ class Writer:
         self.line(text)
 
 
-class Elements:
-    """Elements of the values of ``function``.
+class Elements(ElementWalk[Index]):
+    """The walk in C++: a variable is a vf, or a vm for booleans.
 
-    ``packed`` names parameters stored as packed weights; ``given`` values that the kernel has at
-    hand (a product's sums, a row's reductions). In a scope, each element is printed once.
+    ``packed`` names parameters stored as packed weights.
     """
 
+    expression, zero = CPP_SCALARS, ZERO
+
     def __init__(self, function: Function, out: Writer, packed: frozenset[str] = frozenset()):
-        self.function, self.out, self.packed = function, out, packed
-        self.producers = function.producers()
-        self.given: dict[Value, Given] = {}
-        self.known: dict[tuple[Value, Indices], str] = {}
-        self.count = 0
-        self.lanes = "n"
+        super().__init__(function)
+        self.out, self.packed, self.lanes = out, packed, "n"
 
     def new_scope(self) -> None:
         """Forget what was printed: a new loop body begins."""
         self.known = {}
 
-    def at(self, value: Value, indices: Sequence[Index]) -> str:
-        """The variable that holds ``value[indices]``: a vf, or a vm for booleans."""
-        key = (value, tuple(indices))
-        if key not in self.known:
-            self.known[key] = self._bind(value, self._print(value, key[1]))
-        return self.known[key]
-
-    def integer_at(self, value: Value, indices: Indices) -> Index:
-        """``value[indices]`` as a single integer."""
-        if value not in self.producers:
-            place = linear_index(indices, [number(d) for d in value.shape])
-            return Index(f"(i64)p_{cpp_name(value)}[{place.text}]")
-        return Index(f"(i64)first({self.at(value, indices)})")
-
-    def _bind(self, value: Value, text: str) -> str:
+    def bound(self, value: Value, text: str) -> str:
+        """A variable for an element of a value."""
         if re.fullmatch(r"v\d+", text):
             return text
         self.count += 1
@@ -88,18 +68,8 @@ class Elements:
         self.out.line(f"const {kind} {name} = {text};  // {value.name}")
         return name
 
-    def _print(self, value: Value, indices: Indices) -> str:
-        if value in self.given:
-            return self.given[value](indices)
-        node = self.producers.get(value)
-        if node is None:
-            return self._load(value, indices)
-        if record_of(node.op).kind is Kind.ELEMENTWISE:
-            return self._elementwise(node, indices)
-        assert node.op in _PRINTERS, f"no way to emit {node.op} in {self.function.name}"
-        return _PRINTERS[node.op](self, node, indices)
-
-    def _load(self, value: Value, indices: Indices) -> str:
+    def load(self, value: Value, indices: Indices) -> str:
+        """An element of a parameter, or sixteen. Raises NotVector."""
         sizes = [number(d) for d in value.shape]
         name = f"p_{cpp_name(value)}"
         if value.name in self.packed:
@@ -112,94 +82,50 @@ class Elements:
             return f"load({name} + {place.text}, {self.lanes})"
         return f"vf(load_one({name} + {place.text}))"
 
+    def cast(self, operand: Value, result: Value, variable: str) -> str:
+        """An element in another type."""
+        if operand.dtype is DType.BOOL and result.dtype is not DType.BOOL:
+            return f"select({variable}, vf(1.0f), vf(0.0f))"
+        if result.dtype is DType.BOOL and operand.dtype is not DType.BOOL:
+            return f"{variable} != vf(0.0f)"
+        if operand.dtype.is_float and not result.dtype.is_float:
+            return f"to_float(truncate({variable}))"
+        return variable
+
+    def integer_at(self, value: Value, indices: Indices) -> Index:
+        """``value[indices]`` as a single integer."""
+        if value not in self.producers:
+            place = linear_index(indices, [number(d) for d in value.shape])
+            return Index(f"(i64)p_{cpp_name(value)}[{place.text}]")
+        return Index(f"(i64)first({self.at(value, indices)})")
+
+    def reshaped(self, indices: Indices, result: Shape, operand: Shape) -> Indices:
+        """Indices into an operand of those of its reshape."""
+        return reshape_indices(indices, result, operand)
+
+    def chosen(self, node: Node, indices: Indices, bounds: Sequence[int]) -> str:
+        """The element of the operand that a place is in; all are read, at places inside."""
+        axis, result = node.attrs["axis"], ""
+        place = indices[axis].text
+        for piece, operand in reversed([*enumerate(node.operands)]):
+            start, end = bounds[piece : piece + 2]
+            inside = Index(f"clamp({place} - {start}, 0, {end - start - 1})", 0, end - start)
+            variable = self.at(operand, with_index(indices, axis, inside))
+            result = f"({place} < {end} ? {variable} : {result})" if result else variable
+        return result
+
+    def other(self, node: Node, indices: Indices) -> str:
+        """A rotation; all else is given."""
+        assert node.op == "rope", f"no way to emit {node.op} in {self.function.name}"
+        return _rope(self, node, indices)
+
     def _width(self, index: Index) -> str:
         return self.lanes if index.vector else "1"
-
-    def _elementwise(self, node: Node, indices: Indices) -> str:
-        record = record_of(node.op)
-        variables = [self.at(v, broadcast_indices(v, indices)) for v in node.operands]
-        if node.op == "cast":
-            return _cast(node.operands[0], node.result, variables[0])
-        return cpp_expression(
-            record.scalar or "",
-            dict(zip(operand_names(record.scalar or ""), variables, strict=True)),
-        )
 
 
 def cpp_name(value: Value) -> str:
     """The value's name as a C++ identifier."""
     return re.sub(r"\W", "_", value.name)
-
-
-def broadcast_indices(value: Value, indices: Indices) -> Indices:
-    """Indices into an operand that is broadcast: axes of size 1 read place 0."""
-    own = indices[len(indices) - value.type.rank :]
-    return tuple(
-        ZERO if number(d) == 1 else index for d, index in zip(value.shape, own, strict=True)
-    )
-
-
-def _cast(operand: Value, result: Value, variable: str) -> str:
-    if operand.dtype is DType.BOOL and result.dtype is not DType.BOOL:
-        return f"select({variable}, vf(1.0f), vf(0.0f))"
-    if result.dtype is DType.BOOL and operand.dtype is not DType.BOOL:
-        return f"{variable} != vf(0.0f)"
-    if operand.dtype.is_float and not result.dtype.is_float:
-        return f"to_float(truncate({variable}))"
-    return variable
-
-
-def _constant(elements: Elements, node: Node, indices: Indices) -> str:
-    return cpp_number(float(node.attrs["value"]))
-
-
-def _reshape(elements: Elements, node: Node, indices: Indices) -> str:
-    operand = node.operands[0]
-    return elements.at(operand, reshape_indices(indices, node.result.shape, operand.shape))
-
-
-def _transpose(elements: Elements, node: Node, indices: Indices) -> str:
-    source = [ZERO] * len(indices)
-    for axis, origin in enumerate(node.attrs["permutation"]):
-        source[origin] = indices[axis]
-    return elements.at(node.operands[0], source)
-
-
-def _slice(elements: Elements, node: Node, indices: Indices) -> str:
-    axis, source = node.attrs["axis"], list(indices)
-    source[axis] = source[axis].times(node.attrs.get("step", 1)).plus(node.attrs["start"])
-    return elements.at(node.operands[0], source)
-
-
-def _broadcast(elements: Elements, node: Node, indices: Indices) -> str:
-    return elements.at(node.operands[0], broadcast_indices(node.operands[0], indices))
-
-
-def _gather(elements: Elements, node: Node, indices: Indices) -> str:
-    table, rows = node.operands
-    return elements.at(table, (elements.integer_at(rows, indices[:1]), *indices[1:]))
-
-
-def _concat(elements: Elements, node: Node, indices: Indices) -> str:
-    axis, bounds = node.attrs["axis"], [0]
-    for operand in node.operands:
-        bounds.append(bounds[-1] + number(operand.shape[axis]))
-    index = indices[axis]
-    piece = index.piece(bounds)
-    if piece is not None:
-        return elements.at(node.operands[piece], _with(indices, axis, index.plus(-bounds[piece])))
-    result = ""
-    for operand, start, end in reversed(
-        list(zip(node.operands, bounds[:-1], bounds[1:], strict=True))
-    ):
-        inside = Index(f"clamp({index.text} - {start}, 0, {end - start - 1})", 0, end - start)
-        variable = elements.at(operand, _with(indices, axis, inside))
-        result = f"({index.text} < {end} ? {variable} : {result})" if result else variable
-    return result
-
-
-def _with(indices: Indices, axis: int, index: Index) -> Indices:
-    return (*indices[:axis], index, *indices[axis + 1 :])
 
 
 def _rope(elements: Elements, node: Node, indices: Indices) -> str:
@@ -235,15 +161,3 @@ def _rope_element(elements: Elements, node: Node, indices: Indices, half: int) -
     crossed = elements.at(x, (token, head, Index(f"{name}.other", 0, int(x.shape[2]))))
     straight, c, s = elements.at(x, indices), elements.at(cos, angle), elements.at(sin, angle)
     return f"{name}.turn({straight}, {crossed}, {c}, {s})"
-
-
-_PRINTERS: Mapping[str, Callable[[Elements, Node, Indices], str]] = {
-    "constant": _constant,
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "slice": _slice,
-    "broadcast": _broadcast,
-    "gather_rows": _gather,
-    "concat": _concat,
-    "rope": _rope,
-}

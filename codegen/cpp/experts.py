@@ -8,7 +8,7 @@ from ...ir.types import Dim
 from .choices import Asked
 from .cost import NOTHING, experts_costs
 from .elements import CPP_TYPES
-from .expressions import cpp_expression
+from .expressions import CPP_SCALARS
 from .kernel import KernelLaunch, Operand, RegionKernel
 
 SORTED, ACTIVE, RESULTS = (Operand("workspace", place) for place in range(3))
@@ -106,7 +106,7 @@ def _epilogues(node: Node, inner: int, hidden: int, biases: list[Value]) -> dict
         up = f" + load({table} + e * {parts * inner} + {inner} + c, n)"
         down = f" + load({table} + e * {hidden} + c, n)"
     up_line = f"        const vf b = load(sums + span){up};\n" if parts == 2 else ""
-    activation = cpp_expression(str(node.attrs["activation"]), {"a": "a", "b": "b"})
+    activation = CPP_SCALARS.text(str(node.attrs["activation"]), {"a": "a", "b": "b"})
     return {
         "gate_bias": gate,
         "up": up_line,

@@ -16,4 +16,4 @@ def cpp_number(value: float) -> str:
     return f"vf({float(value)!r}f)"
 
 
-cpp_expression = ScalarPrinter(cpp_number, lambda name: _RENAMED.get(name, name)).text
+CPP_SCALARS = ScalarPrinter(cpp_number, lambda name: _RENAMED.get(name, name))

@@ -8,9 +8,12 @@ loop to be cut there, or `NotVector`, which asks for a loop over single elements
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from ...ir.types import Dim
+from .. import indices
+from ..indices import divided, linear_terms, summed
 from ..reshape import map_reshape
 
 
@@ -27,43 +30,33 @@ class Straddle(Exception):
 
 
 @dataclass(frozen=True)
-class Index:
-    """C++ text of an index whose value lies in [low, high); ``shift`` is the distance of a vector
-    index from the loop's own column, None when only known at run time."""
+class Index(indices.Index):
+    """C++ text of an index; ``shift`` is the distance of a vector index from the loop's own column,
+    None when only known at run time."""
 
-    text: str
-    low: int = 0
-    high: int | None = None
     vector: bool = False
     shift: int | None = 0
 
-    def plus(self, amount: int) -> Index:
+    def plus(self, amount: int) -> Self:
         """The index ``amount`` further on."""
-        if not amount:
-            return self
-        sign = "+" if amount > 0 else "-"
-        high = None if self.high is None else self.high + amount
-        text = f"({self.text} {sign} {abs(amount)})"
-        shift = None if self.shift is None else self.shift + amount
-        return Index(text, self.low + amount, high, self.vector, shift)
+        further = super().plus(amount)
+        return further if self.shift is None else replace(further, shift=self.shift + amount)
 
-    def times(self, factor: int) -> Index:
-        """The index times a constant."""
-        if factor == 1:
-            return self
-        if self.vector:
+    def times(self, factor: int) -> Self:
+        """The index times a constant. Raises NotVector."""
+        if factor != 1 and self.vector:
             raise NotVector
-        high = None if self.high is None else (self.high - 1) * factor + 1
-        return Index(f"{self.text} * {factor}", self.low * factor, high)
+        return super().times(factor)
 
     def piece(self, bounds: Sequence[int]) -> int | None:
-        """The number of the piece between ``bounds`` that holds the index; None: known when run."""
-        for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-            if self.low >= low and self.high is not None and self.high <= high:
-                return number
-        if self.vector:
+        """The number of the piece between ``bounds`` that holds the index; None: known when run.
+
+        Raises NotVector or Straddle.
+        """
+        found = super().piece(bounds)
+        if found is None and self.vector:
             raise self.cut_at(next(b for b in bounds if self.low < b))
-        return None
+        return found
 
     def cut_at(self, place: int) -> NotVector | Straddle:
         """What to raise so that the loop is cut where this index is ``place``."""
@@ -73,44 +66,24 @@ class Index:
 ZERO = Index("0", 0, 1)
 
 
-def linear_index(indices: Sequence[Index], sizes: Sequence[int]) -> Index:
+def linear_index(places: Sequence[Index], sizes: Sequence[int]) -> Index:
     """The place of an element in row-major order."""
-    terms, stride = [], 1
-    for index, size in zip(reversed(indices), reversed(sizes), strict=True):
-        if size != 1:
-            terms.append(index.times(stride))
-        stride *= size
-    return _sum(terms)
-
-
-def _sum(terms: Sequence[Index]) -> Index:
-    if not terms:
-        return ZERO
-    if len(terms) == 1:
-        return terms[0]
-    low = sum(term.low for term in terms)
-    high = None
-    if all(term.high is not None for term in terms):
-        high = sum((term.high or 0) - 1 for term in terms) + 1
-    text = f"({' + '.join(term.text for term in reversed(terms))})"
-    return Index(text, low, high, any(term.vector for term in terms), None)
+    terms = linear_terms(places, sizes)
+    if len(terms) < 2:
+        return terms[0] if terms else ZERO
+    return replace(summed(terms), vector=any(term.vector for term in terms), shift=None)
 
 
 def reshape_indices(
-    indices: Sequence[Index], result: Sequence[Dim], operand: Sequence[Dim]
+    places: Sequence[Index], result: Sequence[Dim], operand: Sequence[Dim]
 ) -> tuple[Index, ...]:
-    """Indices into a tensor of shape ``operand`` of the element at ``indices`` of its reshape."""
-    return map_reshape(indices, result, operand, linear_index, _divide)
+    """Indices into a tensor of shape ``operand`` of the element at ``places`` of its reshape."""
+    return map_reshape(places, result, operand, linear_index, _divide)
 
 
 def _divide(place: Index, size: int) -> tuple[Index, Index]:
-    """(place // size, place % size)."""
-    if size == 1:
-        return place, ZERO
-    if place.high is not None and place.low // size == (place.high - 1) // size:
-        whole = place.low // size
-        return Index(str(whole), whole, whole + 1), place.plus(-whole * size)
-    if place.vector:
+    """(place // size, place % size). Raises NotVector or Straddle."""
+    found = divided(place, size, ZERO, ("/", "%"))
+    if place.vector and found[0].vector and size != 1:
         raise place.cut_at((place.low // size + 1) * size)
-    high = None if place.high is None else (place.high - 1) // size + 1
-    return Index(f"({place.text} / {size})", 0, high), Index(f"({place.text} % {size})", 0, size)
+    return found

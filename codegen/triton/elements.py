@@ -1,43 +1,37 @@
-"""Prints Triton that computes a tile of any value of a region.
-
-`Elements.at(value, indices)` walks from a value up to the region's parameters, printing one
-statement for each value it needs there, once. Layout ops cost nothing: they change indices.
-"""
+"""Prints Triton that computes a tile of any value of a region."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ...ir.graph import Function, Node, Value
-from ...ir.ops import Kind, record_of
-from ...ir.ops.elementwise import operand_names
-from ...ir.types import DType
+from ...ir.types import Dim, DType
+from ..element_walk import ElementWalk, with_index
 from ..reshape import number
-from .expressions import triton_expression, triton_number
+from .expressions import TRITON_SCALARS
 from .indices import ZERO, Index, linear_index, masks_of, reshape_indices
 from .kernel import padded
 
 Indices = tuple[Index, ...]
+Shape = Sequence[Dim]
 Given = Callable[[Indices], str]
 """Prints the elements of a value that is computed elsewhere: an expression of a tile of floats."""
 
 
-class Elements:
-    """Tiles of the values of ``function``, with ``rank`` axes.
+class Elements(ElementWalk[Index]):
+    """The walk in Triton: tiles with ``rank`` axes, floats as f32 and integers as they are.
 
-    ``given`` are values that the kernel has at hand, such as a product's sums. In a scope each tile
-    is printed once. ``heads`` are lines that must come before all others.
+    ``heads`` are lines that must come before all others.
     """
 
+    expression, zero = TRITON_SCALARS, ZERO
+
     def __init__(self, function: Function, rank: int = 1):
-        self.function, self.rank = function, rank
-        self.producers = function.producers()
+        super().__init__(function)
+        self.rank = rank
         self.lines: list[str] = []
         self.heads: list[str] = []
-        self.given: dict[Value, Given] = {}
-        self.known: dict[tuple[object, Indices], str] = {}
-        self.count = 0
 
     def full(self, size: int, axis: int = -1) -> Index:
         """Every place of an axis of ``size``, along an axis of the tile."""
@@ -49,12 +43,9 @@ class Elements:
             self.heads.append(line)
         return Index(name, 0, size, () if padded(size) == size else (f"({name} < {size})",))
 
-    def at(self, value: Value, indices: Sequence[Index]) -> str:
-        """The variable that holds ``value[indices]``: floats as f32, integers as they are."""
-        key = (value, tuple(indices))
-        if key not in self.known:
-            self.known[key] = self.bind(self._print(value, key[1]), value.name)
-        return self.known[key]
+    def bound(self, value: Value, text: str) -> str:
+        """A variable for elements of a value."""
+        return self.bind(text, value.name)
 
     def bind(self, text: str, comment: str = "") -> str:
         """A variable for the value of an expression."""
@@ -65,25 +56,8 @@ class Elements:
         self.lines.append(f"v{self.count} = {text}{note}")
         return f"v{self.count}"
 
-    def integer_at(self, value: Value, indices: Indices, high: int | None = None) -> Index:
-        """``value[indices]`` as an index."""
-        return Index(self.at(value, indices), 0, high, masks_of(indices))
-
-    def _print(self, value: Value, indices: Indices) -> str:
-        if value in self.given:
-            return self.given[value](indices)
-        node = self.producers.get(value)
-        if node is None:
-            return self._load(value, indices)
-        if record_of(node.op).kind is Kind.ELEMENTWISE:
-            return self._elementwise(node, indices)
-        from .reductions import REDUCERS
-
-        printer = _PRINTERS.get(node.op) or REDUCERS.get(node.op)
-        assert printer, f"no way to emit {node.op} in {self.function.name}"
-        return printer(self, node, indices)
-
-    def _load(self, value: Value, indices: Indices) -> str:
+    def load(self, value: Value, indices: Indices) -> str:
+        """Elements of a parameter."""
         place = linear_index(indices, [number(d) for d in value.shape])
         masks = masks_of(indices)
         text = f"p_{name_of(value)} + {place.text}"
@@ -91,13 +65,43 @@ class Elements:
         kind = ".to(tl.float32)" if value.dtype.is_float else ""
         return f"tl.load({text}{mask}){kind}"
 
-    def _elementwise(self, node: Node, indices: Indices) -> str:
-        record = record_of(node.op)
-        variables = [self.at(v, broadcast_indices(v, indices)) for v in node.operands]
-        if node.op == "cast":
-            return _cast(node.operands[0], node.result, variables[0])
-        scalar = record.scalar or ""
-        return triton_expression(scalar, dict(zip(operand_names(scalar), variables, strict=True)))
+    def cast(self, operand: Value, result: Value, variable: str) -> str:
+        """Elements in another type."""
+        if result.dtype is DType.BOOL and operand.dtype is not DType.BOOL:
+            return f"({variable} != 0)"
+        if operand.dtype.is_float and not result.dtype.is_float:
+            return f"{variable}.to(tl.int32)"
+        if result.dtype.is_float and not operand.dtype.is_float:
+            return f"{variable}.to(tl.float32)"
+        return variable
+
+    def integer_at(self, value: Value, indices: Indices) -> Index:
+        """Elements as an index that reads rows of a table, of any size."""
+        return Index(f"{self.at(value, indices)}.to(tl.int64)", 0, None, masks_of(indices))
+
+    def reshaped(self, indices: Indices, result: Shape, operand: Shape) -> Indices:
+        """Indices into an operand of those of its reshape."""
+        return reshape_indices(indices, result, operand)
+
+    def chosen(self, node: Node, indices: Indices, bounds: Sequence[int]) -> str:
+        """Elements of the operands that places are in; all are read, at places inside."""
+        axis, result = node.attrs["axis"], ""
+        place, masks = indices[axis].text, indices[axis].masks
+        for piece, operand in reversed([*enumerate(node.operands)]):
+            start, end = bounds[piece : piece + 2]
+            low = f"tl.maximum({place} - {start}, 0)"
+            inside = Index(f"tl.minimum({low}, {end - start - 1})", 0, end - start, masks)
+            variable = self.at(operand, with_index(indices, axis, inside))
+            result = f"tl.where({place} < {end}, {variable}, {result})" if result else variable
+        return result
+
+    def other(self, node: Node, indices: Indices) -> str:
+        """Rotations and reductions."""
+        from .reductions import REDUCERS
+
+        printer = _rope if node.op == "rope" else REDUCERS.get(node.op)
+        assert printer, f"no way to emit {node.op} in {self.function.name}"
+        return printer(self, node, indices)
 
 
 def in_gluon(lines: Iterable[str]) -> list[str]:
@@ -108,81 +112,6 @@ def in_gluon(lines: Iterable[str]) -> list[str]:
 def name_of(value: Value) -> str:
     """The value's name as an identifier."""
     return re.sub(r"\W", "_", value.name)
-
-
-def broadcast_indices(value: Value, indices: Indices) -> Indices:
-    """Indices into an operand that is broadcast: axes of size 1 read place 0."""
-    own = indices[len(indices) - value.type.rank :]
-    return tuple(
-        ZERO if number(d) == 1 else index for d, index in zip(value.shape, own, strict=True)
-    )
-
-
-def _cast(operand: Value, result: Value, variable: str) -> str:
-    if result.dtype is DType.BOOL and operand.dtype is not DType.BOOL:
-        return f"({variable} != 0)"
-    if operand.dtype.is_float and not result.dtype.is_float:
-        return f"{variable}.to(tl.int32)"
-    if result.dtype.is_float and not operand.dtype.is_float:
-        return f"{variable}.to(tl.float32)"
-    return variable
-
-
-def _constant(elements: Elements, node: Node, indices: Indices) -> str:
-    return triton_number(float(node.attrs["value"]))
-
-
-def _reshape(elements: Elements, node: Node, indices: Indices) -> str:
-    operand = node.operands[0]
-    return elements.at(operand, reshape_indices(indices, node.result.shape, operand.shape))
-
-
-def _transpose(elements: Elements, node: Node, indices: Indices) -> str:
-    source = [ZERO] * len(indices)
-    for axis, origin in enumerate(node.attrs["permutation"]):
-        source[origin] = indices[axis]
-    return elements.at(node.operands[0], source)
-
-
-def _slice(elements: Elements, node: Node, indices: Indices) -> str:
-    axis, source = node.attrs["axis"], list(indices)
-    source[axis] = source[axis].times(node.attrs.get("step", 1)).plus(node.attrs["start"])
-    return elements.at(node.operands[0], source)
-
-
-def _broadcast(elements: Elements, node: Node, indices: Indices) -> str:
-    return elements.at(node.operands[0], broadcast_indices(node.operands[0], indices))
-
-
-def _gather(elements: Elements, node: Node, indices: Indices) -> str:
-    table, rows = node.operands
-    row = elements.integer_at(rows, indices[:1])
-    wide = Index(f"{row.text}.to(tl.int64)", row.low, row.high, row.masks)
-    return elements.at(table, (wide, *indices[1:]))
-
-
-def _concat(elements: Elements, node: Node, indices: Indices) -> str:
-    axis, bounds = node.attrs["axis"], [0]
-    for operand in node.operands:
-        bounds.append(bounds[-1] + number(operand.shape[axis]))
-    index = indices[axis]
-    piece = index.piece(bounds)
-    if piece is not None:
-        inside = index.plus(-bounds[piece])
-        return elements.at(node.operands[piece], _with(indices, axis, inside))
-    result = ""
-    for operand, start, end in reversed(
-        list(zip(node.operands, bounds[:-1], bounds[1:], strict=True))
-    ):
-        low, last = f"tl.maximum({index.text} - {start}, 0)", end - start - 1
-        inside = Index(f"tl.minimum({low}, {last})", 0, end - start, index.masks)
-        variable = elements.at(operand, _with(indices, axis, inside))
-        result = f"tl.where({index.text} < {end}, {variable}, {result})" if result else variable
-    return result
-
-
-def _with(indices: Indices, axis: int, index: Index) -> Indices:
-    return (*indices[:axis], index, *indices[axis + 1 :])
 
 
 def _rope(elements: Elements, node: Node, indices: Indices) -> str:
@@ -204,15 +133,3 @@ def _rope(elements: Elements, node: Node, indices: Indices) -> str:
     sine = f"tl.where({first}, -{elements.at(sin, turn)}, {elements.at(sin, turn)})"
     turned = f"{straight} * {elements.at(cos, turn)} + {crossed} * {sine}"
     return f"tl.where({c} < {2 * half}, {turned}, {straight})" if passes else turned
-
-
-_PRINTERS: Mapping[str, Callable[[Elements, Node, Indices], str]] = {
-    "constant": _constant,
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "slice": _slice,
-    "broadcast": _broadcast,
-    "gather_rows": _gather,
-    "concat": _concat,
-    "rope": _rope,
-}

@@ -19,7 +19,7 @@ from ..cpp.cost import NOTHING, experts_costs
 from . import experts_text as text
 from .choice import choose
 from .expert_problem import Experts, ExpertTile, ExpertTiles
-from .expressions import triton_expression
+from .expressions import TRITON_SCALARS
 from .kernel import TYPES, Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
 
 MAX_CHUNK = 2048  # indices that sorting looks at at once
@@ -136,7 +136,7 @@ class _Emitter:
         activation = str(self.node.attrs["activation"])
         values = {
             **self._values(tile, self.hidden, self.inner, self.parts, "p_up_bias"),
-            "activation": triton_expression(activation, {"a": "sums0", "b": "sums1"}),
+            "activation": TRITON_SCALARS.text(activation, {"a": "sums0", "b": "sums1"}),
         }
         names = (*sources, "p_up", *self._bias("p_up_bias"), "w_active")
         grid = grid_of(-(-self.inner // tile.columns), slots)

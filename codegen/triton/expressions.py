@@ -84,4 +84,4 @@ def triton_number(value: float) -> str:
     return repr(float(value))
 
 
-triton_expression = ScalarPrinter(triton_number, lambda name: _NAMES.get(name, f"tl.{name}")).text
+TRITON_SCALARS = ScalarPrinter(triton_number, lambda name: _NAMES.get(name, f"tl.{name}"))
