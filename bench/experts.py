@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from cubins import Cubin, graph_ms
+from device import require_gpu
 from report import BUILD
 
 from tapeout import settings
@@ -167,6 +168,8 @@ def main() -> None:
     parser.add_argument("--compile-only", action="store_true", help="needs no GPU")
     parser.add_argument("--record", type=Path, default=BUILD / "experts.json")
     options = parser.parse_args()
+    if not options.compile_only:
+        require_gpu()
     shape = SHAPES[options.shape]
     sizes = dict(zip("hiek", shape, strict=True))
     function = parse_function(TEXT.format(**sizes, u=2 * sizes["i"]))

@@ -19,6 +19,7 @@ from unittest.mock import patch
 import click
 import numpy as np
 import torch
+from device import require_gpu
 from experts_read import experts_read
 from gpu_rows import Bench, Row, card_limits
 from report import BUILD, report
@@ -218,6 +219,7 @@ def build(shape: str, checkpoint: Path, artifact: Path, with_checkpoint: bool) -
 @click.option("--folder", type=click.Path(path_type=Path), help="Keeps checkpoint and artifact.")
 def main(shape: str, rows: str, steps: str, record: Path | None, folder: Path | None) -> None:
     """Measures one shape."""
+    require_gpu()
     kinds, limits = set(rows.split(",")), card_limits()
     torch.cuda.empty_cache()
     print(limits, flush=True)

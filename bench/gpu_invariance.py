@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import torch
+from device import require_gpu
 from gpu import SHAPES, TARGET, make_checkpoint
 from gpu_rows import Bench, Row
 from report import BUILD, report
@@ -59,6 +60,7 @@ def compared(folder: Path, shape: str) -> list[dict[str, Any]]:
 @click.option("--record", type=click.Path(path_type=Path), help="Where the JSON goes besides.")
 def main(shape: str, record: Path | None) -> None:
     """Measures one shape."""
+    require_gpu()
     with TemporaryDirectory() as folder:
         rows = compared(Path(folder), shape)
     report(f"gpu-invariance-{shape}", rows, shape=shape, gpu=torch.cuda.get_device_name())

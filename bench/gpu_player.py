@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import numpy as np
+from device import require_gpu
 from fake_cuda_model import TARGET, build_fake_cuda, executor_of, machine_code, with_weights
 from fake_steps import following
 from report import BUILD, report
@@ -130,6 +131,7 @@ def weight_rows(folder: Path, artifact: Path) -> list[dict[str, Any]]:
 @click.option("--record", type=click.Path(path_type=Path), help="Where the JSON goes besides.")
 def main(record: Path | None) -> None:
     """Measures all."""
+    require_gpu()
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         path = build_fake_cuda(folder / "fake.tapeout", machine_code(folder))

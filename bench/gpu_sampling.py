@@ -11,6 +11,7 @@ from typing import Any
 import click
 import torch
 from cubins import Cubin, graph_ms
+from device import require_gpu
 from report import report
 from sampling import NEUTRAL, NUM_TOKENS, PENALTIES, REQUESTS, SETS
 
@@ -92,6 +93,7 @@ class Sampler:
 @click.option("--batches", default="1,32,256")
 def main(vocab_size: int, batches: str) -> None:
     """Measures every kind of request in every batch."""
+    require_gpu()
     rows: list[dict[str, Any]] = []
     for batch in map(int, batches.split(",")):
         sampler = Sampler(vocab_size, batch)
