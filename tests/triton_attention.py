@@ -3,6 +3,7 @@ may see."""
 
 import torch
 from region_kernels import relative_error
+from region_texts import ATTEND, WRITE
 from triton_regions import TritonRegion
 
 from tapeout.ir.cache import TokenCache
@@ -10,23 +11,6 @@ from tapeout.ir.cache import TokenCache
 TOLERANCE = {"f32": 2e-6, "bf16": 1.2e-2}  # where Triton's interpreter cuts, machines round
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 PAGE = 16
-
-WRITE = """
-func @write(%cache: state[], %k: {d}[T, {hk}, {dim}], %v: {d}[T, {hk}, {dv}], %positions: i32[T],
-            %sequence_ids: i32[T], %table: i32[S, P]) {{anchor = "rows"}} {{
-  %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
-    {{group = "full", layer = 0}}
-  return %new
-}}
-"""
-ATTEND = """
-func @attend(%q: {d}[T, {h}, {dim}], %cache: state[], %positions: i32[T], %sequence_ids: i32[T],
-             %table: i32[S, P]{sinks}) {{anchor = "attention"}} {{
-  %y: {d}[T, {h}, {dv}] = paged_attention(%q, %cache, %positions, %sequence_ids, %table{use})
-    {{group = "full", layer = 0, num_key_heads = {hk}, scale = {scale}, value_dim = {dv}{options}}}
-  return %y
-}}
-"""
 
 
 class Attention:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from region_kernels import Region, relative_error
+from region_texts import ATTEND, WRITE
 
 from tapeout.ir.cache import TokenCache
 
@@ -8,30 +9,13 @@ TOLERANCE = {"f32": 2e-6, "bf16": 6e-3}
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 PAGE, NUM_PAGES, WIDTH = 16, 50, 12
 
-WRITE = """
-func @write(%cache: state[], %k: {d}[T, {hk}, {dim}], %v: {d}[T, {hk}, {dv}], %positions: i32[T],
-            %sequence_ids: i32[T], %table: i32[S, P]) {{anchor = "rows"}} {{
-  %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
-    {{group = "full", layer = 0}}
-  return %new
-}}
-"""
-ATTEND = """
-func @attend(%q: {d}[T, {h}, {dim}], %cache: state[], %positions: i32[T], %sequence_ids: i32[T],
-             %table: i32[S, P]{sinks}) {{anchor = "attention"}} {{
-  %y: {d}[T, {h}, {dv}] = paged_attention(%q, %cache, %positions, %sequence_ids, %table{use})
-    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dv}{options}}}
-  return %y
-}}
-"""
-
 
 class Attention:
     """The two kernels around a cache; `lengths` sequences are packed in one step."""
 
     def __init__(self, level, d="f32", h=4, hk=2, dim=40, dv=40, options="", sinks=False):
         self.shape, self.dtype = (h, hk, dim, dv), DTYPES[d]
-        texts = {"d": d, "h": h, "hk": hk, "dim": dim, "dv": dv, "options": options}
+        texts = {"d": d, "h": h, "hk": hk, "dim": dim, "dv": dv, "options": options, "scale": 0.3}
         texts |= {"sinks": f", %sinks: {d}[{h}]" if sinks else "", "use": ", %sinks" * sinks}
         self.write = Region(WRITE.format(**texts), level)
         self.attend = Region(ATTEND.format(**texts), level)

@@ -1,29 +1,12 @@
 import pytest
 import torch
 from region_kernels import Region, relative_error
+from region_texts import GATED, LINEAR
 
 from tapeout.codegen.packing import pack_rows16
 
 TOLERANCE = {"f32": 2e-6, "bf16": 4e-3}
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-
-LINEAR = """
-func @linear_add(%x: {d}[T, {k}], %w: {d}[{n}, {k}], %b: {d}[{n}], %r: {d}[T, {n}])
-    {{anchor = "linear"}} {{
-  %y: {d}[T, {n}] = linear(%x, %w, %b)
-  %z: {d}[T, {n}] = add(%r, %y)
-  return %z
-}}
-"""
-GATED = """
-func @gated(%x: {d}[T, {k}], %w: {d}[{n}, {k}], %v: {d}[{n}, {k}]) {{anchor = "linear"}} {{
-  %g: {d}[T, {n}] = linear(%x, %w)
-  %s: {d}[T, {n}] = silu(%g)
-  %u: {d}[T, {n}] = linear(%x, %v)
-  %y: {d}[T, {n}] = mul(%s, %u)
-  return %y
-}}
-"""
 
 
 def random(dtype, *shape):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from device_buffers import DeviceBuffers
 from region_kernels import relative_error
+from region_texts import GATED, LINEAR
 
 from tapeout import settings
 from tapeout.artifact import GridTerm, Launch, Tape
@@ -22,23 +23,6 @@ from tapeout.runtime.cuda.tapes import LoadedKernel, TapeForm
 
 pytestmark = pytest.mark.gpu
 TARGET = "cuda:sm_90"
-LINEAR = """
-func @linear_add(%x: bf16[T, {k}], %w: bf16[{n}, {k}], %b: bf16[{n}], %r: bf16[T, {n}])
-    {{anchor = "linear"}} {{
-  %y: bf16[T, {n}] = linear(%x, %w, %b)
-  %z: bf16[T, {n}] = add(%r, %y)
-  return %z
-}}
-"""
-GATED = """
-func @gated(%x: bf16[T, {k}], %w: bf16[{n}, {k}], %v: bf16[{n}, {k}]) {{anchor = "linear"}} {{
-  %g: bf16[T, {n}] = linear(%x, %w)
-  %s: bf16[T, {n}] = silu(%g)
-  %u: bf16[T, {n}] = linear(%x, %v)
-  %y: bf16[T, {n}] = mul(%s, %u)
-  return %y
-}}
-"""
 NORMED = GATED.replace("  %g:", "  %n: bf16[T, {k}] = rms_norm(%x) {{eps = 1e-05}}\n  %g:").replace(
     "linear(%x", "linear(%n"
 )
@@ -134,7 +118,7 @@ def test_a_product_of_ragged_rows_reads_nothing_of_stale_ones(device, text, n, k
         stale = torch.arange(bound)[:, None] >= tokens
         operands = [x.masked_fill(stale, float("nan")), w]
         operands += [b, r.masked_fill(stale, float("nan"))] if text is LINEAR else [v]
-        region = GpuRegion(device, text.format(n=n, k=k), steps, operands, n, bound)
+        region = GpuRegion(device, text.format(d="bf16", n=n, k=k), steps, operands, n, bound)
         for _ in range(2):  # the second finds what the first has left
             found = region.run(tokens)
         if text is LINEAR:
@@ -161,7 +145,7 @@ def test_a_product_whose_weights_stream_is_that_of_all_its_runs(device, text, n,
     stale = torch.arange(bound)[:, None] >= rows
     operands = [x.masked_fill(stale, float("nan")), w]
     operands += [b, r.masked_fill(stale, float("nan"))] if is_plain else [v]
-    region = GpuRegion(device, text.format(n=n, k=k), steps, operands, n, bound, form)
+    region = GpuRegion(device, text.format(d="bf16", n=n, k=k), steps, operands, n, bound, form)
     found = region.run(rows)
     if is_plain:
         wanted = r + (x @ w.T + b).to(torch.bfloat16).float()
