@@ -44,6 +44,7 @@ class EngineThread:
         loop = asyncio.get_running_loop()
         with self._lock:
             self._check_open()
+            self._forget_closed_loops()
             mailbox, streams = self._mailboxes.setdefault(loop, (Mailbox(loop), set()))
             stream = Stream(generation, mailbox)
             streams.add(stream)
@@ -158,6 +159,11 @@ class EngineThread:
             own = EngineDeadError(*error.args)
             own.__cause__ = error.__cause__
             self._put(stream.mailbox, [(stream, own)])
+
+    def _forget_closed_loops(self) -> None:
+        """Drops those that were closed before they took their last outputs, under the lock."""
+        for loop in [loop for loop in self._mailboxes if loop.is_closed()]:
+            del self._mailboxes[loop]
 
     def _check_open(self) -> None:
         if self._end is not None:

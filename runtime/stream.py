@@ -26,6 +26,8 @@ class Mailbox:
         """Hands these to their streams, from any thread. Raises RuntimeError if the loop is
         closed: nobody will ever take them."""
         with self.lock:
+            if self.loop.is_closed():  # perhaps before it was woken for what is ready
+                raise RuntimeError("the event loop is closed")
             if not self._ready:
                 self.loop.call_soon_threadsafe(self._wake)
             for stream, delivery in deliveries:

@@ -4,13 +4,15 @@ import random
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from fake_model import CONTEXT, EOS, NAN_TOKEN, VOCAB, make_tokenizer, reference
 
 from tapeout import AsyncLLM, RequestOutputKind, SamplingParams
-from tapeout.errors import EngineDeadError, InputError, QueueFullError
+from tapeout.errors import EngineDeadError, InputError, QueueFullError, TapeoutError
 from tapeout.runtime import async_llm as module
+from tapeout.runtime.stream import Mailbox, Stream
 
 KINDS = list(RequestOutputKind)
 LONG = SamplingParams(temperature=0, max_tokens=200, ignore_eos=True)
@@ -226,6 +228,29 @@ def test_an_event_loop_that_is_closed_leaves_nothing_behind(served):
     loop.close()
     asyncio.run(settled(served))
     del stream
+
+
+def test_an_event_loop_that_is_closed_before_it_was_woken_is_told_from_one_that_is_slow():
+    loop = asyncio.new_event_loop()
+    mailbox = Mailbox(loop)
+    stream = Stream(SimpleNamespace(params=LONG), mailbox)
+    mailbox.put([(stream, TapeoutError("first"))])
+    mailbox.put([(stream, TapeoutError("second"))])  # the loop has yet to run
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        mailbox.put([(stream, TapeoutError("third"))])
+
+
+def test_loops_that_closed_before_the_end_of_their_requests_are_forgotten(served):
+    loop = asyncio.new_event_loop()
+    stream = served.generate(ids([9]), params_of(1))
+    task = loop.create_task(anext(stream))
+    loop.run_until_complete(asyncio.sleep(0))  # the request is on its way, nothing is taken
+    loop.close()
+    asyncio.run(outputs_of(served, ids([4]), params_of(2)))
+    assert loop not in served._thread._mailboxes
+    task._log_destroy_pending = False
+    del stream, task
 
 
 def test_a_bad_request_is_refused_and_the_others_go_on_unchanged(served):
