@@ -67,6 +67,12 @@ class Bench:
             Row(f"idle {what}", 100 * median(idle), "%"),
         ]
 
+    def graph_s(self, batch: int, context: int) -> float:
+        """A decode step's graph alone, soon after a context of that length."""
+        self._frames.clear()
+        self.seconds(batch, context, 8)
+        return self._replay_s(batch)
+
     def _replay_s(self, batch: int, repeats: int = 50) -> float:
         """A decode step's graph again and again, without copies: what its kernels take."""
         executor, frame = self._llm.executor, self._frames.get(batch)
