@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 from region_kernels import relative_error
+from region_texts import LINEAR
 from triton_regions import INVARIANT, VARIANTS, TritonRegion
 
 from tapeout.codegen.triton.attention_problems import Decode, Heads, HopperTile, InParts, Prefill
@@ -198,21 +199,11 @@ def test_where_another_kind_is_taken_the_best_tile_comes_first_with_what_its_own
     assert all(reason.split()[-1] in said for _, reason in others if "waves take" in reason)
 
 
-LINEAR = """
-func @linear_add(%x: bf16[T, {k}], %w: bf16[{n}, {k}], %b: bf16[{n}], %r: bf16[T, {n}])
-    {{anchor = "linear"}} {{
-  %y: bf16[T, {n}] = linear(%x, %w, %b)
-  %z: bf16[T, {n}] = add(%r, %y)
-  return %z
-}}
-"""
-
-
 @pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 def test_a_product_in_other_tiles_is_that_of_the_interpreter(steps):
     torch.manual_seed(0)
     n, k, tokens = 736, 1024, min(steps.max_rows or 70, 70)
-    text = LINEAR.format(n=n, k=k)
+    text = LINEAR.format(d="bf16", n=n, k=k)
     problem = TritonRegion(text, steps).emitted.choice.problem
     found = [t for t in legal_candidates(problem, H100) if t.rows * t.columns * t.depth < 1 << 20]
     x, w = torch.randn(tokens, k).bfloat16(), (torch.randn(n, k) / 32).bfloat16()

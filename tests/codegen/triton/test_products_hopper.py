@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from region_texts import LINEAR
 
 from tapeout import settings
 from tapeout.codegen.triton.choice import fields_of
@@ -32,14 +33,6 @@ func @gated(%h: {d}[T, {k}], %w: {d}[{n}, {k}], %v: {d}[{n}, {k}]) {{anchor = "l
 GATED = NORMED.replace("  %x: {d}[T, {k}] = rms_norm(%h) {{eps = 1e-05}}\n", "").replace(
     "linear(%x", "linear(%h"
 )
-BIASED = """
-func @biased(%x: {d}[T, {k}], %w: {d}[{n}, {k}], %b: {d}[{n}], %r: {d}[T, {n}])
-    {{anchor = "linear"}} {{
-  %y: {d}[T, {n}] = linear(%x, %w, %b)
-  %z: {d}[T, {n}] = add(%r, %y)
-  return %z
-}}
-"""
 SQUARES = """
 func @squares(%h: {d}[T, {k}], %q: f32[T, {p}], %w: {d}[{n}, {k}], %r: {d}[T, {n}])
     {{anchor = "linear"}} {{
@@ -77,13 +70,13 @@ def test_each_step_is_of_one_block_and_a_tile_of_no_more_than_is_said(n, k, colu
     assert shares.most_parts == max(len(set(tile)) for tile in tiles) <= splits + (splits > 1)
 
 
-TEXTS = {"gated": NORMED, "biased": BIASED, "squares": SQUARES, "no norm": GATED}
+TEXTS = {"gated": NORMED, "linear": LINEAR, "squares": SQUARES, "no norm": GATED}
 STREAMS = [
     ("gated", Stream(8, 64, 128, 3)),
-    ("biased", Stream(8, 64, 128, 3)),
+    ("linear", Stream(8, 64, 128, 3)),
     ("gated", Stream(16, 64, 128, 5, 8)),
     ("gated", Stream(32, 64, 64, 8, 8)),
-    ("biased", Stream(64, 64, 128, 6, 2)),
+    ("linear", Stream(64, 64, 128, 6, 2)),
     ("no norm", Stream(64, 64, 128, 4, 1)),
     ("squares", Stream(64, 64, 128, 6, 1)),
     ("squares", Stream(64, 64, 128, 6, 4)),
@@ -106,7 +99,7 @@ def test_a_stream_takes_registers_alone_and_reads_weights_by_the_tensor_unit(nam
 
 
 def body_of(n, k, stream):
-    return kernel_of(BIASED, stream, n=n, k=k).body
+    return kernel_of(LINEAR, stream, n=n, k=k).body
 
 
 def test_large_products_have_no_more_weights_on_the_way_than_keep_memory_busy():
@@ -138,7 +131,7 @@ def test_more_than_16_rows_have_small_tiles_whole(n, k):
 
 
 def is_streamed(rows, n, k):
-    function = parse_function(BIASED.format(d="bf16", n=n, k=k))
+    function = parse_function(LINEAR.format(d="bf16", n=n, k=k))
     choice = emit_region(function, replace(STEPS, max_rows=rows)).choice
     assert choice.rule
     return isinstance(choice.chosen, Stream)
@@ -181,4 +174,4 @@ def test_it_is_only_for_what_its_tiles_fit():
     ]
     for case, said in cases:
         with pytest.raises(BuildError, match=said):
-            kernel_of(**{"text": BIASED, "stream": stream} | case)
+            kernel_of(**{"text": LINEAR, "stream": stream} | case)
