@@ -112,7 +112,8 @@ def compile_command(
     click.echo(f"{path}: {readable_bytes(num_bytes)}, built in {took_s:.1f} s; runs on {devices}")
     if options["tuning"] is not None:
         said = f"of its kernels and shapes are in the table {options['tuning']}"
-        click.echo(f"{num_tuned or 'none'} {said}; rules configure the others")
+        left = "the others" if num_tuned else "all"
+        click.echo(f"{num_tuned or 'none'} {said}; rules configure {left}")
 
 
 @main.command("run")
