@@ -33,5 +33,5 @@ def configured_by(tuned, shape):
 @pytest.mark.slow
 def test_every_entry_of_the_h200_configures_a_kernel_of_the_shapes_it_was_found_for():
     tuned = tuned_for(open_table("h200", ["sm_90"]), "sm_90")
-    shapes = ("llama-3.1-8b", "llama-3.2-1b")
+    shapes = ("llama-3.1-8b", "llama-3.2-1b", "qwen3-0.6b")
     assert set().union(*(configured_by(tuned, shape) for shape in shapes)) == set(tuned)
