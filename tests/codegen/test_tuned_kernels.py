@@ -17,7 +17,7 @@ from tapeout.errors import BuildError, InputError
 from tapeout.frontend.trace import trace_config
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
-from tapeout.passes.pipeline import STAGES
+from tapeout.passes.pipeline import stages_of
 from tapeout.passes.run import run_stages
 
 TARGET = "cuda:sm_90"
@@ -27,7 +27,8 @@ H200 = Device(name="NVIDIA H200", arch="sm_90", num_units=132)
 
 @cache
 def module():
-    return run_stages(verify(trace_config(tiny_config("llama"), DType.BF16)), STAGES)[0]
+    traced = verify(trace_config(tiny_config("llama"), DType.BF16))
+    return run_stages(traced, stages_of(TARGET))[0]
 
 
 def chosen(tuned=None):
