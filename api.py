@@ -85,8 +85,7 @@ def compile_model(
     Raises InputError, CheckpointError, UnsupportedModelError or BuildError, before anything is
     written except in the last case, which leaves nothing behind.
     """
-    _check_options(target, quantization, tensor_parallel_size)
-    _check_levels(target, cpu_levels)
+    _check_options(target, quantization, tensor_parallel_size, cpu_levels)
     check_names(require_fusions, stages_of(target))
     archs = [*LEVELS] if target == "cpu" else [target.split(":")[-1]]
     table = Table() if tuning is None else open_table(tuning, archs)
@@ -199,9 +198,15 @@ def _check(source: TensorSource) -> Any:
     return NumericCheck(evaluate)
 
 
-def _check_options(target: str, quantization: str | None, tensor_parallel_size: int) -> None:
+def _check_options(
+    target: str,
+    quantization: str | None,
+    tensor_parallel_size: int,
+    cpu_levels: Sequence[str] | None = None,
+) -> None:
     if target not in TARGETS:
         raise InputError(f"target={target!r} is not supported; use {', '.join(TARGETS)}")
+    _check_levels(target, cpu_levels)
     if quantization is not None:
         raise InputError(f"quantization={quantization!r} is not supported yet; leave it out")
     if tensor_parallel_size != 1:

@@ -29,8 +29,8 @@ _MOST_SUMS = 64  # of a thread: more spill
 class Stream:
     """Tiles of all ``rows`` of x by ``columns`` of each weight, ``depth`` of K a step.
 
-    A block has the steps of ``slots`` on the way. With ``splits``, blocks have equal shares that
-    are at least such a part of a tile; with one, whole tiles.
+    A block has ``slots`` for its steps, and uses them again where it has more. With ``splits``,
+    blocks have equal shares that are at least such a part of a tile; with one, whole tiles.
     """
 
     kind: ClassVar[str] = "stream"

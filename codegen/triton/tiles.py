@@ -75,7 +75,7 @@ def choose_tile(
 
 
 def _vector(k: int, num_weights: int) -> Ruled[Tile]:
-    """For a row alone. With all of a K of 2048 at once, too few blocks would fit in registers."""
+    """For a row alone. A model with K of 2048 was faster with less of it at once."""
     depth = min(padded(k, 16), _VECTOR_DEPTH)
     tile = Tile(1, max(1, 2 * _VECTOR_DEPTH // depth // num_weights), depth, 4, 3)
     if k == _VECTOR_DEPTH:

@@ -246,6 +246,10 @@ def test_loops_that_closed_before_the_end_of_their_requests_are_forgotten(served
     stream = served.generate(ids([9]), params_of(1))
     task = loop.create_task(anext(stream))
     loop.run_until_complete(asyncio.sleep(0))  # the request is on its way, nothing is taken
+    deadline = time.monotonic() + 20
+    while not (served.engine.is_idle and served._thread._mailboxes[loop][0]._ready):
+        assert time.monotonic() < deadline, "the request does not end"
+        time.sleep(0.001)
     loop.close()
     asyncio.run(outputs_of(served, ids([4]), params_of(2)))
     assert loop not in served._thread._mailboxes
