@@ -67,3 +67,17 @@ def probabilities(logits, sampling, tokens, num_prompt_tokens):
     z = scores(adjusted(logits, sampling, tokens, num_prompt_tokens), sampling)
     mass = np.exp(z.astype(np.float64) - z.max())
     return mass / mass.sum()
+
+
+def drawn(z, noise_of_spans, noise):
+    """The largest sum with noise among places, in the span whose mass has the largest."""
+    spans = [z[first : first + 1024].astype(np.float64) for first in range(0, len(z), 1024)]
+    sums = [F32(mass(span)) + n for span, n in zip(spans, noise_of_spans, strict=True)]
+    first = 1024 * int(np.argmax(sums))
+    return first + int(np.argmax((z + noise)[first : first + 1024]))
+
+
+def mass(z):
+    """log(sum(exp(z)))"""
+    top = z.max()
+    return top + np.log(np.exp(z - top).sum()) if np.isfinite(top) else top

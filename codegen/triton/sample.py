@@ -2,30 +2,32 @@
 
 Three kernels, the ops of `ir.ops.sampling` in their order. *Prepare* takes a row a block and ends
 at once for rows that want no more than a temperature; else it adjusts the logits and finds the
-lowest score that may be drawn. *Choose* splits a row over blocks, each with a chunk of the
-vocabulary; the last to arrive takes the best of all chunks: the largest score, or at a temperature
-the largest sum of score and Gumbel noise from the stream of `ir.ops.random`. *Logprobs* takes a row
-a block and ends at once for rows that want none. A row's result depends on nothing but the row.
+lowest one that may be drawn. *Choose* splits a row over blocks, a span each; the last to arrive
+has the token. *Logprobs* takes a row a block and ends at once for rows that want none. A row's
+result depends on nothing but the row.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ...ir.graph import Function
 from ...ir.ops import record_of
+from ...ir.ops.random import OF_PLACES, OF_SPANS
 from ...ir.ops.sampling import MAX_EDITS, MAX_PREFIX_TOKENS, RESULTS
-from ...ir.ops.sampling_reference import NUM_TOP
+from ...ir.ops.sampling_reference import NUM_TOP, SPAN
 from ...ir.types import Dim
 from ..cpp.cost import NOTHING, Cost
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
 from .sample_adjust import ADJUST
+from .sample_choose import CHOOSE
 from .sample_logprobs import LOGPROBS
 from .sample_sets import SETS
 
-GROUP, SPAN, NUM_SUMS = 1024, 4, 2048
+GROUP, AT_ONCE, NUM_SUMS = 1024, 4, 2048
 _LARGEST_TILE = 4096
-_LARGEST_CHUNK = 1024  # of small blocks: many on a multiprocessor hide what each waits for
+_NOISES = 256  # of a block that draws, at a time: for more, all blocks would take more registers
 
 Names = tuple[str, ...]
 
@@ -72,70 +74,14 @@ def NAME(ARGUMENTS):
         p_x = p_adjusted
     if restricts:
         lowest = _lowest_score(p_x, temperature, top_k, top_p, min_p, p_list, p_sums)
-        tl.store(w_lowest + row, lowest)
-'''
-
-_CHOOSE = '''@triton.jit
-def NAME(ARGUMENTS):
-    """DOC"""
-    row = tl.program_id(0)
-    chunk = tl.program_id(1)
-    slot = tl.load(p_sample_slots + row)
-    lowest = tl.load(w_lowest + row)
-    adjusts = tl.load(w_adjusts + row) > 0
-    position = tl.load(p_sample_positions + row)
-    temperature = tl.load(p_temperature + slot)
-    seed = tl.load(p_seeds + slot)
-    counter = chunk * (CHUNK // 4) + tl.arange(0, CHUNK // 4)
-    place = counter[:, None] * 4 + tl.arange(0, 4)[None, :]
-    inside = place < V
-    at = row.to(tl.int64) * V + place
-    x = tl.load(p_logits + at, mask=inside, other=0.0)
-    finite = tl.abs(x) < float("inf")
-    if adjusts:
-        x = tl.load(w_adjusted + at, mask=inside, other=0.0)
-    score = x
-    if temperature > 0.0:
-        low, high = position.to(tl.int32), (position >> 32).to(tl.int32)
-        zero = tl.zeros_like(counter)
-        a, b, c, d = tl.philox(seed, counter, zero + low, zero + high, zero, 10)
-        words = tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (CHUNK // 4, 4))
-        uniform = (words.to(tl.uint32, bitcast=True).to(tl.float32) + 0.5) * UNIT
-        noise = -tl.log(-tl.log(tl.minimum(uniform, BELOW_ONE)))
-        score = tl.div_rn(x, temperature + tl.zeros_like(x))
-        score = tl.where(score >= lowest, score + noise, float("-inf"))
-    score = tl.where(inside, score, float("-inf"))
-    best = tl.max(score)
-    first = tl.where((score == best) & inside, place, V)
-    first = tl.min(tl.where(finite, first, -1))
-    tl.store(w_best + row * NUM_CHUNKS + chunk, best)
-    tl.store(w_first + row * NUM_CHUNKS + chunk, first)
-    tl.debug_barrier()
-    ticket = tl.atomic_add(w_tickets + row, 1, sem="acq_rel")
-    if ticket != NUM_CHUNKS - 1:
-        return
-    tl.store(w_tickets + row, 0)
-    i = tl.arange(0, PADDED_CHUNKS)
-    bests = tl.load(w_best + row * NUM_CHUNKS + i, mask=i < NUM_CHUNKS, other=float("-inf"),
-                    cache_modifier=".cg")
-    firsts = tl.load(w_first + row * NUM_CHUNKS + i, mask=i < NUM_CHUNKS, other=V,
-                     cache_modifier=".cg")
-    best = tl.max(bests)
-    token = tl.min(tl.where(bests == best, firsts, V))
-    token = tl.where(best > float("-inf"), token, -1)
-    target = tl.load(p_targets + row)
-    token = tl.where(target >= 0, target, token)
-    token = tl.where(tl.min(firsts) < 0, -1, token)
-    tl.store(o_tokens + row, token)
-    known = tl.where(target >= 0, target, tl.maximum(token, 0))
-    where = tl.load(p_sample_places + row)
-    tl.store(p_token_table + where, known, mask=where >= 0)
+        tl.store(w_lowest + row, _lowest_logit(lowest, temperature))
 '''
 
 _CHOSEN_FROM: Names = ("logits", "sample_slots", "temperature", "seeds", "sample_positions")
 _CHOSEN_FROM = (*_CHOSEN_FROM, "targets", "sample_places", "token_table")
 _RANKED_BY: Names = ("logits", "targets", "sample_slots", "num_logprobs", "num_prompt_logprobs")
-_FOUND, _PARTS = ("w_adjusted", "w_adjusts", "w_lowest"), ("w_best", "w_first", "w_tickets")
+_FOUND = ("w_adjusted", "w_adjusts", "w_lowest")
+_OF_SPANS = ("w_bests", "w_firsts", "w_totals", "w_tickets")
 
 Pointer = tuple[Operand, str]
 """A buffer and its type in Triton."""
@@ -163,14 +109,15 @@ def emit_sample(function: Function, _: Steps) -> RegionKernels:
 
     read = [name for op in ("adjust_logits", "restrict_logits") for name in record_of(op).operands]
     read = [f"p_{name}" for name in dict.fromkeys((*read, "targets")) if f"p_{name}" in given]
-    chosen = (*(f"p_{name}" for name in _CHOSEN_FROM), *_FOUND, *_PARTS, "o_tokens")
-    ranked = (*(f"p_{name}" for name in _RANKED_BY), "o_tokens", "w_bests")
+    chosen = (*(f"p_{name}" for name in _CHOSEN_FROM), *_FOUND, *_OF_SPANS, "o_tokens")
+    ranked = (*(f"p_{name}" for name in _RANKED_BY), "o_tokens", "w_groups")
     ranked += tuple(f"o_{name}" for name in RESULTS["token_logprobs"])
     prepare = "\n\n".join((ADJUST, SETS, _PREPARE))
     warps = 32 if values["TILE"] == _LARGEST_TILE else 16  # fewer, and registers are spilled
     kernels = (
         kernel("_prepare", prepare, (*read, *_FOUND, "w_list", "w_sums"), warps),
-        kernel("", _CHOOSE, chosen, 4, int(values["NUM_CHUNKS"]), cost=None),
+        # Small blocks: many on a multiprocessor hide what each waits for.
+        kernel("", CHOOSE, chosen, 4, int(values["NUM_SPANS"]), cost=None),
         kernel("_logprobs", LOGPROBS, ranked, 16),
     )
     sizes = tuple(size for _, size in spaces.values())
@@ -193,24 +140,24 @@ def _given(function: Function) -> dict[str, Pointer]:
 
 
 def _constants(vocab_size: int) -> dict[str, int | float]:
-    """What the kernels' texts call by name; rows are cut in two at least."""
-    half = max(256, padded(vocab_size) // 2)
-    tile, chunk = min(_LARGEST_TILE, half), min(_LARGEST_CHUNK, half)
-    span = GROUP * SPAN
-    num_chunks = -(-vocab_size // chunk)
+    """What the kernels' texts call by name; tiles cut a row in two at least."""
+    tile = min(_LARGEST_TILE, max(256, padded(vocab_size) // 2))
+    num_spans, groups = -(-vocab_size // SPAN), GROUP * AT_ONCE
     return {
-        **{"V": vocab_size, "TILE": tile, "CHUNK": chunk, "NUM_CHUNKS": num_chunks},
-        **{"PADDED_CHUNKS": padded(num_chunks), "GROUP": GROUP, "SPAN": SPAN},
-        **{"NUM_GROUPS": padded(-(-vocab_size // span) * SPAN), "NUM_TOP": NUM_TOP},
+        **{"V": vocab_size, "TILE": tile, "SPAN": SPAN, "NUM_SPANS": num_spans},
+        **{"PADDED_SPANS": padded(num_spans, 4), "NOISES": _NOISES, "GROUP": GROUP},
+        **{"NUM_GROUPS": padded(-(-vocab_size // groups) * AT_ONCE), "AT_ONCE": AT_ONCE},
         **{"MAX_EDITS": MAX_EDITS, "MAX_PREFIX_TOKENS": MAX_PREFIX_TOKENS, "SEEN": 1 << 30},
         **{"NUM_SUMS": NUM_SUMS, "ONE": 1 << (62 - vocab_size.bit_length()), "SIGN": -(1 << 31)},
-        **{"UNIT": 2.0**-32, "BELOW_ONE": 1 - 2.0**-24},
+        **{"UNIT": 2.0**-32, "BELOW_ONE": 1 - 2.0**-24, "LOG2_E": math.log2(math.e)},
+        **{"OF_PLACES": OF_PLACES, "OF_SPANS": OF_SPANS, "NUM_TOP": NUM_TOP},
+        "KEY_OF_MINUS_INFINITY": (1 << 23) - 1,
     }
 
 
 def _workspaces(rows: Dim, values: Mapping[str, int | float]) -> dict[str, tuple[str, Dim]]:
     """Types and bytes, by name."""
-    of_row, of_chunk = rows * 4, rows * (4 * int(values["NUM_CHUNKS"]))
+    of_row, of_span = rows * 4, rows * (4 * int(values["NUM_SPANS"]))
     whole, groups = rows * (4 * int(values["V"])), rows * (4 * int(values["NUM_GROUPS"]))
     return {
         "w_adjusted": ("*fp32", whole),
@@ -218,8 +165,9 @@ def _workspaces(rows: Dim, values: Mapping[str, int | float]) -> dict[str, tuple
         "w_lowest": ("*fp32", of_row),
         "w_list": ("*i32", whole),
         "w_sums": ("*i64", rows * (8 * NUM_SUMS)),
-        "w_best": ("*fp32", of_chunk),
-        "w_first": ("*i32", of_chunk),
+        "w_bests": ("*fp32", of_span),
+        "w_firsts": ("*i32", of_span),
+        "w_totals": ("*fp32", of_span),
         "w_tickets": ("*i32", of_row),
-        "w_bests": ("*fp32", groups),
+        "w_groups": ("*fp32", groups),
     }

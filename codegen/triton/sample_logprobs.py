@@ -8,17 +8,17 @@ LOGPROBS = '''@triton.jit
 def _survey(p_x, chosen, p_bests):
     """Notes the best of each group; the rank of `chosen`, and the sum of e^(x - largest)."""
     rank = tl.full((), 1, tl.int32)
-    lane = tl.arange(0, SPAN)[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
-    most = tl.full([SPAN], float("-inf"), tl.float32)
-    for start in tl.range(0, V, SPAN * GROUP, num_stages=4):
+    lane = tl.arange(0, AT_ONCE)[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
+    most = tl.full([AT_ONCE], float("-inf"), tl.float32)
+    for start in tl.range(0, V, AT_ONCE * GROUP, num_stages=4):
         x = tl.load(p_x + start + lane, mask=start + lane < V, other=float("-inf"))
         rank += tl.sum((x > chosen).to(tl.int32))
         best = tl.max(x, axis=1)
-        tl.store(p_bests + start // GROUP + tl.arange(0, SPAN), best)
+        tl.store(p_bests + start // GROUP + tl.arange(0, AT_ONCE), best)
         most = tl.maximum(most, best)
     largest = tl.max(most)
-    total = tl.zeros([SPAN, GROUP], tl.float32)
-    for start in tl.range(0, V, SPAN * GROUP, num_stages=4):
+    total = tl.zeros([AT_ONCE, GROUP], tl.float32)
+    for start in tl.range(0, V, AT_ONCE * GROUP, num_stages=4):
         x = tl.load(p_x + start + lane, mask=start + lane < V, other=float("-inf"))
         total += tl.exp(x - largest)
     tl.debug_barrier()
@@ -54,7 +54,7 @@ def NAME(ARGUMENTS):
     if token < 0:
         return
     p_x = p_logits + row.to(tl.int64) * V
-    p_bests = w_bests + row * NUM_GROUPS
+    p_bests = w_groups + row * NUM_GROUPS
     chosen = tl.load(p_x + token)
     rank, largest, total = _survey(p_x, chosen, p_bests)
     log_total = largest.to(tl.float64) + tl.log(total.to(tl.float64))

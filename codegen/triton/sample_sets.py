@@ -135,4 +135,14 @@ def _lowest_score(p_x, temperature, top_k, top_p, min_p, p_list, p_sums):
         near = tl.where(near.to(tl.float64) < least, _from_key(_key(near) + 1), near)
         lowest = tl.maximum(lowest, near)
     return tl.minimum(lowest, largest)
+
+
+@triton.jit
+def _lowest_logit(lowest, temperature):
+    """The lowest logit whose score is not below this one: a score rises with its logit."""
+    below = tl.full((), 0, tl.int64)
+    for i in range(0, 32):
+        more = below | (tl.full((), 1 << 31, tl.int64) >> i)
+        below = tl.where(tl.div_rn(_from_key(more), temperature) < lowest, more, below)
+    return _from_key(tl.maximum(below + 1, KEY_OF_MINUS_INFINITY))
 '''

@@ -102,9 +102,10 @@ register(
     OpRecord(
         "sample",
         "a token for each row: -1 where a raw logit of logits[R, V] is not finite; else its target"
-        " if that is not negative; else the place of the largest of scores[R, V], above temperature"
-        " 0 with Gumbel noise that depends on (seed, position, place) alone: a draw from the"
-        " softmax. Ties go to the lowest place; -1 where all is minus infinity",
+        " if that is not negative; else the place of the largest of scores[R, V] at temperature 0,"
+        " above it a draw from their softmax by noise that depends on (seed, position) alone: of a"
+        " span of 1024 places, then of a place in it. Ties go to the lowest place; -1 where all is"
+        " minus infinity",
         Kind.ANCHOR,
         (
             *("logits", "scores", "sample_slots", "temperature", "seeds", "sample_positions"),

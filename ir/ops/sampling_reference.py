@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .base import Attrs
-from .random import gumbel
+from .random import OF_SPANS, gumbel
 
 Tensor = torch.Tensor
 Tensors = tuple[Tensor, ...]
@@ -21,6 +21,9 @@ Edit = tuple[int, float, int, list[int]]
 
 NUM_TOP = 20
 """Of the most probable tokens that a row of logprobs holds."""
+
+SPAN = 1024
+"""Places of a row's spans, one of which is drawn before the token; the last may have fewer."""
 
 
 class Penalties(NamedTuple):
@@ -85,10 +88,23 @@ def restrict_row(
 
 
 def choose(scores: Tensor, temperature: float, seed: int, position: int) -> int:
-    """The place of the largest score, with Gumbel noise above temperature 0; -1 if none is left."""
-    if temperature > 0:
-        scores = scores + gumbel(seed, position, len(scores))
-    return int(scores.argmax()) if scores.max() > -math.inf else -1
+    """The place of the largest score, or above temperature 0 one drawn; -1 if none is left."""
+    if not scores.max() > -math.inf:
+        return -1
+    return _draw(scores, seed, position) if temperature > 0 else int(scores.argmax())
+
+
+def _draw(scores: Tensor, seed: int, position: int) -> int:
+    """A place, with the probabilities of the softmax: of span by span, then of place by place.
+
+    Largest sums with Gumbel noise are draws: of a span by the logarithm of its mass, where that is
+    finite within about a unit in the last place of its scores, then of a place in it by its score.
+    So a place takes one exponential and, but for those of one span, no noise.
+    """
+    masses = torch.stack([span.double().logsumexp(0) for span in scores.split(SPAN)]).float()
+    first = SPAN * int((masses + gumbel(seed, position, len(masses), OF_SPANS)).argmax())
+    noise = gumbel(seed, position, len(scores))
+    return first + int((scores + noise)[first : first + SPAN].argmax())
 
 
 def rank_row(logits: Tensor, token: int) -> tuple[float, int, Tensor, Tensor]:

@@ -6,7 +6,7 @@ import torch
 
 from tapeout.ir.ops import record_of, registry
 from tapeout.ir.ops.elementwise import FUNCTIONS, operand_names
-from tapeout.ir.ops.random import gumbel, philox
+from tapeout.ir.ops.random import OF_SPANS, gumbel, philox
 
 TORCH = {
     "silu": torch.nn.functional.silu,
@@ -72,3 +72,8 @@ def test_noise_depends_on_seed_and_position_alone():
     assert torch.equal(gumbel(1, 2, 10), gumbel(1, 2, 30)[:10])
     assert not torch.equal(gumbel(1, 2, 10), gumbel(1, 3, 10))
     assert not torch.equal(gumbel(1, 2, 10), gumbel(2, 2, 10))
+
+
+def test_places_and_spans_have_streams_of_their_own():
+    assert not (gumbel(1, 2, 10) == gumbel(1, 2, 10, OF_SPANS)).any()
+    assert torch.equal(gumbel(1, 2, 10, OF_SPANS), gumbel(1, 2, 30, OF_SPANS)[:10])

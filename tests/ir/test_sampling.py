@@ -5,6 +5,7 @@ import math
 import torch
 
 from tapeout.ir.ops import sampling_reference as reference
+from tapeout.ir.ops.random import gumbel
 from tapeout.ir.ops.sampling_reference import Penalties
 
 ROW = torch.tensor([0.5, 2.0, -1.0, 2.0])
@@ -56,6 +57,20 @@ def test_draws_follow_the_softmax_of_the_scores():
     tokens = torch.tensor([reference.choose(scores, 1.0, i, i) for i in range(4000)])
     found = torch.bincount(tokens, minlength=3) / 4000
     torch.testing.assert_close(found, torch.softmax(scores, 0), atol=0.03, rtol=0)
+
+
+def test_draws_from_several_spans_follow_the_softmax_across_them_and_within_them():
+    scores = torch.full((2500,), -math.inf)
+    scores[[5, 6, 1024, 2499]] = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    tokens = torch.tensor([reference.choose(scores, 1.0, i, i) for i in range(4000)])
+    found = torch.bincount(tokens, minlength=2500) / 4000
+    torch.testing.assert_close(found, torch.softmax(scores, 0), atol=0.03, rtol=0)
+
+
+def test_a_row_of_one_span_is_drawn_by_the_noise_of_its_places_alone():
+    scores = torch.randn(1024, generator=torch.Generator().manual_seed(1))
+    found = [reference.choose(scores, 1.0, i, 3) for i in range(50)]
+    assert found == [int((scores + gumbel(i, 3, 1024)).argmax()) for i in range(50)]
 
 
 def test_ranks_count_strictly_larger_logits_and_the_lowest_id_comes_first():

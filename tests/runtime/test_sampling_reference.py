@@ -8,10 +8,11 @@ import sampling_numpy
 import torch
 from sampling_rows import Row, edits_of, mask_of, run
 
-from tapeout.ir.ops.random import gumbel
+from tapeout.ir.ops.random import OF_SPANS, gumbel
 from tapeout.runtime.frame import Sampling
 
 VOCAB, NUM_ROWS = 61, 2_500
+LONG, EDGES = 3 * 1024 + 77, [0, 1023, 3072, 3148]
 TOP_P = (1e-30, 1e-6, 0.1, 0.5, 0.9, 0.999, 1 - 2**-24, 1.0)
 
 
@@ -118,28 +119,47 @@ def test_penalties_biases_bans_bad_words_and_masks_are_exact():
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_a_token_is_the_largest_of_the_scores_and_the_noise_of_its_seed_and_position():
-    rng = np.random.default_rng(3)
-    logits = np.array([normal(rng) for _ in range(500)], np.float32)
-    rows = [random_adjustments(rng) for _ in logits]
-    for row in rows:
-        limits = random_sets(rng)
-        row.sampling = msgspec.structs.replace(
-            row.sampling,
-            seed=int(rng.integers(-(2**63), 2**63)),
-            temperature=limits.temperature,
-            top_k=limits.top_k,
-            top_p=limits.top_p,
-            min_p=limits.min_p,
-        )
+def with_sets(rng, sampling):
+    limits = random_sets(rng)
+    return msgspec.structs.replace(
+        sampling,
+        seed=int(rng.integers(-(2**63), 2**63)),
+        temperature=limits.temperature,
+        top_k=limits.top_k,
+        top_p=limits.top_p,
+        min_p=limits.min_p,
+    )
+
+
+def assert_tokens_are_those_of_their_noise(logits, rows):
     found = run(torch.from_numpy(logits), rows)["tokens"].tolist()
     assert found == [chosen(*pair) for pair in zip(logits, rows, strict=True)]
 
 
 def chosen(x, row):
     x = sampling_numpy.adjusted(x, row.sampling, row.tokens, row.num_prompt_tokens)
-    noise = gumbel(row.sampling.seed, len(row.tokens), VOCAB).numpy()
-    return int(np.argmax(sampling_numpy.scores(x, row.sampling) + noise))
+    seed, position = row.sampling.seed, len(row.tokens)
+    noise_of_spans = gumbel(seed, position, -(-len(x) // 1024), OF_SPANS).numpy()
+    z, noise = sampling_numpy.scores(x, row.sampling), gumbel(seed, position, len(x)).numpy()
+    return sampling_numpy.drawn(z, noise_of_spans, noise)
+
+
+def test_a_token_is_the_largest_of_the_scores_and_the_noise_of_its_seed_and_position():
+    rng = np.random.default_rng(3)
+    logits = np.array([normal(rng) for _ in range(500)], np.float32)
+    rows = [random_adjustments(rng) for _ in logits]
+    for row in rows:
+        row.sampling = with_sets(rng, row.sampling)
+    assert_tokens_are_those_of_their_noise(logits, rows)
+
+
+def test_a_token_of_a_long_row_is_the_largest_of_the_span_whose_mass_and_noise_are():
+    rng = np.random.default_rng(4)
+    logits = rng.normal(-90, rng.choice([0.1, 1, 5], (200, 1)), (200, LONG)).astype(np.float32)
+    few = mask_of(LONG, EDGES)
+    samplings = [Sampling(mask=few if i % 3 == 0 else None) for i in range(len(logits))]
+    rows = [Row(with_sets(rng, sampling), [1] * (i % 7)) for i, sampling in enumerate(samplings)]
+    assert_tokens_are_those_of_their_noise(logits, rows)
 
 
 SMALL = np.array([2.0, 1.0, 1.0, 0.5, 0.0, 0.0, -1.0, -3.0, 0.25, 0.25, 1.5], np.float32)
@@ -173,7 +193,40 @@ def test_draws_have_the_frequencies_of_the_reference_and_reach_its_whole_set(fea
     wanted = sampling_numpy.probabilities(SMALL, sampling, TOKENS, NUM_PROMPT_TOKENS) * count
     found = np.bincount(tokens, minlength=len(SMALL))
     assert found[wanted > 20].all() and not found[wanted == 0].any()
-    reachable = wanted > 0
-    statistic = ((found - wanted)[reachable] ** 2 / wanted[reachable]).sum()
-    freedom = torch.tensor((reachable.sum() - 1) / 2)
+    assert_likely(found, wanted)
+
+
+def assert_likely(found, wanted):
+    """By the chi-square test, of how often each of several things is found; rare ones are one."""
+    rare = wanted <= 5
+    found, wanted = (np.append(counts[~rare], counts[rare].sum()) for counts in (found, wanted))
+    there = wanted > 0
+    statistic = ((found - wanted)[there] ** 2 / wanted[there]).sum()
+    freedom = torch.tensor(max(1, there.sum() - 1) / 2)
     assert torch.special.gammaincc(freedom, torch.tensor(statistic / 2)) > 1e-3
+
+
+OF_SEVERAL_SPANS = {
+    "nothing": Sampling(temperature=1.0),
+    "a low temperature": Sampling(temperature=0.5),
+    "top-k": Sampling(temperature=1.0, top_k=40),
+    "top-p": Sampling(temperature=1.3, top_p=0.6),
+    "min-p": Sampling(temperature=0.8, min_p=0.05),
+    "spans left empty": Sampling(temperature=1.0, mask=mask_of(LONG, [*range(900), *EDGES])),
+    "four places": Sampling(temperature=1.0, mask=mask_of(LONG, EDGES)),
+    "a span alone": Sampling(temperature=1.0, mask=mask_of(LONG, range(2048, 3072))),
+}
+
+
+@pytest.mark.parametrize("feature", OF_SEVERAL_SPANS)
+def test_draws_have_the_distribution_of_the_softmax_across_spans_and_within_them(feature):
+    count, sampling = 6_000, OF_SEVERAL_SPANS[feature]
+    logits = np.random.default_rng(5).normal(0, 2, LONG).astype(np.float32)
+    logits[EDGES] = logits.max()
+    rows = [Row(msgspec.structs.replace(sampling, seed=seed)) for seed in range(count)]
+    tokens = run(torch.from_numpy(logits).expand(count, -1), rows)["tokens"].numpy()
+    wanted = sampling_numpy.probabilities(logits, sampling, [], 0) * count
+    found = np.bincount(tokens, minlength=LONG)
+    assert found[wanted > 20].all() and not found[wanted == 0].any()
+    assert_likely(found, wanted)
+    assert_likely(*(np.add.reduceat(counts, range(0, LONG, 1024)) for counts in (found, wanted)))

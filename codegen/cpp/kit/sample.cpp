@@ -2,61 +2,12 @@
 #include "sample.h"
 
 #include "sample_adjust.h"
+#include "sample_draw.h"
 #include "sample_logprobs.h"
-#include "sample_noise.h"
 #include "sample_sets.h"
 
 namespace tapeout {
 namespace {
-
-struct winner {
-    float score = -INFINITY;
-    i64 place = -1;
-
-    void see(vf scores, i64 first) {
-        if (!mask_bits(scores > vf(score))) return;
-        score = reduce_max(scores);
-        place = first + __builtin_ctz(mask_bits(scores == vf(score)));
-    }
-};
-
-// A row of scores x / temperature, of which those from `lowest` up may be drawn.
-struct candidates {
-    const float *x;
-    i64 n;
-    float temperature, lowest;
-
-    // Sixteen scores, minus infinity for those that are not there. At temperature 0 scores are x.
-    vf scores(i64 first) const {
-        const int count = (int)max_of(0, min_of(LANES, n - first));
-        const vf raw = load(x + first, count);
-        const vf z = temperature > 0.0f ? raw / vf(temperature) : raw;
-        return select((z >= vf(lowest)) & first_lanes(count), z, vf(-INFINITY));
-    }
-    i64 largest() const {
-        winner best;
-        for (i64 first = 0; first < n; first += LANES) best.see(scores(first), first);
-        return best.place;
-    }
-    // Noise is drawn only where it could make a winner.
-    i64 draw(i64 seed, i64 position) const {
-        winner best;
-        alignas(64) float noise[PLACES];
-        vf z[PLACES / LANES];
-        for (i64 block = 0; block < n; block += PLACES) {
-            vf most(-INFINITY);
-            for (i64 i = 0; i < PLACES / LANES; i++) {
-                z[i] = scores(block + i * LANES);
-                most = max(most, z[i]);
-            }
-            if (!mask_bits(most > vf(best.score - MAX_NOISE))) continue;
-            gumbel(block, position, seed, noise);
-            for (i64 i = 0; i < PLACES / LANES; i++)
-                best.see(z[i] + load(noise + i * LANES), block + i * LANES);
-        }
-        return best.place;
-    }
-};
 
 bool is_finite(const float *x, i64 n) {
     vm broken = first_lanes(0);

@@ -17,10 +17,19 @@ def test_rows_that_want_different_things_are_those_of_the_interpreter():
 
 
 def test_equal_scores_stay_together():
-    check(*tied_row(600))
+    check(*tied_row(VOCAB))
 
 
-@pytest.mark.parametrize("vocab_size", [2, 257, 5000])
+def test_scores_that_are_equal_though_their_logits_are_not_stay_together():
+    near = torch.tensor([1.0]).view(torch.int32) + torch.arange(-8, 8, dtype=torch.int32)
+    logits = torch.full((40, VOCAB), -5.0)
+    logits[:, 1016:1032] = near.view(torch.float32)
+    sets = [{"top_k": 1 + i % 16, "temperature": 1.3 + i / 10} for i in range(40)]
+    assert any((logits[0] / s["temperature"]).unique().numel() < 17 for s in sets)
+    check(logits, [Row(Sampling(seed=i, num_logprobs=0, **s)) for i, s in enumerate(sets)])
+
+
+@pytest.mark.parametrize("vocab_size", [2, 515, 5000])
 def test_every_size_of_vocabulary_will_do(vocab_size):
     rng = np.random.default_rng(vocab_size)
     rows = [Row(mixed_row(rng, 1, vocab_size).sampling) for _ in range(4)]
