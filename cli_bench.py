@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from .runtime.limits import default_of
+
 if TYPE_CHECKING:
     from .runtime.bench_report import BenchReport
     from .runtime.kernel_report import KernelsReport
@@ -22,10 +24,12 @@ _REPORT = [
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     click.option("--output", type=click.File("w", lazy=False), help="A file for the JSON."),
 ]
+_SEQS = f"Sequences at a time. Default: a batch, or {default_of('max_num_seqs')}."
+_TOKENS = f"Tokens of a step. Default: {default_of('max_num_batched_tokens')}."
 _MODEL = click.argument("model", type=click.Path(path_type=Path))
 _LOAD = [
-    click.option("--max-num-seqs", type=int, help="Sequences at a time."),
-    click.option("--max-num-batched-tokens", type=int, help="Tokens of a step."),
+    click.option("--max-num-seqs", type=int, help=_SEQS),
+    click.option("--max-num-batched-tokens", type=int, help=_TOKENS),
     click.option("--max-model-len", type=int, help="Tokens of a sequence."),
     click.option("--kv-cache-bytes", type=int, help="For keys and values."),
     click.option("--num-threads", type=int, help="Default: one for each core."),

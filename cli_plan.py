@@ -6,10 +6,13 @@ from typing import Any
 import click
 
 from .errors import InputError, TapeoutError
+from .runtime.limits import default_of
 
 _CONTEXT = "Tokens before those of a decode step, as often as wanted."
 _SHARE = "The share of a GPU's memory that is taken."
 _TARGET = "cpu, or a GPU: cuda:sm_90, ...; as often as there are to compare."
+_SEQS = f"Sequences at a time. Default: {default_of('max_num_seqs')}."
+_TOKENS = f"Tokens of a step. Default: {default_of('max_num_batched_tokens')}."
 _DEVICE = "A GPU by its name, as often as there are to compare: h100, h200, ..."
 
 
@@ -22,8 +25,8 @@ _DEVICE = "A GPU by its name, as often as there are to compare: h100, h200, ..."
 @click.option("--tensor-parallel-size", default=1, show_default=True)
 @click.option("--batch-invariant", is_flag=True, help="A request has the same bits in any batch.")
 @click.option("--max-model-len", type=int, help="Tokens of a sequence.")
-@click.option("--max-num-seqs", type=int, help="Sequences at a time.")
-@click.option("--max-num-batched-tokens", type=int, help="Tokens of a step.")
+@click.option("--max-num-seqs", type=int, help=_SEQS)
+@click.option("--max-num-batched-tokens", type=int, help=_TOKENS)
 @click.option("--kv-cache-bytes", type=int, help="For keys and values.")
 @click.option("--gpu-memory-utilization", "memory_utilization", type=float, help=_SHARE)
 @click.option("--gpu-memory-bytes", type=int, help="What the GPU has, whatever its name says.")
@@ -47,7 +50,7 @@ def plan_command(
     from msgspec.json import encode
 
     from .runtime.describe import describe_model
-    from .runtime.plan import Limits
+    from .runtime.limits import Limits
     from .runtime.plan_devices import choose_devices, targets_of
     from .runtime.plan_report import plan_target
     from .runtime.plan_text import plans_text

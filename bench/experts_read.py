@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tapeout.artifact import Artifact, Described, Launch, Operand
+from tapeout.runtime.limits import Limits
 from tapeout.runtime.load import open_model
-from tapeout.runtime.plan import Limits
 from tapeout.verification.sequences import PackedSteps, Sequence
 from tapeout.verification.subject import Subject
 from tapeout.verification.tensors import tensor_at

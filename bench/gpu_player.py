@@ -26,7 +26,7 @@ from tapeout.runtime.cuda.executor import CudaExecutor
 from tapeout.runtime.cuda.tapes import LoadedKernel, TapeForm
 from tapeout.runtime.cuda.weights import place_weights, stream_weights
 from tapeout.runtime.frame import Frame
-from tapeout.runtime.plan import Limits
+from tapeout.runtime.limits import Limits
 from tapeout.verification.frames import i32, packed_frame
 
 NUM_LAUNCHES, REPEATS = 200, 50

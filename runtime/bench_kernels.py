@@ -20,8 +20,8 @@ from .frame import I32, Frame
 from .kernel_costs import LaunchCosts
 from .kernel_report import KernelsReport
 from .kernel_rows import rows_of
+from .limits import Limits
 from .load import LoadedModel, artifact_path, open_model
-from .plan import Limits
 from .request import Arrive, Event, Finished, Request
 
 _STEP_TOKENS = 8192  # that one step takes of the prompts

@@ -14,7 +14,8 @@ from .edits import ModelBounds
 from .engine import Engine
 from .executor import Executor
 from .grammars.compiler import GrammarCompiler
-from .plan import Limits, MemoryPlan, plan_memory
+from .limits import Limits
+from .plan import MemoryPlan, plan_memory
 from .scheduler import Scheduler
 
 _ALIASES = {"bf16": "bfloat16", "f32": "float32", "float": "float32", "f16": "float16"}

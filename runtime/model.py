@@ -10,9 +10,9 @@ from ..errors import InputError
 from .checks import check_flag, check_whole
 from .inputs import TokenizedPrompt
 from .intake import Intake
+from .limits import DEFAULT_MEMORY_UTILIZATION, Limits
 from .load import AnyExecutor, check_is_model, open_model
 from .phases import Phases
-from .plan import DEFAULT_MAX_NUM_SEQS, DEFAULT_MEMORY_UTILIZATION, Limits
 from .sampling_params import SamplingParams
 from .tokenizer import Tokenizer, tokenizer_file
 
@@ -27,11 +27,13 @@ class Model:
     artifact they are checked, never changed. `gpu_memory_utilization` is the share of the GPU's
     memory, or of this machine's without one, that weights, arena and key-value pages may take
     together; the pages take what `max_num_seqs` sequences of `max_model_len` tokens need, on a CPU
-    at most 4 GiB, or exactly what fits in `kv_cache_bytes`. With `enable_prefix_caching` prompts
-    that begin alike share what was computed, if they have the same `cache_salt`. A request that
-    would make more than `max_num_waiting` wait, or more than `max_waiting_tokens` tokens of theirs,
-    is refused by a QueueFullError; None sets no bound. With `enforce_eager` no graph is captured on
-    a GPU; the CPU has none. `startup_s` has the seconds that each part of loading took, in order.
+    at most 4 GiB, or exactly what fits in `kv_cache_bytes`. A step has up to
+    `max_num_batched_tokens` tokens; like `max_num_seqs` they are by default as many as suit a GPU,
+    or a CPU (`runtime/limits.py`). With `enable_prefix_caching` prompts that begin alike share what
+    was computed, if they have the same `cache_salt`. A request that would make more than
+    `max_num_waiting` wait, or more than `max_waiting_tokens` tokens of theirs, is refused by a
+    QueueFullError; None sets no bound. With `enforce_eager` no graph is captured on a GPU; the CPU
+    has none. `startup_s` has the seconds that each part of loading took, in order.
 
     Raises InputError or CapacityError, naming value, limit and remedy, before anything is loaded.
     """
@@ -46,7 +48,7 @@ class Model:
         quantization: str | None = None,
         tensor_parallel_size: int = 1,
         max_model_len: int | None = None,
-        max_num_seqs: int = DEFAULT_MAX_NUM_SEQS,
+        max_num_seqs: int | None = None,
         max_num_batched_tokens: int | None = None,
         max_num_waiting: int | None = None,
         max_waiting_tokens: int | None = None,

@@ -7,11 +7,12 @@ import msgspec
 from ..artifact import CacheGroup, Described, Model
 from ..kvcache.budget import whole_pages
 from .checks import check_whole
-from .cuda.graphs import buckets, graphs_bytes
+from .cuda.graphs import graphs_bytes
 from .device_limits import DeviceLimits
 from .kernel_costs import LaunchCosts
 from .kernel_rows import KernelRow, rows_of
-from .plan import Limits, MemoryPlan, plan_memory
+from .limits import Limits
+from .plan import MemoryPlan, plan_memory
 from .predict import predict_launches, predict_step
 from .step_shape import StepShape, decode_shape, prompt_shape
 
@@ -29,7 +30,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictedStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A decode step of a bucket, or a step of a prompt alone, from its arrival to a token."""
+    """A decode step, or a step of a prompt alone, from its arrival to a token."""
 
     num_seqs: int
     num_tokens: int  # of each
@@ -50,7 +51,7 @@ class TargetPlan(msgspec.Struct, frozen=True, kw_only=True):
     graphs_bytes: int  # about; beside the memory, where decode steps are captured
     num_pages: dict[str, int]  # of each cache group, the null page included
     num_longest_seqs: int  # of max_model_len, that have pages at a time
-    decode: list[PredictedStep]  # of each bucket, after each context that has pages
+    decode: list[PredictedStep]  # of 1, 2, 4, ... sequences, after each context that has pages
     prompts: list[PredictedStep]
 
 
@@ -93,12 +94,18 @@ def plan_target(
 def _decode_shapes(
     groups: Sequence[CacheGroup], memory: MemoryPlan, contexts: Sequence[int]
 ) -> Iterator[StepShape]:
-    """Of each bucket, after each context that the cache has pages for."""
-    for num_seqs in buckets(min(memory.bounds[:3])):
+    """Of 1, 2, 4, ... and all sequences, after each context that the cache has pages for."""
+    most = min(memory.bounds[:3])
+    for num_seqs in (*_doubled(most), most):
         for context in contexts:
             fits = num_seqs * whole_pages(groups, context + 1) <= memory.num_kv_tokens
             if fits and context < memory.max_model_len:
                 yield decode_shape(num_seqs, context)
+
+
+def _doubled(most: int) -> Iterator[int]:
+    """1, 2, 4, ... below `most`."""
+    yield from (1 << i for i in range((most - 1).bit_length()))
 
 
 def _prompt_shapes(memory: MemoryPlan) -> Iterator[StepShape]:

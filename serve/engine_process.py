@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import EngineDeadError, TapeoutError
 from ..runtime.engine_core import EngineCore
+from ..runtime.limits import Limits
 from ..runtime.load import LoadedModel, open_model
-from ..runtime.plan import Limits
 from .child import CANNOT_LOAD, EngineSpec, begin
 from .engine_server import EngineServer
 from .frames import Hello

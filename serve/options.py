@@ -10,6 +10,7 @@ import msgspec.inspect
 from msgspec import Meta
 
 from ..errors import InputError, shown
+from ..runtime.limits import default_of
 
 _Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e9)]
@@ -66,8 +67,10 @@ TEXTS = {
     "api_key_file": "A file of more keys, one a line.",
     "allowed_origin": "A web page that browsers let call, as in CORS; * for all.",
     "max_model_len": "Tokens of a sequence; by default as many as model and memory allow.",
-    "max_num_seqs": "Sequences that run at a time; 64 by default.",
-    "max_num_batched_tokens": "Tokens of a step; 1024 by default.",
+    "max_num_seqs": f"Sequences that run at a time; by default {default_of('max_num_seqs')}.",
+    "max_num_batched_tokens": (
+        f"Tokens of a step; by default {default_of('max_num_batched_tokens')}."
+    ),
     "kv_cache_bytes": "For keys and values; by default what the sequences can use.",
     "gpu_memory_utilization": "Share of the memory to take; 0.9 by default.",
     "enable_prefix_caching": "Whether prompts that begin alike share pages.",

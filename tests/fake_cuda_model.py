@@ -24,7 +24,8 @@ from tapeout.artifact import (
 )
 from tapeout.runtime.cuda.device import Device
 from tapeout.runtime.cuda.executor import CudaExecutor
-from tapeout.runtime.plan import Limits, plan_memory
+from tapeout.runtime.limits import Limits
+from tapeout.runtime.plan import plan_memory
 
 HERE = Path(__file__).parent
 PLAYER = HERE.parent / "codegen" / "player" / "cuda_player.c"

@@ -11,7 +11,8 @@ from tapeout.artifact import Artifact, CacheGroup
 from tapeout.kvcache.pages import NULL_PAGE
 from tapeout.runtime.executor import TARGET, Executor
 from tapeout.runtime.frame import F32, Frame, Logprobs, Sampling, StepResult
-from tapeout.runtime.plan import Limits, plan_memory
+from tapeout.runtime.limits import Limits
+from tapeout.runtime.plan import plan_memory
 
 MAX_MODEL_LEN = MAX_STEP_TOKENS = 640
 _NAN_BYTE = 0xFF  # floats of any width made of it are not numbers

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tapeout.runtime.limits import Limits
 from tapeout.runtime.load import open_model
-from tapeout.runtime.plan import Limits
 from tapeout.verification.sequences import PackedSteps, Sequence
 
 __all__ = ["Sequence", "Steps"]

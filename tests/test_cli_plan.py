@@ -155,3 +155,9 @@ def test_decode_steps_are_those_that_have_pages(fake):
     steps = [(step["num_seqs"], step["context"]) for step in plan["decode"]]
     assert steps == [(1, 5), (1, 90), (2, 5), (2, 90), (4, 5), (8, 5)]
     assert 2 * 6 <= pages < 4 * 6
+
+
+def test_decode_steps_double_up_to_all_sequences(fake_cuda):
+    limits = ["--max-num-seqs", 100, "--context", 5]
+    [plan] = plans(fake_cuda, "--device", "h200", *limits)
+    assert [step["num_seqs"] for step in plan["decode"]] == [1, 2, 4, 8, 16, 32, 64, 100]

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..codegen.cpp.choices import BUCKETS, Bucket
 from ..runtime.frame import Frame
+from ..runtime.limits import Limits
 from ..runtime.load import LoadedModel
-from ..runtime.plan import Limits
 from ..runtime.request import Arrive, Request
 
 _MANY_TOKENS, _PROMPT_TOKENS = 256, 32  # of a step of any size, and of each prompt in it

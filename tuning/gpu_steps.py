@@ -11,7 +11,8 @@ from ..codegen.triton.kernel import Steps
 from ..kvcache.budget import bytes_per_page
 from ..runtime.cuda.executor import CudaExecutor
 from ..runtime.frame import I32, Arrival, Frame, Sampling
-from ..runtime.plan import Limits, MemoryPlan
+from ..runtime.limits import Limits
+from ..runtime.plan import MemoryPlan
 
 STEP_TOKENS = 8192  # of a step of any size
 PROMPT_TOKENS = 2048  # of each of its prompts

@@ -5,8 +5,8 @@ from pathlib import Path
 from ..artifact import Artifact, Target
 from ..kvcache.budget import bytes_per_page
 from ..runtime.choose_target import choose_target
+from ..runtime.limits import Limits
 from ..runtime.load import LoadedModel, open_model
-from ..runtime.plan import Limits
 from .trials import MAX_CONTEXT, PAGE_SIZE_TOKENS
 
 _MORE_TOKENS = 64  # than any tape with a bound takes

@@ -133,8 +133,8 @@ class Device:
                 raise
             raise CapacityError(
                 f"{purpose}: {num_bytes} bytes cannot be allocated ({error}); lower "
-                "gpu_memory_utilization, kv_cache_bytes, max_num_seqs or max_model_len, or end "
-                "what else uses this GPU"
+                "gpu_memory_utilization, kv_cache_bytes, max_num_seqs, max_num_batched_tokens or "
+                "max_model_len, or end what else uses this GPU"
             ) from None
 
     def copy_in(self, address: int, array: NDArray[Any]) -> None:

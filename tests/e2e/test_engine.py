@@ -5,7 +5,8 @@ from models import random_prompts, tiny_config
 
 from tapeout import LLM, SamplingParams
 from tapeout.api import plan_checkpoint
-from tapeout.runtime.plan import Limits, plan_memory
+from tapeout.runtime.limits import Limits
+from tapeout.runtime.plan import plan_memory
 
 MODELS = ["llama", "gemma2"]
 LENGTHS = [1, 16, 17, 40, 90, 5, 33, 2]

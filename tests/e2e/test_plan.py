@@ -5,8 +5,9 @@ import pytest
 from tapeout.api import plan_checkpoint
 from tapeout.artifact.checks import check_tape
 from tapeout.runtime.cuda.card_limits import CARDS
+from tapeout.runtime.limits import Limits
 from tapeout.runtime.load import open_model
-from tapeout.runtime.plan import Limits, plan_memory
+from tapeout.runtime.plan import plan_memory
 from tapeout.runtime.plan_report import Device, plan_target
 
 LIMITS = Limits(max_model_len=200, max_num_seqs=3, max_num_batched_tokens=70)

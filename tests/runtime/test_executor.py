@@ -10,8 +10,9 @@ from tapeout.artifact import Artifact
 from tapeout.errors import InputError
 from tapeout.runtime.executor import Executor
 from tapeout.runtime.frame import Edits, Sampling
+from tapeout.runtime.limits import Limits
 from tapeout.runtime.memory import ALIGNMENT_BYTES
-from tapeout.runtime.plan import Limits, plan_memory
+from tapeout.runtime.plan import plan_memory
 from tapeout.runtime.player import Launch, PlayerError
 from tapeout.runtime.step_thread import StepError
 from tapeout.verification.frames import i32, packed_frame

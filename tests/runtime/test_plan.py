@@ -5,7 +5,8 @@ from fake_model import CONTEXT
 from tapeout.artifact import Artifact
 from tapeout.errors import CapacityError, InputError
 from tapeout.runtime import plan as plan_module
-from tapeout.runtime.plan import Limits, plan_memory
+from tapeout.runtime.limits import Limits
+from tapeout.runtime.plan import plan_memory
 
 PAGE_BYTES = 2 * 128
 
@@ -98,6 +99,49 @@ def test_weights_that_are_too_large_are_named_alone(planned, monkeypatch):
     monkeypatch.setattr(plan_module, "memory_bytes", lambda: 64)
     with pytest.raises(CapacityError, match="weights take 64 bytes, more than the 57 .* more mem"):
         planned()
+
+
+@pytest.fixture
+def planned_on_gpu(fake):
+    target = Artifact.open(fake).manifest.targets["cpu"]
+    return lambda num_bytes, longest=CONTEXT, **limits: plan_memory(
+        target, longest, Limits(**limits), num_bytes
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "num_seqs", "num_tokens"),
+    [(1 << 30, 256, 8192), (40 << 20, 128, 4096), (20 << 20, 64, 2048), (10 << 20, 64, 1024)],
+)
+def test_defaults_yield_to_keys_and_values_on_a_small_gpu(
+    planned_on_gpu, num_bytes, num_seqs, num_tokens
+):
+    plan = planned_on_gpu(num_bytes)
+    assert (plan.max_num_seqs, plan.max_num_batched_tokens) == (num_seqs, num_tokens)
+    assert plan.total_bytes <= 0.9 * num_bytes
+    if num_tokens > 1024:
+        assert plan.arena_bytes + plan.inputs_bytes <= 0.9 * num_bytes / 8
+
+
+def test_given_limits_do_not_yield_on_a_small_gpu(planned_on_gpu):
+    plan = planned_on_gpu(20 << 20, max_num_seqs=256)
+    assert (plan.max_num_seqs, plan.max_num_batched_tokens) == (256, 1024)
+    plan = planned_on_gpu(20 << 20, max_num_batched_tokens=8192)
+    assert (plan.max_num_seqs, plan.max_num_batched_tokens) == (64, 8192)
+
+
+def test_defaults_yield_to_the_cache_that_is_asked_for(planned_on_gpu):
+    share = int(0.9 * (1 << 30))
+    free = share - planned_on_gpu(1 << 30).weights_bytes
+    plan = planned_on_gpu(1 << 30, kv_cache_bytes=free - (4 << 20))
+    assert (plan.max_num_seqs, plan.max_num_batched_tokens) == (128, 4096)
+    with pytest.raises(CapacityError, match="lower max_num_seqs, max_num_batched_tokens"):
+        planned_on_gpu(1 << 30, kv_cache_bytes=free - (1 << 20))
+
+
+def test_defaults_yield_to_contexts_whose_tokens_could_not_be_counted(planned_on_gpu):
+    plan = planned_on_gpu(1 << 40, longest=10 << 20)
+    assert (plan.max_num_seqs, plan.max_model_len) == (128, 10 << 20)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from fake_cuda_model import build_fake_cuda
 
 from tapeout.artifact import Artifact
 from tapeout.runtime.cuda.card_limits import CARDS
-from tapeout.runtime.plan import Limits
+from tapeout.runtime.limits import Limits
 from tapeout.runtime.plan_report import Device, plan_target
 from tapeout.runtime.plan_text import plans_text
 

@@ -8,8 +8,8 @@ import pytest
 from fake_model import reference
 
 from tapeout.runtime.engine_core import EngineCore
+from tapeout.runtime.limits import Limits
 from tapeout.runtime.load import open_model
-from tapeout.runtime.plan import Limits
 from tapeout.runtime.request import Cancel, Request
 from tapeout.runtime.wire import decode, encode
 from tapeout.serve.engine_server import EngineServer

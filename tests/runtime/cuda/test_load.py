@@ -1,12 +1,16 @@
+import json
 import subprocess
 import sys
 
 import fake_cuda_model
+import msgspec
 import pytest
+from click.testing import CliRunner
 from fake_cuda_model import build_fake_cuda, counted, with_all_targets
 from fake_model import reference
 
 from tapeout import LLM, SamplingParams
+from tapeout.cli import main
 from tapeout.errors import CapacityError, InputError
 from tapeout.runtime import choose_target
 from tapeout.runtime.cuda import device
@@ -38,6 +42,23 @@ def test_the_pages_take_their_share_of_the_gpu_alone(driver, fake_cuda, monkeypa
     with pytest.raises(CapacityError, match="10000000 bytes .* of this GPU"):
         LLM(fake_cuda[0], max_num_seqs=4, gpu_memory_utilization=0.5, kv_cache_bytes=11_000_000)
     llm._close()
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "num_seqs", "num_tokens"), [(1 << 30, 256, 8192), (20 << 20, 64, 2048)]
+)
+def test_a_load_has_the_defaults_of_its_gpu_just_as_planned(
+    driver, fake_cuda, monkeypatch, num_bytes, num_seqs, num_tokens
+):
+    monkeypatch.setenv("FAKE_CUDA_BYTES", str(num_bytes))
+    llm = LLM(fake_cuda[0])
+    assert llm.memory_plan.bounds[:2] == (num_tokens, num_seqs)
+    assert llm.executor.graph_sizes[-1] == num_seqs
+    assert said(llm) == [reference(prompt, 12) for prompt in PROMPTS]
+    llm._close()
+    command = ["plan", str(fake_cuda[0]), "--gpu-memory-bytes", str(num_bytes), "--json"]
+    [plan] = json.loads(CliRunner().invoke(main, command).stdout)["plans"]
+    assert plan["memory"] == msgspec.to_builtins(llm.memory_plan)
 
 
 def test_without_a_driver_an_artifact_for_gpus_is_refused(fake_cuda, monkeypatch):
@@ -115,6 +136,7 @@ sys.modules |= dict.fromkeys(("torch", "triton", "transformers", "safetensors", 
 from tapeout.runtime.cuda import device
 device.LIBCUDA = sys.argv[2]
 from tapeout import LLM, SamplingParams
+from tapeout.cli import main
 params = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
 [out] = LLM(sys.argv[1], max_num_seqs=2).generate([5, 6, 7], params, use_tqdm=False)
 print(out.outputs[0].token_ids)

@@ -1,0 +1,89 @@
+"""What a caller asks of a load, and what a step then holds at most: the defaults are here alone."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..errors import InputError, shown
+
+DEFAULT_MEMORY_UTILIZATION = 0.9
+_DEFAULT_LOGIT_ROWS = 64
+_MAX_COUNT = 1 << 24
+
+
+class _Defaults(NamedTuple):
+    max_num_seqs: int
+    max_num_batched_tokens: int
+
+
+_ON_CPU = (_Defaults(64, 1024),)
+_ON_GPU = (_Defaults(256, 8192), _Defaults(128, 4096), _Defaults(64, 2048), *_ON_CPU)
+"""What is wanted where nothing is said, and what it yields to where memory is short."""
+
+
+def default_of(name: str) -> str:
+    """An option's default, in the words of a help text."""
+    on_gpu, on_cpu = (getattr(of_kind[0], name) for of_kind in (_ON_GPU, _ON_CPU))
+    return f"{on_gpu} on a GPU, less if its memory is short, {on_cpu} on a CPU"
+
+
+class StepSize(NamedTuple):
+    """The most tokens, sequences and rows of logits of a step."""
+
+    num_tokens: int
+    num_seqs: int
+    num_rows: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller asks for; None leaves the choice to the plan.
+
+    Raises InputError, naming the limit, for a value that cannot be used.
+    """
+
+    max_model_len: int | None = None  # None: the model's own, or what the cache holds if less
+    max_num_seqs: int | None = None  # None: the default, or the tokens or rows of a step if fewer
+    max_num_batched_tokens: int | None = None  # None: the default, or max_num_seqs if more
+    max_logit_rows: int | None = None  # None: what generation needs, and some for prompts' logprobs
+    kv_cache_bytes: int | None = None  # None: what the sequences can use; on a CPU at most 4 GiB
+    memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
+
+    def __post_init__(self) -> None:
+        for name in ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "max_logit_rows"):
+            _check_count(name, getattr(self, name), _MAX_COUNT)
+        _check_count("kv_cache_bytes", self.kv_cache_bytes, 1 << 50)
+        share = self.memory_utilization
+        if not isinstance(share, (int, float)) or not 0 < share <= 1:
+            raise InputError(
+                f"gpu_memory_utilization={shown(share)} is not allowed; give a share above 0 and "
+                "up to 1"
+            )
+        for name, what in (("max_num_batched_tokens", "token"), ("max_logit_rows", "row")):
+            count = getattr(self, name)
+            if self.max_num_seqs and count and count < self.max_num_seqs:
+                raise InputError(
+                    f"{name}={count} is below max_num_seqs={self.max_num_seqs}; each sequence "
+                    f"needs a {what} in a step"
+                )
+
+    def step_sizes(self, on_device: bool) -> Iterator[StepSize]:
+        """What is given, with each of the defaults for the rest: first those that are wanted."""
+        for defaults in _ON_GPU if on_device else _ON_CPU:
+            yield self._step_size(defaults)
+
+    def _step_size(self, defaults: _Defaults) -> StepSize:
+        given = [count for count in (self.max_num_batched_tokens, self.max_logit_rows) if count]
+        num_seqs = self.max_num_seqs or min([defaults.max_num_seqs, *given])
+        num_tokens = self.max_num_batched_tokens or max(defaults.max_num_batched_tokens, num_seqs)
+        num_rows = self.max_logit_rows or min(max(_DEFAULT_LOGIT_ROWS, num_seqs), num_tokens)
+        return StepSize(num_tokens, num_seqs, num_rows)
+
+
+def _check_count(name: str, value: Any, most: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise InputError(
+            f"{name}={shown(value)} is not allowed; give a whole number from 1 to {most}"
+        )
