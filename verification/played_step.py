@@ -46,6 +46,7 @@ class PlayedStep:
     def begin(self) -> list[Any]:
         """What the entry function is called with."""
         entry = self._tape.split(".")[0]
+        self._subject.settle()
         if entry == "step":
             self._subject.executor.send(self._frame)
         else:
@@ -59,6 +60,7 @@ class PlayedStep:
 
     def resume(self) -> None:
         """Puts all back where its launches left it, after another step was played."""
+        self._subject.settle()
         self._subject.executor.send(self._frame)
         for buffer, (value, tensor) in self._kept.items():
             self._tensor(value, buffer).copy_(tensor)
@@ -98,8 +100,7 @@ class PlayedStep:
                 self._tensor(value, buffer).view(torch.uint8).fill_(_NOTHING)
 
     def _launch(self, launches: range) -> None:
-        if self._subject.on_gpu:
-            torch.cuda.synchronize()
+        self._subject.settle()
         self._subject.executor.play_part(self._tape, self._frame, launches.start, launches.stop)
 
     def _tensor(self, value: Value, buffer: Buffer) -> torch.Tensor:

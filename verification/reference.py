@@ -23,6 +23,7 @@ def interpreted(
     """Logits of every token of the prompts; weights are taken as a layer needs them."""
     counts = [len(prompt) for prompt in prompts]
     frame = steps.frame([Sequence(prompt) for prompt in prompts], counts)
+    subject.settle()
     subject.executor.send(frame)
     arguments = [
         TokenCache() if isinstance(value, CachePages) else value

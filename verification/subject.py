@@ -54,6 +54,11 @@ class Subject:
         """Within it torch makes tensors where this model's are."""
         return torch.device("cuda") if self.on_gpu else nullcontext()
 
+    def settle(self) -> None:
+        """Waits for torch, which may still read or write what launches and frames are about to."""
+        if self.on_gpu:
+            torch.cuda.synchronize()
+
     def tensor(self, buffer: Any, dtype: DType, shape: tuple[int, ...]) -> torch.Tensor:
         """A buffer of launches; no copy."""
         return tensor_at(self.executor.place(buffer), dtype, shape)
