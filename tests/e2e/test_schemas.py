@@ -17,7 +17,7 @@ from tapeout.runtime.tokenizer import Tokenizer
 
 SCHEMAS = {entry["name"]: entry["schema"] for entry in json.loads(FILE.read_text())}
 EOS, VOCAB = 2, 2048
-NUM_ANSWERS = 3
+NUM_ANSWERS = 5
 PROMPTS = ["Write some JSON.", "What is 3 + 4?", "Name a city."]
 
 
@@ -55,7 +55,7 @@ def answers(nano, enforced):
         )
         for name, seed in asked
     ]
-    prompts = [PROMPTS[seed] for _, seed in asked]
+    prompts = [PROMPTS[seed % len(PROMPTS)] for _, seed in asked]
     outs = llm.generate(prompts, params, use_tqdm=False)
     return [(name, out.outputs[0]) for (name, _), out in zip(asked, outs, strict=True)]
 
