@@ -58,6 +58,7 @@ class Passes(Strict, frozen=True, kw_only=True):
     passes: list[Pass]
     layers: list[str]  # the function of each layer, in the order in which they run
     fallbacks: list[str]  # regions that no emitter knows but the generic one of rows
+    peeled: dict[str, str]  # layers that run apart, by whose copy they are
 
     @property
     def functions(self) -> list[str]:
@@ -65,6 +66,12 @@ class Passes(Strict, frozen=True, kw_only=True):
         order = [one.order for one in self.passes if one.order][-1]
         last = {name: change for one in self.passes for name, change in one.changes.items()}
         return [name for name in order if not last[name].is_region]
+
+    def names_of(self, function: str) -> list[str]:
+        """What a function is called after each pass: before it was peeled, as what it is of."""
+        first = next(i for i, one in enumerate(self.passes) if function in one.changes)
+        before = self.peeled.get(function, function)
+        return [before if i < first else function for i in range(len(self.passes))]
 
 
 def text_after(record: Passes, place: int) -> str:

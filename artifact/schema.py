@@ -22,6 +22,7 @@ INPUT_SYMBOLS = (*SYMBOLS, "N", "L")
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Positive: TypeAlias = Annotated[int, Meta(ge=1)]
 Expression: TypeAlias = dict[str, int]
+Rows: TypeAlias = Literal["T", "R"]
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,6 +218,7 @@ class Launch(Strict, frozen=True, kw_only=True):
     buffers: list[Buffer]
     scalars: list[Expression]
     grid: list[GridTerm] = []  # three on a GPU; CPU kernels share their work among threads
+    rows: Rows = "T"  # what its kernel's record calls T: tokens, or rows of logits
 
 
 class Tape(Strict, frozen=True, kw_only=True):

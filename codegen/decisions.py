@@ -29,6 +29,11 @@ def record_passes(reports: Sequence[passes.Report]) -> Passes:
         passes=[_record(r, before) for r, before in zip(reports, modules, strict=False)],
         layers=layer_names(modules[-1]),
         fallbacks=[name for name, f in modules[-1].functions.items() if _is_fallback(f)],
+        peeled={
+            name: str(function.attrs["peeled_from"])
+            for name, function in modules[-1].functions.items()
+            if "peeled_from" in function.attrs
+        },
     )
 
 

@@ -83,6 +83,7 @@ def _json(launch: TapeLaunch, plan: Plan) -> dict[str, Any]:
         "kernel": launch.kernel,
         "buffers": [buffer_json(place, plan) for place in launch.buffers],
         "scalars": [scalar.to_json() for scalar in launch.scalars],
+        "rows": launch.rows,
     }
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..artifact.schema import Rows
 from ..ir.graph import Function, Module, Node, Value
 from ..ir.interpret import steps_of_repeat
 from ..ir.ops import record_of
 from ..ir.types import Dim, DType
 from .cpp.emit import EmittedRegion
 from .cpp.kernel import KernelLaunch, Operand
+from .step_rows import TOKENS, KnownRegions
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Place:
 
 @dataclass(frozen=True)
 class TapeLaunch:
-    """One call of a kernel's entry point; ``writes`` are the places of ``buffers`` it fills."""
+    """One call of a kernel's entry point; ``writes`` are the places of ``buffers`` it fills, and
+    ``rows`` the symbol that stands for what its kernel calls T."""
 
     kernel: str
     buffers: tuple[Place, ...]
     scalars: tuple[Dim, ...]
     writes: tuple[int, ...]
+    rows: Rows = TOKENS
 
 
 @dataclass
@@ -56,6 +60,7 @@ class Unroller:
 
     def __init__(self, module: Module, packed: frozenset[str], emitted: EmittedOf):
         self.module, self.packed, self.emitted = module, packed, emitted
+        self._known = KnownRegions()
 
     def unroll(self, entry: str, known: Mapping[str, Place], tape: Unrolled) -> tuple[Place, ...]:
         """Append the launches of ``entry``; parameters in ``known`` are there, others inputs."""
@@ -81,7 +86,7 @@ class Unroller:
     def _repeat(self, node: Node, operands: list[Place], tape: Unrolled) -> Sequence[Place]:
         carried: Sequence[Place] = operands[: node.attrs["carried"]]
         shared = operands[node.attrs["carried"] :]
-        for name, families, index, iteration in steps_of_repeat(_with_index(node)):
+        for name, families, index, iteration in steps_of_repeat(record_of(node.op).complete(node.attrs)):
             own = [Place("weight", f"{family}/{iteration}") for family in families]
             function = self.module.functions[name]
             carried = self._function(function, [*carried, *shared, *own], index, tape)
@@ -96,7 +101,8 @@ class Unroller:
             for parameter, place in zip(region.params, operands, strict=True)
             if place.kind == "weight" and _family(str(place.name)) in self.packed
         )
-        kernel = self.emitted(region, packed)
+        emitted, rows = self._known.alike(region)
+        kernel = self.emitted(emitted, packed)
         layer = _layer(node, index)
         homes = dict(zip(region.params, operands, strict=True))
         arguments = [
@@ -108,9 +114,10 @@ class Unroller:
             homes[written[v]] if v in written else tape.new_value(v.type.num_bytes())
             for v in region.results
         ]
-        workspaces = [tape.new_value(num_bytes) for num_bytes in kernel.workspaces]
+        sizes = [size.renamed({TOKENS: rows}) for size in kernel.workspaces]
+        workspaces = [tape.new_value(size) for size in sizes]
         tables = {"param": arguments, "result": results, "workspace": workspaces}
-        tape.launches += [_launch(kernel.name, launch, tables) for launch in kernel.launches]
+        tape.launches += [_launch(kernel.name, launch, tables, rows) for launch in kernel.launches]
         return results
 
 
@@ -119,9 +126,6 @@ def _input(parameter: Value) -> Place:
         return Place("cache", parameter.name)
     return Place("input", parameter.name)
 
-
-def _with_index(node: Node) -> dict[str, object]:
-    return {"index": None} | dict(node.attrs)
 
 
 def _family(name: str) -> str:
@@ -149,11 +153,14 @@ def written_states(region: Function) -> dict[Value, Value]:
     }
 
 
-def _launch(kernel: str, launch: KernelLaunch, tables: Mapping[str, Sequence[Place]]) -> TapeLaunch:
+def _launch(
+    kernel: str, launch: KernelLaunch, tables: Mapping[str, Sequence[Place]], rows: Rows
+) -> TapeLaunch:
     buffers = tuple(_place(operand, tables) for operand in launch.buffers)
     made = ("result", "workspace")
     writes = tuple(i for i, operand in enumerate(launch.buffers) if operand.kind in made)
-    return TapeLaunch(kernel + launch.suffix, buffers, launch.scalars, writes)
+    scalars = tuple(scalar.renamed({TOKENS: rows}) for scalar in launch.scalars)
+    return TapeLaunch(kernel + launch.suffix, buffers, scalars, writes, rows)
 
 
 def _place(operand: Operand, tables: Mapping[str, Sequence[Place]]) -> Place:

@@ -11,6 +11,7 @@ import msgspec
 from ..artifact import Artifact, Kernel
 from ..artifact.choices import Candidate, KernelChoice, read_choices
 from ..artifact.passes import Change, Miss, Passes
+from ..artifact.region_forms import form_of
 from ..artifact.schema import Expression
 from ..artifact.tuning_table import Configuration
 from ..errors import InputError
@@ -108,9 +109,9 @@ def _section(name: str, record: Passes, regions: "_Regions") -> Section:
     did = list(_work(record, name))
     left = [
         Left(name=one.name, stage=one.stage, miss=miss)
-        for one in record.passes
+        for one, called in zip(record.passes, record.names_of(name), strict=True)
         for miss in one.misses
-        if miss.function == name
+        if miss.function == called
     ]
     busy = {work.name for work in did} | {miss.name for miss in left}
     return Section(
@@ -126,8 +127,8 @@ def _section(name: str, record: Passes, regions: "_Regions") -> Section:
 def _work(record: Passes, function: str) -> Iterator[Work]:
     """Of the passes that changed a function that was there before."""
     before: Change | None = None
-    for one in record.passes:
-        after = one.changes.get(function)
+    for one, name in zip(record.passes, record.names_of(function), strict=True):
+        after = one.changes.get(name)
         if before and after:
             yield Work(
                 name=one.name,
@@ -163,7 +164,7 @@ class _Regions:
     def _region(self, name: str) -> RegionWork:
         change = self._last[name]
         own = [kernel for kernel in self._kernels if kernel.region == name]
-        own = own or [k for k in self._kernels if _form(k.math) == _form(change.text)]
+        own = own or [k for k in self._kernels if form_of(k.math) == form_of(change.text)]
         anchor = re.search(r'anchor = "(\w+)"', change.text)
         return RegionWork(
             name=name,
@@ -197,10 +198,3 @@ class _Regions:
                 time_s=None,
                 candidates=[],
             )
-
-
-def _form(text: str) -> str:
-    """A region's text without its names: regions of one form may share a kernel."""
-    numbers: dict[str, str] = {}
-    text = re.sub(r"%[\w.]+", lambda m: numbers.setdefault(m[0], f"%{len(numbers)}"), text)
-    return re.sub(r'@\w+|group = "\w+"', "", text)

@@ -86,7 +86,8 @@ class Interpreter:
 def steps_of_repeat(attrs: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
     """(function, weight families, value of ``i`` in it, iteration) of each call, in order."""
     places = attrs["index"] or (Dim.of("i"),) * len(attrs["pattern"])
-    for iteration in range(attrs["count"]):
+    first = attrs["first"]
+    for iteration in range(first, first + attrs["count"]):
         for name, families, place in zip(attrs["pattern"], attrs["weights"], places, strict=True):
             yield name, families, place.evaluate({"i": iteration}), iteration
 

@@ -67,6 +67,10 @@ class Dim:
         """The value under ``symbols``; a KeyError names a symbol that is missing."""
         return self.const + sum(symbols[name] * factor for name, factor in self.terms)
 
+    def renamed(self, names: Mapping[str, str]) -> Dim:
+        """The same of other symbols, where ``names`` has them."""
+        return sum((Dim.of(names.get(n, n)) * f for n, f in self.terms), Dim(self.const))
+
     def _combine(self, other: int | Dim, sign: int) -> Dim:
         other = Dim.of(other)
         terms = dict(self.terms)

@@ -107,7 +107,7 @@ def _join_rows(grouping: Grouping, function: Function) -> None:
                     _merge_rows(grouping, grouping.of[id(maker)], grouping.of[id(node)])
     for first in grouping.groups():
         for second in grouping.groups():
-            if _shared_rows(grouping, first) & _shared_rows(grouping, second):
+            if _meeting(grouping, first) & _meeting(grouping, second):
                 _merge_rows(grouping, first, second)
 
 
@@ -121,6 +121,13 @@ def _join_sampling(grouping: Grouping) -> None:
 def _merge_rows(grouping: Grouping, a: Group, b: Group) -> None:
     if a.anchor == b.anchor == "rows" and leading(a) == leading(b):
         grouping.merge(a, b, "rows")
+
+
+def _meeting(grouping: Grouping, group: Group) -> set[Value]:
+    """Where row-wise groups meet: in rows that a product makes, and in which rows they gather."""
+    return _shared_rows(grouping, group) | {
+        node.operands[1] for node in group.nodes if node.op == "gather_rows"
+    }
 
 
 def _shared_rows(grouping: Grouping, group: Group) -> set[Value]:

@@ -19,6 +19,7 @@ from .join_cache_writes import join_cache_writes
 from .lower_aten import lower_aten
 from .merge_common_nodes import merge_common_nodes
 from .merge_linears import merge_linears
+from .peel_last_layer import peel_last_layer
 from .raise_rms_norm import raise_rms_norm
 from .raise_rope import raise_rope
 from .roll_layers import roll_layers
@@ -52,6 +53,8 @@ FUSE = Stage(
     (
         merge_linears,
         fold_norm_weights,
+        select_rows_early,
+        peel_last_layer,
         select_rows_early,
         add_sampling,
         drop_dead_nodes,

@@ -35,9 +35,9 @@ def check_fusions(reports: Sequence[Report], names: Sequence[str]) -> None:
     """Raises UnsupportedModelError that names where a fusion is lost, and by which predicate."""
     for name in names:
         own = [report for report in reports if report.name == name]
-        misses = [miss for report in own for miss in report.misses]
+        misses = [(miss, report.module) for report in own for miss in report.misses]
         if misses:
-            shown = [_lost(miss, reports[-1].module) for miss in misses[:_MAX_SHOWN]]
+            shown = [_lost(*miss) for miss in misses[:_MAX_SHOWN]]
             more = [f"and {len(misses) - len(shown)} more"] * (len(misses) > len(shown))
             raise UnsupportedModelError(
                 f"fusion {name} is lost {'; '.join(shown + more)}; change the model, or do not "

@@ -49,19 +49,14 @@ class LaunchCosts:
         """What one launch costs."""
         kernel = self._kernels[launch.kernel]
         groups = {b.group for b in launch.buffers if isinstance(b, CacheBuffer)}
-        sizes = {**self._sizes, "K": sum(map(self._num_pairs, groups)), "E": self._experts(kernel)}
+        num_rows = self._sizes[launch.rows]
+        sizes = {**self._sizes, "T": num_rows, "K": sum(map(self._num_pairs, groups))}
+        sizes["E"] = _experts(kernel, num_rows)
         num_bytes, flops = (_value(record, sizes) for record in (kernel.bytes, kernel.flops))
         if num_bytes is not None:
             is_read = "K" in (kernel.flops or {})
             num_bytes += sum(self._cache_bytes(group, is_read) for group in groups)
         return Cost(num_bytes, flops)
-
-    def _experts(self, kernel: Kernel) -> int:
-        """Distinct experts that uniform choices are expected to hit."""
-        if kernel.routing is None:
-            return 0
-        num_experts, num_chosen = kernel.routing.num_experts, kernel.routing.num_chosen
-        return round(num_experts * (1 - (1 - num_chosen / num_experts) ** self._sizes["T"]))
 
     def _cache_bytes(self, name: str, is_read: bool) -> int:
         """Attention reads all that a sequence sees of a layer, others write the step's own."""
@@ -85,6 +80,14 @@ class LaunchCosts:
         num_growing = np.clip(window - first, 0, num_tokens)
         growing = num_growing * first + num_growing * (num_growing - 1) // 2
         return int((growing + (num_tokens - num_growing) * window).sum())
+
+
+def _experts(kernel: Kernel, num_tokens: int) -> int:
+    """Distinct experts that uniform choices are expected to hit."""
+    if kernel.routing is None:
+        return 0
+    num_experts, num_chosen = kernel.routing.num_experts, kernel.routing.num_chosen
+    return round(num_experts * (1 - (1 - num_chosen / num_experts) ** num_tokens))
 
 
 def _value(record: Expression | None, sizes: dict[str, int]) -> int | None:

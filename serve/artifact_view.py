@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ..artifact import Artifact, Expression, Kernel
+from ..artifact.region_forms import form_of
 
 _GRAPH = "graph.ir"
 _FUNCTION = re.compile(r"^(entry|func) @(\w+)\(.*?^}", re.MULTILINE | re.DOTALL)
@@ -77,7 +78,8 @@ def list_sections(graph: str, kernels: list[Kernel]) -> list[SectionView]:
     compiled: dict[str, list[Kernel]] = defaultdict(list)
     for kernel in kernels:
         for function in _FUNCTION.finditer(kernel.math):
-            compiled[function[2]].append(kernel)
+            for key in (function[2], form_of(function[0])):
+                compiled[key].append(kernel)
     return [
         SectionView(name, count, [_region(region, functions, compiled) for region in regions])
         for entry in entries
@@ -104,10 +106,11 @@ def _cut(entry: str, functions: dict[str, str]) -> Iterator[tuple[str, int, list
 
 
 def _region(name: str, functions: dict[str, str], compiled: dict[str, list[Kernel]]) -> RegionView:
-    kernels = compiled.get(name, [])
+    text = functions.get(name, "")
+    kernels = compiled.get(name) or compiled.get(form_of(text), [])
     views = [KernelView(k.name, _formula(k.flops), _formula(k.bytes)) for k in kernels]
     anchor = kernels[0].anchor if kernels else "none"
-    return RegionView(name, anchor, functions.get(name, ""), views)
+    return RegionView(name, anchor, text, views)
 
 
 def _formula(expression: Expression | None) -> str | None:

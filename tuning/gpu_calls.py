@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..artifact import Buffer, GridTerm, InputBuffer, Kernel, Launch, Operand, SlotBuffer
+from ..artifact import Buffer, InputBuffer, Kernel, Launch, Operand, SlotBuffer
+from ..artifact.schema import Rows
+from ..codegen.step_rows import TOKENS, term_of
 from ..codegen.triton.emit import EmittedRegion
 
 
 class Call(NamedTuple):
-    """The launches of one call: their place in the tape, and its buffers by what they are."""
+    """The launches of one call: their place in the tape, its buffers by what they are, and the
+    symbol of its rows."""
 
     begin: int
     end: int
     buffers: Mapping[Operand, Buffer]
+    rows: Rows
 
 
 def calls_of(
@@ -32,7 +36,7 @@ def calls_of(
             for launch in taken
             for operand, buffer in zip(kernels[launch.kernel].operands, launch.buffers, strict=True)
         }
-        yield Call(begin, end, buffers)
+        yield Call(begin, end, buffers, launch.rows)
 
 
 class Scratch(NamedTuple):
@@ -65,8 +69,9 @@ def launches_of(
         Launch(
             kernel=name,
             buffers=[buffer(operand) for operand in kernel.buffers],
-            scalars=[scalar.to_json() for scalar in kernel.scalars],
-            grid=[GridTerm(term.extent, term.divisor, term.factor) for term in kernel.grid],
+            scalars=[scalar.renamed({TOKENS: call.rows}).to_json() for scalar in kernel.scalars],
+            grid=[term_of(term, call.rows) for term in kernel.grid],
+            rows=call.rows,
         )
         for name, kernel in zip(names, region.kernels, strict=True)
     ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...artifact.schema import GridTerm, Slot
+from msgspec import to_builtins
+
+from ...artifact.schema import Slot
 from ...artifact.tuning_table import Configuration, Key
 from ...ir.graph import Function, Module
 from ...ir.types import Dim
 from ..plan import Plan, plan_slots
 from ..program import OUTPUTS, buffer_json, input_names
+from ..step_rows import term_of
 from ..tape import Place, TapeLaunch, Unrolled, Unroller, written_states
 from .emit import EmittedRegion, emit_region
 from .kernel import Kernel, Steps
@@ -196,9 +199,6 @@ def _json(
         "kernel": launch.kernel,
         "buffers": [buffer_json(place, plan) for place in launch.buffers],
         "scalars": [scalar.to_json() for scalar in launch.scalars],
-        "grid": _grid_json(kernel.grid),
+        "grid": to_builtins([term_of(term, launch.rows) for term in kernel.grid]),
+        "rows": launch.rows,
     }
-
-
-def _grid_json(grid: Sequence[GridTerm]) -> list[list[Any]]:
-    return [[term.extent, term.divisor, term.factor] for term in grid]

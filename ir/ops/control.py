@@ -23,8 +23,9 @@ register(
         "run the functions of ``pattern`` in turn, ``count`` times over. The first ``carried``"
         " operands are replaced by a function's results for the next; the others are the same for"
         " all. After them each function takes its own weights: weights[p] names the families, of"
-        " which iteration i takes member i. In the function at place p of the pattern, attributes"
-        " that hold ``i`` mean index[p] (by default the iteration).",
+        " which iteration i takes member i; iterations count from ``first``. In the function at"
+        " place p of the pattern, attributes that hold ``i`` mean index[p] (by default the"
+        " iteration). A function that runs once may give values of other types than it takes.",
         Kind.CONTROL,
         ("values*",),
         _infer,
@@ -33,6 +34,7 @@ register(
         {
             "pattern": REQUIRED,
             "count": REQUIRED,
+            "first": 0,
             "carried": REQUIRED,
             "weights": REQUIRED,
             "index": None,

@@ -41,7 +41,7 @@ def test_a_pass_that_rewrote_nothing_takes_no_room(llama):
 
 
 def test_the_layers_are_those_that_run(llama):
-    assert llama.layers == ["layer0", "layer0"]
+    assert llama.layers == ["layer0", "layer0_rows"] and llama.peeled == {"layer0_rows": "layer0"}
 
 
 def test_launches_and_bytes_are_those_with_each_node_a_kernel(llama):

@@ -72,14 +72,26 @@ def test_every_kernel_of_an_artifact_is_in_the_explanation(nano):
 
 
 def test_explain_tells_the_chosen_configurations_and_the_others(eighty_layers):
-    found = explain(Artifact.open(eighty_layers)).of_layer(79)
+    found = explain(Artifact.open(eighty_layers)).of_layer(78)
     (section,) = found.sections
-    assert section.layers == list(range(80))
+    assert section.layers == list(range(79))
     chosen = [c for region in section.regions for c in region.chosen if c.candidates]
     assert chosen and all(c.origin.startswith("rule: ") for c in chosen)
     text = text_of_explanation(found)
     candidate = chosen[0].candidates[0]
-    assert f": {candidate.reason}" in text and "@layer0: layers 0-79" in text
+    assert f": {candidate.reason}" in text and "@layer0: layers 0-78" in text
+
+
+def test_the_layer_that_runs_apart_has_the_passes_of_those_it_was_one_of(eighty_layers):
+    others, last = (explain(Artifact.open(eighty_layers)).of_layer(i) for i in (0, 79))
+    (others,), (last,) = others.sections, last.sections
+    assert (last.function, last.layers) == ("layer0_rows", [79])
+    names = [work.name for work in last.did]
+    apart = names.index("peel_last_layer")
+    assert last.did[:apart] == others.did[:apart] and "raise_rope" in names[:apart]
+    kernels = {k for region in others.regions for c in region.chosen for k in c.kernels}
+    own = {k for region in last.regions for c in region.chosen for k in c.kernels}
+    assert {name.split("_decode")[0] for name in own - kernels} == {"gather_rows_1"}
 
 
 def chosen(steps, **changes):

@@ -27,7 +27,7 @@ def faults(certificate):
 @pytest.mark.parametrize(
     ("kernel", "before", "after"),
     [
-        ("tapeout_rms_norm", "1e-05f", "1e-02f"),
+        ("tapeout_rms_norm_1", "1e-05f", "1e-02f"),
         ("tapeout_linear_silu_mul", "vf(1.0f) + exp", "vf(1.05f) + exp"),
     ],
 )
@@ -68,32 +68,32 @@ def test_two_launches_with_one_anothers_buffers_are_named(nano, tmp_path):
 
 
 def test_a_launch_with_another_scalar_is_named(nano, tmp_path):
-    place = launches_of(nano, "tapeout_rms_norm")[7]
+    place = launches_of(nano, "tapeout_rms_norm_1")[7]
     found = faults(verify(with_launches(nano, tmp_path / "m", "step", shortened(place))))
-    assert found[0].startswith(f"tape step, launch {place} (kernel tapeout_rms_norm) of layer 3:")
+    assert found[0].startswith(f"tape step, launch {place} (kernel tapeout_rms_norm_1) of layer 3:")
     assert all(f"launch {place} " in fault for fault in found if fault.startswith("tape"))
 
 
 def test_a_fault_that_every_step_shows_is_told_once(nano, tmp_path):
-    place = launches_of(nano, "tapeout_rms_norm")[7]
+    place = launches_of(nano, "tapeout_rms_norm_1")[7]
     found = faults(verify(with_launches(nano, tmp_path / "m", "step", shortened(place))))
     [told] = [fault for fault in found if fault.startswith("tape")]
     assert re.search(r" at T=\d+ S=\d+ R=\d+, and in \d+ more steps$", told)
 
 
 def test_a_launch_too_many_is_told_and_not_what_comes_after_it(nano, tmp_path):
-    place = launches_of(nano, "tapeout_rms_norm")[2]
+    place = launches_of(nano, "tapeout_rms_norm_1")[2]
 
     def edit(launches):
         return [*launches[: place + 1], *launches[place:]]
 
     found = faults(verify(with_launches(nano, tmp_path / "m", "step", edit)))
     [told] = [fault for fault in found if fault.startswith("tape")]
-    assert f"launch {place + 1} (tapeout_rms_norm) is where region linear" in told
+    assert f"launch {place + 1} (tapeout_rms_norm_1) is where region linear" in told
 
 
 def test_a_launch_that_is_missing_is_named(nano, tmp_path):
-    place = launches_of(nano, "tapeout_rms_norm")[2]
+    place = launches_of(nano, "tapeout_rms_norm_1")[2]
 
     def edit(launches):
         return launches[:place] + launches[place + 1 :]
