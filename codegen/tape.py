@@ -86,7 +86,9 @@ class Unroller:
     def _repeat(self, node: Node, operands: list[Place], tape: Unrolled) -> Sequence[Place]:
         carried: Sequence[Place] = operands[: node.attrs["carried"]]
         shared = operands[node.attrs["carried"] :]
-        for name, families, index, iteration in steps_of_repeat(record_of(node.op).complete(node.attrs)):
+        for name, families, index, iteration in steps_of_repeat(
+            record_of(node.op).complete(node.attrs)
+        ):
             own = [Place("weight", f"{family}/{iteration}") for family in families]
             function = self.module.functions[name]
             carried = self._function(function, [*carried, *shared, *own], index, tape)
@@ -125,7 +127,6 @@ def _input(parameter: Value) -> Place:
     if parameter.dtype is DType.STATE:
         return Place("cache", parameter.name)
     return Place("input", parameter.name)
-
 
 
 def _family(name: str) -> str:

@@ -14,6 +14,7 @@ from .lost_epilogues import missed_epilogues
 from .merge_linears import merge_linears, missed_linears
 from .near_rms_norms import missed_rms_norms
 from .near_ropes import missed_ropes
+from .peel_last_layer import missed_layers, peel_last_layer
 from .raise_rms_norm import raise_rms_norm
 from .raise_rope import raise_rope
 from .roll_layers import missed_rolls, roll_layers
@@ -26,6 +27,7 @@ EXPLAINS: Mapping[Pass, Explain] = {
     merge_linears: missed_linears,
     fold_norm_weights: missed_norm_weights,
     select_rows_early: missed_rows,
+    peel_last_layer: missed_layers,
     group_regions: missed_epilogues,
     fold_norms: missed_norms,
     carry_squares: missed_squares,

@@ -50,6 +50,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..ir.graph import Function, Module, Names, Node, Value, context_of
+from .base import Miss, Obstacle, made_by
 from .layer_weights import repeats_of
 from .select_rows_early import is_row_wise
 
@@ -58,24 +59,42 @@ def peel_last_layer(module: Module) -> tuple[Module, int]:
     """Peel in every entry; the count is the layers that run apart."""
     count = 0
     for name in module.entries:
-        for repeat, gather in list(_candidates(module, module.functions[name])):
-            module, count = _peel(module, name, repeat, gather), count + 1
+        for repeat, gather in _candidates(module.functions[name]):
+            if not _obstacle(repeat, gather, module.functions[name], module):
+                module, count = _peel(module, name, repeat, gather), count + 1
     return module, count
 
 
-def _candidates(module: Module, entry: Function) -> Iterator[tuple[Node, Node]]:
-    """Repeats of which a gather alone reads a result that row-wise work makes."""
+def missed_layers(module: Module) -> Iterator[Miss]:
+    """Last layers that compute rows of which few are wanted."""
+    for entry in map(module.functions.__getitem__, module.entries):
+        for repeat, gather in _candidates(entry):
+            obstacle = _obstacle(repeat, gather, entry, module)
+            assert obstacle, "a pass leaves what it cannot do"
+            yield Miss.at(entry, gather, obstacle)
+
+
+def _candidates(entry: Function) -> list[tuple[Node, Node]]:
+    """Repeats, and gathers of what they give."""
     context = context_of(entry)
-    for gather in entry.nodes:
-        if gather.op != "gather_rows" or gather.operands[1] not in entry.params:
-            continue
-        repeat = context.producer(gather.operands[0], "repeat")
-        if repeat and context.has_one_use(gather.operands[0]):
-            layer = module.functions[repeat.attrs["pattern"][-1]]
-            made = layer.results[repeat.results.index(gather.operands[0])]
-            maker = layer.producers().get(made)
-            if maker is not None and is_row_wise(maker):
-                yield repeat, gather
+    gathers = [node for node in entry.nodes if node.op == "gather_rows"]
+    pairs = [(context.producer(node.operands[0], "repeat"), node) for node in gathers]
+    return [(repeat, gather) for repeat, gather in pairs if repeat]
+
+
+def _obstacle(repeat: Node, gather: Node, entry: Function, module: Module) -> Obstacle | None:
+    context, rows = context_of(entry), gather.operands[0]
+    if gather.operands[1] not in entry.params:
+        return Obstacle("which rows are wanted is an input", made_by(gather.operands[1], context))
+    if not context.has_one_use(rows):
+        readers = ", ".join(node.op for node in context.users[rows])
+        return Obstacle("one gather alone reads the layer's rows", f"read by {readers}")
+    layer = context_of(module.functions[repeat.attrs["pattern"][-1]])
+    made = layer.function.results[repeat.results.index(rows)]
+    maker = layer.producer(made)
+    if maker is None or not is_row_wise(maker):
+        return Obstacle("row-wise work ends the layer", made_by(made, layer))
+    return None
 
 
 def _peel(module: Module, name: str, repeat: Node, gather: Node) -> Module:
@@ -121,7 +140,9 @@ def _last_call(repeat: Node, gather: Node, carried: Sequence[Value], layer: str)
     return replace(repeat, operands=(*carried, *shared), attrs=attrs, results=tuple(results))
 
 
-def _with_gather(layer: Function, name: str, column: int, num_operands: int, gather: Node) -> Function:
+def _with_gather(
+    layer: Function, name: str, column: int, num_operands: int, gather: Node
+) -> Function:
     """The layer with the rows as its last operand, and these alone of a result."""
     names = Names(layer)
     rows, last = (Value(names.fresh(v.name), v.type) for v in (gather.operands[1], gather.result))

@@ -7,7 +7,7 @@ from inspect import getmodule
 
 from ..errors import InputError, UnsupportedModelError
 from ..ir.graph import Module
-from .base import Miss, Report, Stage
+from .base import Miss, Pass, Report, Stage
 from .fusions import EXPLAINS
 from .layer_weights import layer_names
 from .pipeline import GPU_STAGES, STAGES
@@ -18,7 +18,12 @@ _MAX_SHOWN = 3
 
 def fusion_names(stages: Sequence[Stage]) -> list[str]:
     """Those that can be asked for where these stages run, in their order."""
-    return [name_of(one) for stage in stages for one in stage.passes if one in EXPLAINS]
+    return [name_of(one) for one in _fusions(stages)]
+
+
+def _fusions(stages: Sequence[Stage]) -> list[Pass]:
+    passes = dict.fromkeys(one for stage in stages for one in stage.passes)
+    return [one for one in passes if one in EXPLAINS]
 
 
 def check_names(names: Sequence[str], stages: Sequence[Stage]) -> None:
@@ -61,7 +66,7 @@ def render_table() -> str:
     """The fusions as a Markdown table."""
     everywhere = fusion_names(STAGES)
     rows = ["| name | what it does | targets |", "|---|---|---|"]
-    for one in (one for stage in GPU_STAGES for one in stage.passes if one in EXPLAINS):
+    for one in _fusions(GPU_STAGES):
         said = (getattr(getmodule(one), "__doc__", "")).split("\n\n")[0].replace("\n", " ")
         targets = "all" if name_of(one) in everywhere else "GPUs"
         rows.append(f"| `{name_of(one)}` | {said} | {targets} |")

@@ -137,7 +137,9 @@ class _Below:
         return substitute(replace(self._context.function, nodes=tuple(self._nodes)), self._twins)
 
     def _is_served(self, node: Node) -> bool:
-        return _is_gather(node) and node.operands[1] == self._rows and node.operands[0] in self._made
+        return (
+            _is_gather(node) and node.operands[1] == self._rows and node.operands[0] in self._made
+        )
 
     def _with_rows(self, node: Node) -> Node:
         taken = _row_operands(node) or []

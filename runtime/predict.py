@@ -125,11 +125,12 @@ def bounds_of(
     """What binds each launch of a step."""
     kernels = {kernel.name: kernel for kernel in target.kernels}
     costs = LaunchCosts(target, step)
-    sizes = dict(zip("TSRP", step.dims, strict=True))
+    step_sizes = dict(zip("TSRP", step.dims, strict=True))
     flops_per_s, places = limits.flops_per_s[dtype], limits.num_multiprocessors or 1
     found = []
     for launch in launches:
         kernel, cost = kernels[launch.kernel], costs.of(launch)
+        sizes = step_sizes | {"T": step_sizes[launch.rows]}
         grid = _Grid(kernel.tiles or launch.grid, sizes)
         found.append(
             Bounds(

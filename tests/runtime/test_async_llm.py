@@ -243,7 +243,7 @@ def test_an_event_loop_that_is_closed_before_it_was_woken_is_told_from_one_that_
 
 def test_loops_that_closed_before_the_end_of_their_requests_are_forgotten(served):
     loop = asyncio.new_event_loop()
-    stream = served.generate(ids([9]), params_of(1))
+    stream = served.generate(ids([9]), params_of(40))  # it lasts for longer than one turn
     task = loop.create_task(anext(stream))
     loop.run_until_complete(asyncio.sleep(0))  # the request is on its way, nothing is taken
     deadline = time.monotonic() + 20

@@ -49,6 +49,11 @@ def test_a_record_is_taken_at_the_sizes_of_the_step():
     assert cost("product") == Cost(5060, 6 * 7 + 2)
 
 
+def test_a_launch_of_logits_rows_costs_what_these_do():
+    launch = Launch(kernel="product", buffers=[], scalars=[], rows="R")
+    assert LaunchCosts(TARGET, FRAME).of(launch) == Cost(5020, 2 * 7 + 2)
+
+
 def test_attention_reads_what_its_sequences_see():
     num_pairs = (37 + 38 + 39 + 40) + 4 + 16
     assert cost("attend", "full") == Cost(18 + 100 * (40 + 4 + 16), 6 * 9 + 1000 * num_pairs)
