@@ -230,10 +230,11 @@ class Tape(Strict, frozen=True, kw_only=True):
 
     launches: list[Launch]
     max_rows: int | None = None  # the largest T (of a sample: R) that it takes; None: any
-    one_token_each: bool = False  # it takes only steps with a token of each sequence: T = S
+    one_token_each: bool = False  # it takes only steps of one token and its logits each: T = S = R
 
     def takes(self, num_rows: int, one_token_each: bool) -> bool:
-        """Whether it is for a step of so many tokens, or for a sample of so many rows."""
+        """Whether it is for a step of so many tokens, or for a sample of so many rows; of a step,
+        whether each sequence has one token, of which logits are wanted."""
         fits = self.max_rows is None or num_rows <= self.max_rows
         return fits and (one_token_each or not self.one_token_each)
 

@@ -12,7 +12,7 @@ from ..ir.ops import record_of
 from ..ir.types import Dim, DType
 from .cpp.emit import EmittedRegion
 from .cpp.kernel import KernelLaunch, Operand
-from .step_rows import TOKENS, KnownRegions
+from .step_rows import TOKENS, KnownRegions, params_taken
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,17 @@ EmittedOf = Callable[[Function, frozenset[str]], EmittedRegion]
 
 
 class Unroller:
-    """Unrolls the functions of ``module``; ``packed`` names weights in the packed layout."""
+    """Unrolls the functions of ``module``; ``packed`` names weights in the packed layout. With
+    ``all_rows`` steps want logits of all tokens, in order: to take their rows is no launch."""
 
-    def __init__(self, module: Module, packed: frozenset[str], emitted: EmittedOf):
-        self.module, self.packed, self.emitted = module, packed, emitted
+    def __init__(
+        self,
+        module: Module,
+        packed: frozenset[str],
+        emitted: EmittedOf,
+        all_rows: bool = False,
+    ):
+        self.module, self.packed, self.emitted, self.all_rows = module, packed, emitted, all_rows
         self._known = KnownRegions()
 
     def unroll(self, entry: str, known: Mapping[str, Place], tape: Unrolled) -> tuple[Place, ...]:
@@ -98,6 +105,9 @@ class Unroller:
         self, node: Node, operands: list[Place], index: int | None, tape: Unrolled
     ) -> list[Place]:
         region = self.module.functions[node.attrs["function"]]
+        taken = params_taken(region) if self.all_rows else []
+        if taken:
+            return [operands[place] for place in taken]
         packed = frozenset(
             parameter.name
             for parameter, place in zip(region.params, operands, strict=True)

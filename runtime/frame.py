@@ -72,7 +72,7 @@ class Frame(msgspec.Struct, frozen=True):
     sequence_ids: I32  # [T], index in 0..S-1 of each token's sequence
     query_start: I32  # [S+1], the first packed token of each sequence, and T
     context_lengths: I32  # [S], tokens in the cache after this step
-    logit_rows: I32  # [R], index in 0..T-1 of the token of each row of logits
+    logit_rows: I32  # [R], index in 0..T-1 of the token of each row of logits, each above the last
     sample_slots: I32  # [R]
     sample_positions: I64  # [R], the position that the chosen token has
     sample_places: I32  # [R], its place in the token table

@@ -28,6 +28,15 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
+def one_token_each(dims: Dims) -> bool:
+    """Whether a step has one token of each sequence, and a row of logits of each: T = S = R.
+
+    Rows of logits are in the order of their tokens, one of each at most: those are all, in order.
+    """
+    num_tokens, num_seqs, num_rows, _ = dims
+    return num_tokens == num_seqs == num_rows
+
+
 class PlayerError(TapeoutError):
     """The player could not load the kernels, start its threads or find a kernel."""
 

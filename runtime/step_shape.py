@@ -6,7 +6,7 @@ import numpy as np
 
 from ..artifact import Described, Launch
 from .frame import I32
-from .player import Dims
+from .player import Dims, one_token_each
 
 _PAGE_SIZE_TOKENS = 16  # no cost depends on the width of a block table
 
@@ -27,7 +27,7 @@ class StepShape(NamedTuple):
     @property
     def one_token_each(self) -> bool:
         """Whether it is a decode step."""
-        return self.dims[0] == self.dims[1]
+        return one_token_each(self.dims)
 
     def launches(self, described: Described) -> list[Launch]:
         """What a step of these sizes runs, in order: the model and the choice of tokens."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..artifact import Buffer, Launch
+from ..codegen.step_rows import params_taken
 from ..codegen.tape import written_states
 from ..ir.graph import Function, Value
 from ..ir.interpret import Interpreter
@@ -73,6 +74,7 @@ class Walk(Interpreter):
         self._note, self._advance = note, advance
         self._steps = [PlayedStep(subject, tape, frame) for frame in frames]
         self._launches = subject.tapes[tape].launches
+        self._all_rows = subject.tapes[tape].one_token_each
         self._num_played = 0
 
     def walk(self) -> None:
@@ -89,6 +91,9 @@ class Walk(Interpreter):
         self, region: Function, operands: Sequence[Any], symbols: Mapping[str, int]
     ) -> tuple[Any, ...]:
         """What the region's kernels make of what those before them made, in each step."""
+        taken = params_taken(region) if self._all_rows else []
+        if taken:
+            return tuple(operands[place] for place in taken)
         launches = self._take(region)
         call = self._call_of(region, launches, operands)
         wide = operands if self._is_exact(region) else [_widened(value) for value in operands]

@@ -46,7 +46,8 @@ class Steps:
     """The steps that a variant of the kernels is made for.
 
     ``max_rows`` is the largest T (or R) it takes, None for any; ``one_token_each`` says that every
-    sequence has one token, so that attention need not look where a sequence's tokens begin.
+    sequence has one token, so that attention need not look where a sequence's tokens begin, and
+    that logits of all of them are wanted, so that nothing takes their rows.
     """
 
     name: str

@@ -100,7 +100,7 @@ class _Tapes:
             sizes = tuple(bounded_workspace(size, steps) for size in made.workspaces)
             return replace(made, workspaces=sizes)
 
-        unroller = Unroller(self.module, frozenset(), emitted)
+        unroller = Unroller(self.module, frozenset(), emitted, steps.one_token_each)
         results = unroller.unroll(entry, self.outputs, new)
         named = {
             name: place

@@ -14,7 +14,7 @@ from ..machine import choose_num_threads
 from ..memory import Place
 from ..phases import Phases
 from ..plan import MemoryPlan
-from ..player import Dims
+from ..player import Dims, one_token_each
 from ..step_thread import StepError
 from .device import CudaError, Device
 from .graphs import DecodeGraphs
@@ -217,6 +217,9 @@ class CudaExecutor:
     def _send(self, frame: Frame, stage: Stage, block: InputBlock) -> None:
         for name, dim, bound in zip("TSRP", frame.dims, self._bounds, strict=True):
             assert dim <= bound, f"a step has {name}={dim}, the executor was made for {bound}"
+        if one_token_each(frame.dims):  # whose tapes do without the numbers of the rows
+            in_order = frame.query_start[:-1].tobytes() == frame.logit_rows.tobytes()
+            assert in_order, f"logit_rows={frame.logit_rows} of a decode step are not 0, 1, ..."
         self._slots.update(frame, stage.settings)
         stage.send(frame, block)
 
@@ -242,10 +245,10 @@ class CudaExecutor:
         return StepResult(frame.step_id, stage.result("sampled", num_rows), logprobs)
 
     def _form(self, entry: str, dims: Dims) -> TapeForm:
-        num_tokens, num_seqs, num_rows, _ = dims
+        num_tokens, _, num_rows, _ = dims
         if entry == "sample":
             return self._tapes.choose(entry, num_rows, False)
-        return self._tapes.choose(entry, num_tokens, num_tokens == num_seqs)
+        return self._tapes.choose(entry, num_tokens, one_token_each(dims))
 
     def _tape(self, form: TapeForm, stage: Stage) -> int:
         """The tape whose inputs lie as at the bounds: for steps of any size."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ...artifact import Described
 from ..layout import Sizes
+from ..player import Dims, one_token_each
 from .device import Device
 from .inputs import InputBlock
 from .memory import NUM_STAGES, DeviceMemory
@@ -48,10 +49,10 @@ class DecodeGraphs:
             graph = self._capture(num_rows)
             self._graph_for += [graph] * (num_rows - len(self._graph_for))
 
-    def find(self, dims: tuple[int, int, int, int]) -> Graph | None:
+    def find(self, dims: Dims) -> Graph | None:
         """The graph for a step of T, S, R, P, if each sequence has one token and one row."""
-        num_tokens, num_seqs, num_rows, _ = dims
-        if num_tokens == num_seqs == num_rows <= len(self._graph_for):
+        num_rows = dims[2]
+        if one_token_each(dims) and num_rows <= len(self._graph_for):
             return self._graph_for[num_rows - 1]
         return None
 

@@ -78,8 +78,8 @@ def test_a_kernel_unfolds_to_its_math_source_and_machine_code(page):
 
 def test_layers_that_repeat_are_shown_once_with_their_count(page):
     repeat = page.locator(".repeat")
-    assert repeat.count() == 1 and repeat.locator("strong").inner_text() == "× 79"
-    assert "down_proj.weight/0…78" in repeat.inner_text()
+    assert repeat.count() == 1 and repeat.locator("strong").inner_text() == "× 80"
+    assert "down_proj.weight/0…79" in repeat.inner_text()
     assert page.locator("#launches li").count() < 20
 
 

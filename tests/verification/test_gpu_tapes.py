@@ -34,6 +34,21 @@ def test_every_launch_of_a_gpus_tapes_is_where_the_module_has_it(artifact):
     assert all(error.error <= error.rounding for error in findings.kernels())
 
 
+def test_rows_that_a_tape_of_a_token_each_does_not_take_are_passed_on(artifact, tmp_path):
+    launches, takes = Artifact.open(artifact).tape(TARGET, "step.rows64").launches, "gather_rows_1"
+    [taking] = [launch for launch in launches if launch.kernel.startswith(takes)]
+    decode = Artifact.open(artifact).tape(TARGET, "step.decode16").launches
+    assert not any(launch.kernel.startswith(takes) for launch in decode)
+    assert played(artifact, "step.decode16").faults() == []
+
+    def edit(launches):
+        return [*launches[:-2], taking, *launches[-2:]]  # before the norm and the head
+
+    wrong = with_launches(artifact, tmp_path / "m", "step.decode16", edit, TARGET)
+    [fault] = played(wrong, "step.decode16").faults()
+    assert f"({taking.kernel}) is where region" in fault
+
+
 def test_two_launches_of_a_gpu_with_one_anothers_buffers_are_named(artifact, tmp_path):
     launches = Artifact.open(artifact).tape(TARGET, "step.decode16").launches
     kernel = launches[-4].kernel

@@ -9,6 +9,7 @@ import pytest
 from models import CONFIGS, tiny_config
 
 from tapeout import settings
+from tapeout.codegen.step_rows import params_taken
 from tapeout.codegen.triton import compile as compile_module
 from tapeout.codegen.triton.compile import Compiler, compile_kernels
 from tapeout.codegen.triton.program import compile_gpu_program
@@ -16,6 +17,7 @@ from tapeout.codegen.triton.targets import TARGETS
 from tapeout.codegen.triton.workers import Workers
 from tapeout.errors import BuildError
 from tapeout.frontend.trace import trace_config
+from tapeout.ir.parser import parse_function
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
 from tapeout.passes.pipeline import GPU_STAGES
@@ -144,3 +146,12 @@ def test_every_tape_takes_its_steps_and_one_takes_any():
     assert set(program.outputs) >= {"logits", "sampled"}
     for tape in tapes.values():
         assert all(len(launch["grid"]) == 3 for launch in tape["launches"])
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_tapes_of_a_token_each_have_no_launch_that_only_takes_rows_and_others_have_one(name):
+    program = program_of(name)
+    for tape in (tape for name, tape in program.tapes.items() if name.startswith("step.")):
+        made = [program.kernels[launch["kernel"]][1] for launch in tape["launches"]]
+        taking = [region for region in made if params_taken(parse_function(region.math))]
+        assert len(taking) == (0 if tape["one_token_each"] else 1)

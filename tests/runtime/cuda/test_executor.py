@@ -123,6 +123,21 @@ def test_a_step_that_cannot_be_fails_its_wait_and_all_later_ones(executor):
         executor.run(good)
 
 
+def test_a_step_that_wants_fewer_rows_than_it_has_tokens_is_no_decode_step(executor):
+    tapes = executor._tapes.by_name
+    all_rows, fewer = frame_of([[5], [6]]), frame_of([[5], [6]], rows=[1])
+    assert executor._form("step", all_rows.dims) is tapes["step.decode2"]
+    assert executor._form("step", fewer.dims) is tapes["step.any"]
+    assert executor._graphs.find(fewer.dims) is None
+    assert executor.run(fewer).token_ids.tolist() == reference([6], 1)
+
+
+def test_a_decode_step_whose_rows_are_in_another_order_is_refused(executor):
+    executor.submit(frame_of([[5], [6]], rows=[1, 0]))
+    with pytest.raises(StepError, match=r"logit_rows=\[1 0\] of a decode step are not 0, 1, ..."):
+        executor.wait()
+
+
 def test_launches_can_be_played_one_after_another(executor):
     executor.step(frame_of(PROMPTS[:1]))
     before = executor.logits(1).copy()
