@@ -32,6 +32,9 @@ from .streams import Stream
 from .tiles import Tile
 
 _HIDDEN = Operand("workspace", 0)
+_MOST_WEIGHTED = 1024
+"""The largest K of a row whose product does a norm with a weight: a block then has four columns or
+more. Each block reads x and the norm's weight anew; with two that gains nothing, or costs more."""
 
 
 def emit_linear(
@@ -45,11 +48,13 @@ def emit_linear(
 
 
 def _takes_along(norm: Node, steps: Steps) -> bool:
-    """Whether the products do the norm: tiles leave x as it is, so there it has no weight."""
-    if steps.batch_invariant:
+    """Whether the products do the norm: tiles leave x as it is, so that with a weight it is one of
+    a row alone, and no long one."""
+    if steps.batch_invariant or steps.max_rows is None:
         return False
-    most = 1 if len(norm.operands) > 1 else MAX_ROWS_OF_NORM
-    return steps.max_rows is not None and steps.max_rows <= most
+    if len(norm.operands) > 1:
+        return steps.max_rows == 1 and int(norm.result.shape[-1]) <= _MOST_WEIGHTED
+    return steps.max_rows <= MAX_ROWS_OF_NORM
 
 
 def _after_norm(

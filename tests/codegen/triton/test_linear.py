@@ -7,6 +7,8 @@ from region_texts import GATED, LINEAR
 from triton_regions import INVARIANT, VARIANTS, TritonRegion
 
 from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.linear import emit_linear
+from tapeout.ir.parser import parse_function
 
 # The interpreter of Triton cuts floats off where the machine rounds them.
 TOLERANCE = {"f32": 2e-6, "bf16": 8e-3}
@@ -59,7 +61,7 @@ UNWEIGHTED = UNWEIGHTED.replace(", offset = 1.0", "")
 @pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 @pytest.mark.parametrize("text", [NORMED, UNWEIGHTED], ids=["weighted", "unweighted"])
 @pytest.mark.parametrize(
-    ("dtype", "n", "k"), [("f32", 50, 33), ("bf16", 48, 64), ("f32", 70, 1024)]
+    ("dtype", "n", "k"), [("f32", 50, 33), ("bf16", 48, 64), ("f32", 70, 1024), ("f32", 30, 1032)]
 )
 def test_a_product_of_a_norm_is_that_of_the_interpreter(dtype, n, k, text, steps):
     torch.manual_seed(0)
@@ -70,6 +72,16 @@ def test_a_product_of_a_norm_is_that_of_the_interpreter(dtype, n, k, text, steps
     [found] = region.run(arguments, {"T": tokens})
     [wanted] = region.reference(arguments, {"T": tokens})
     assert relative_error(found, wanted) <= 2 * TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize(("k", "num_launches"), [(33, 1), (1024, 1), (1032, 2), (4096, 2)])
+def test_a_row_takes_a_norm_with_a_weight_along_where_its_blocks_have_four_columns(k, num_launches):
+    weighted, unweighted = (
+        emit_linear(parse_function(text.format(d="bf16", n=64, k=k)), VARIANTS[0])
+        for text in (NORMED, UNWEIGHTED)
+    )
+    assert len(weighted.kernels) == num_launches and len(unweighted.kernels) == 1
+    assert (unweighted.choice.chosen.columns >= 4) == (num_launches == 1)
 
 
 @pytest.mark.parametrize(
