@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct, json
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.digest"
 SYMBOLS = ("", "T", "S", "R", "P", "SP")
