@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
 from ...ir.types import Dim, DType
-from .attention_problems import Decode
+from .attention_problems import Decode, DecodeTile
 from .attention_shape import Shape, operands_of
 from .attention_text import COMBINE, DECODE, LOAD_QUERY
 from .choice import choose
@@ -21,6 +21,7 @@ from .streams import MAX_STREAM_ROWS
 
 _FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
 _PARTS = {"tops": "*fp32", "means": "*fp32", "tickets": "*i32"}
+_FEW_ROWS, _LEAST_KEYS = 16, 256
 _CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")
 
 
@@ -38,6 +39,7 @@ def emit_decode(
     tile, group = choice.chosen, H // Hk
     splits, values = tile.splits, shape.values(padded(group, 16), tile.block)
     values["splits"], values["group_values"] = splits, group * Dv
+    values["least"] = least_blocks(steps.max_rows, tile)
     values["combine"] = COMBINE.format(**values) if splits > 1 else ""
     values["aliases"] = _aliases(shape, write) if write else ""
     values |= _beginning(steps.max_rows)
@@ -66,6 +68,14 @@ def emit_decode(
     sizes = (tokens * (H * splits * 4), tokens * (H * splits * Dv * 4), tokens * (Hk * 4))
     tickets = frozenset({2} if parts else ())
     return RegionKernels((kernel,), sizes[: len(parts)], tickets, choice)
+
+
+def least_blocks(max_rows: int, tile: DecodeTile) -> int:
+    """Blocks of keys that a split has at least. Many sequences fill the machine without sharing
+    short contexts, and to add up parts takes longer than to read so few keys."""
+    if tile.splits == 1 or max_rows <= _FEW_ROWS:
+        return 1
+    return max(1, _LEAST_KEYS // tile.block)
 
 
 def _beginning(max_rows: int) -> dict[str, str]:

@@ -54,7 +54,7 @@ def NAME({names}num_table_columns):
     length = position + 1
     first = {first}
     num_blocks = (length - first + {block} - 1) // {block}
-    per_split = tl.maximum((num_blocks + {splits} - 1) // {splits}, 1)
+    per_split = tl.maximum((num_blocks + {splits} - 1) // {splits}, {least})
     num_splits = tl.maximum((num_blocks + per_split - 1) // per_split, 1)
     if split >= num_splits:
         return

@@ -5,7 +5,8 @@ from triton_attention import DTYPES, PAGE, TOLERANCE, Attention, packed
 from triton_regions import INVARIANT, VARIANTS, TritonRegion
 
 from tapeout import settings
-from tapeout.codegen.triton.attention_problems import num_splits
+from tapeout.codegen.triton.attention_decode import least_blocks
+from tapeout.codegen.triton.attention_problems import DecodeTile, num_splits
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
@@ -54,6 +55,15 @@ def test_attention_in_parts_is_bitwise_equal_alone_in_chunks_and_split_over_bloc
         for steps, count in ((any_size, 70), (some, 8), (one, 1), (few, 1), (many, 1))
     ]
     assert all(torch.equal(row, said[0]) for row in said)
+
+
+def test_of_many_sequences_short_contexts_are_not_shared():
+    """Of 32 a split has 256 keys or more: these contexts have one, two, two and four of them."""
+    attention = Attention(Steps("decode32", 32, one_token_each=True), "bf16")
+    assert attention.error([255, 256, 500, 1000], [1] * 4) <= TOLERANCE["bf16"]
+    tile = DecodeTile(4, 128, 4, 2)
+    assert [least_blocks(rows, tile) for rows in (1, 16, 32)] == [1, 1, 2]
+    assert least_blocks(64, DecodeTile(1, 64, 2, 3)) == 1
 
 
 @pytest.mark.parametrize("steps", [ONE, INVARIANT[0]], ids=lambda steps: steps.name)
