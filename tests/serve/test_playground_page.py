@@ -169,7 +169,7 @@ def test_the_layers_show_their_math(page):
     page.keyboard.press("ArrowLeft")
     assert page.locator("#tab-layers").get_attribute("aria-selected") == "true"
     assert "× 7" in page.locator(".section.repeated h3").inner_text()
-    page.locator("summary", has_text="linear_silu_mul").click()
+    page.locator("summary", has_text="linear_silu_mul").first.click()
     math = page.locator("details[open] pre").inner_text()
     assert math.startswith("func @linear_silu_mul(") and "silu(" in math
 
