@@ -68,13 +68,14 @@ def _changes(before: Module, after: Module) -> dict[str, Change]:
     changes = {}
     for name, function in after.functions.items():
         old = before.functions.get(name)
+        came_from = old or before.functions.get(str(function.attrs.get("peeled_from")))
         if function == old and _kind(before, name) == _kind(after, name):
             continue
         launches, moved = _cost(after, function)
         changes[name] = Change(
             text=print_function(function, _kind(after, name)),
             is_region="anchor" in function.attrs,
-            ops=_more_ops(old, function),
+            ops=_more_ops(came_from, function),
             launches=launches,
             bytes=moved.to_json(),
         )

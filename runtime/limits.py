@@ -10,6 +10,7 @@ from ..errors import InputError, shown
 DEFAULT_MEMORY_UTILIZATION = 0.9
 _DEFAULT_LOGIT_ROWS = 64
 _MAX_COUNT = 1 << 24
+MIN_MODEL_LEN = 2  # a token of prompt and one of output
 
 
 class _Defaults(NamedTuple):
@@ -50,13 +51,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
 
     def __post_init__(self) -> None:
-        for name in ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "max_logit_rows"):
+        _check_count("max_model_len", self.max_model_len, _MAX_COUNT, least=MIN_MODEL_LEN)
+        for name in ("max_num_seqs", "max_num_batched_tokens", "max_logit_rows"):
             _check_count(name, getattr(self, name), _MAX_COUNT)
         _check_count("kv_cache_bytes", self.kv_cache_bytes, 1 << 50)
         share = self.memory_utilization
-        if not isinstance(share, (int, float)) or not 0 < share <= 1:
+        is_number = isinstance(share, (int, float)) and not isinstance(share, bool)
+        if not is_number or not 0 < share <= 1:
             raise InputError(
-                f"gpu_memory_utilization={shown(share)} is not allowed; give a share above 0 and "
+                f"gpu_memory_utilization={_told(share)} is not allowed; give a share above 0 and "
                 "up to 1"
             )
         for name, what in (("max_num_batched_tokens", "token"), ("max_logit_rows", "row")):
@@ -80,10 +83,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return StepSize(num_tokens, num_seqs, num_rows)
 
 
-def _check_count(name: str, value: Any, most: int) -> None:
+def _check_count(name: str, value: Any, most: int, least: int = 1) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InputError(
-            f"{name}={shown(value)} is not allowed; give a whole number from 1 to {most}"
+            f"{name}={_told(value)} is not allowed; give a whole number from {least} to {most}"
         )
+
+
+def _told(value: Any) -> str:
+    """A text in quotes, so that it does not look like the number that is wanted."""
+    return shown(repr(value) if isinstance(value, str) else value)

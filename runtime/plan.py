@@ -18,7 +18,7 @@ from ..kvcache.budget import (
     num_useful_tokens,
 )
 from .layout import Sizes, inputs_bytes, lay_out_arena
-from .limits import Limits, StepSize
+from .limits import MIN_MODEL_LEN, Limits, StepSize
 from .machine import memory_bytes
 from .player import Dims
 from .weights import weights_bytes
@@ -90,12 +90,14 @@ def plan_memory(
     num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes, demand)
     if limits.max_model_len is None:
         longest = min(longest, num_tokens)
-    least = max(longest, 2)  # a token of prompt and one of output
+    least = max(longest, MIN_MODEL_LEN)
     if num_tokens < least:
+        pages = num_pages_for_tokens(target.cache_groups, least, _demand(step, least))
+        needed, lower = cache_bytes(target.cache_groups, pages), ", or lower max_model_len"
         raise CapacityError(
-            f"a key-value cache of {budget_bytes} bytes holds {max(num_tokens, 0)} tokens, fewer "
-            f"than one sequence of max_model_len={least}; raise kv_cache_bytes or "
-            "gpu_memory_utilization, or lower max_model_len"
+            f"a key-value cache of {budget_bytes} bytes holds {max(num_tokens, 0)} tokens; one "
+            f"sequence of {least} takes {needed}: raise kv_cache_bytes or gpu_memory_utilization"
+            f"{lower * (least > MIN_MODEL_LEN)}"
         )
     return _plan(target, step, longest, num_tokens, device_bytes is not None)
 

@@ -89,6 +89,7 @@ def test_the_layer_that_runs_apart_has_the_passes_of_those_it_was_one_of(eighty_
     names = [work.name for work in last.did]
     apart = names.index("peel_last_layer")
     assert last.did[:apart] == others.did[:apart] and "raise_rope" in names[:apart]
+    assert last.did[apart].ops == {"gather_rows": 1}
     kernels = {k for region in others.regions for c in region.chosen for k in c.kernels}
     own = {k for region in last.regions for c in region.chosen for k in c.kernels}
     assert {name.split("_rows64")[0] for name in own - kernels} == {"gather_rows_1"}

@@ -54,3 +54,19 @@ def test_few_tokens_lower_the_default_of_sequences(on_device):
 def test_a_help_text_tells_both_defaults():
     assert default_of("max_num_batched_tokens").startswith("8192 on a GPU, less")
     assert default_of("max_num_seqs").endswith(", 64 on a CPU")
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"max_num_seqs": "8"}, "max_num_seqs='8' is not allowed; give a whole number from 1 to"),
+        ({"max_model_len": 1}, "max_model_len=1 is not allowed; give a whole number from 2 to"),
+        ({"memory_utilization": "0.5"}, "gpu_memory_utilization='0.5' is not allowed"),
+        ({"memory_utilization": True}, "gpu_memory_utilization=True is not allowed"),
+        ({"max_logit_rows": False}, "max_logit_rows=False is not allowed"),
+    ],
+)
+def test_what_is_no_number_or_none_that_can_be_used_is_shown_as_it_is(limits, told):
+    with pytest.raises(InputError) as raised:
+        Limits(**limits)
+    assert str(raised.value).startswith(told)

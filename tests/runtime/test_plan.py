@@ -52,13 +52,28 @@ def test_a_window_gets_the_pages_of_what_all_sequences_can_see(fake):
 
 def test_the_context_shrinks_to_a_small_cache_unless_it_was_asked_for(planned):
     assert planned(kv_cache_bytes=6 * PAGE_BYTES).max_model_len == 80
-    with pytest.raises(CapacityError, match="holds 80 tokens.*max_model_len=81"):
+    with pytest.raises(
+        CapacityError, match="holds 80 tokens; one sequence of 81 takes .*lower max_model_len"
+    ):
         planned(kv_cache_bytes=6 * PAGE_BYTES, max_model_len=81)
 
 
 def test_a_budget_of_no_page_is_refused_for_a_sequence_that_could_be(planned):
-    with pytest.raises(CapacityError, match="1 bytes holds 0 tokens.*max_model_len=2;"):
+    with pytest.raises(
+        CapacityError,
+        match="1 bytes holds 0 tokens; one sequence of 2 takes [0-9]+: raise .*utilization$",
+    ):
         planned(kv_cache_bytes=1)
+
+
+def test_the_bytes_that_a_sequence_is_said_to_take_are_enough(planned):
+    for limits in ({}, {"max_model_len": 81}):
+        with pytest.raises(CapacityError) as raised:
+            planned(kv_cache_bytes=1, **limits)
+        told = int(str(raised.value).split(" takes ")[1].split(":")[0])
+        assert planned(kv_cache_bytes=told, **limits).max_model_len >= limits.get(
+            "max_model_len", 2
+        )
 
 
 def test_bounds_are_those_of_a_step(planned):
