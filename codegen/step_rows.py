@@ -5,9 +5,9 @@ A kernel is told how many rows there are, so that one does for regions that diff
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
+from ..artifact.region_forms import of_tokens
 from ..artifact.schema import GridTerm, Rows
 from ..ir.graph import Function, Node
 from ..ir.printer import print_function
@@ -17,7 +17,6 @@ TOKENS: Rows = "T"
 LOGITS: Rows = "R"
 
 _TOKEN_ROWS, _LOGIT_ROWS = (Dim.of(TOKENS),), (Dim.of(LOGITS),)
-_OF_TOKENS, _OF_LOGITS = (re.compile(rf"(?<=[\[<+*]){symbol}\b") for symbol in (TOKENS, LOGITS))
 
 
 class KnownRegions:
@@ -32,10 +31,9 @@ class KnownRegions:
         A region of R that was called before as one of T is that; any other is itself.
         """
         text = print_function(replace(region, name=""))
-        if _OF_LOGITS.search(text) and not _OF_TOKENS.search(text):
-            same = self._by_text.get(_OF_LOGITS.sub(TOKENS, text))
-            if same is not None:
-                return same, LOGITS
+        tokens = of_tokens(text)
+        if tokens != text and tokens in self._by_text:
+            return self._by_text[tokens], LOGITS
         self._by_text.setdefault(text, region)
         return region, TOKENS
 
