@@ -125,7 +125,7 @@ def _choice_of(chosen: Chosen) -> bytes:
 
 def _sizes(alike: list[Chosen]) -> str:
     steps = [one.steps for one in alike if one.steps]
-    return f" for {sizes_text(steps)}" if steps and alike[0].configuration else ""
+    return f" for {sizes_text(steps)}" if steps else ""
 
 
 def _origin(chosen: Chosen) -> str:

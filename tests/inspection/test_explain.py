@@ -119,6 +119,15 @@ def test_a_kernel_that_sizes_share_is_told_once_with_all_of_them():
     ]
 
 
+def test_a_kernel_of_one_form_is_told_with_its_sizes(nano):
+    one = {"kind": "", "configuration": {}, "origin": "the only one"}
+    assert lines_of(chosen("1 rows", **one), chosen("16 rows", **one)) == [
+        "linear_decode128 for 1 and 16 rows (the only one)"
+    ]
+    text = text_of_explanation(explain(Artifact.open(nano)))
+    assert re.search(r"sample_token_logprobs\s+for any rows \(the\s+only\s+one\)", text)
+
+
 def test_of_another_kind_all_fields_are_shown_and_of_the_same_only_what_differs():
     others = [
         Candidate(kind="tile", configuration={"rows": 64, "columns": 32}, reason="is small"),
