@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from .cli_limits import count, share
 from .runtime.limits import default_of
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ _SEQS = f"Sequences at a time. Default: a batch, or {default_of('max_num_seqs')}
 _TOKENS = f"Tokens of a step. Default: {default_of('max_num_batched_tokens')}."
 _MODEL = click.argument("model", type=click.Path(path_type=Path))
 _LOAD = [
-    click.option("--max-num-seqs", type=int, help=_SEQS),
-    click.option("--max-num-batched-tokens", type=int, help=_TOKENS),
-    click.option("--max-model-len", type=int, help="Tokens of a sequence."),
-    click.option("--kv-cache-bytes", type=int, help="For keys and values."),
+    click.option("--max-num-seqs", type=count, help=_SEQS),
+    click.option("--max-num-batched-tokens", type=count, help=_TOKENS),
+    click.option("--max-model-len", type=count, help="Tokens of a sequence."),
+    click.option("--kv-cache-bytes", type=count, help="For keys and values."),
+    click.option("--gpu-memory-utilization", type=share, help="Share of the memory to take."),
     click.option("--num-threads", type=int, help="Default: one for each core."),
     click.option("--dtype", default="auto", help="auto, bfloat16 or float32."),
     click.option("--load-format", default="auto", help="auto, or dummy: random weights."),

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from .cli_limits import count, share
 from .errors import InputError, TapeoutError
 from .runtime.limits import default_of
 
@@ -24,11 +25,11 @@ _DEVICE = "A GPU by its name, as often as there are to compare: h100, h200, ..."
 @click.option("--quantize", "quantization", help="A quantization scheme.")
 @click.option("--tensor-parallel-size", default=1, show_default=True)
 @click.option("--batch-invariant", is_flag=True, help="A request has the same bits in any batch.")
-@click.option("--max-model-len", type=int, help="Tokens of a sequence.")
-@click.option("--max-num-seqs", type=int, help=_SEQS)
-@click.option("--max-num-batched-tokens", type=int, help=_TOKENS)
-@click.option("--kv-cache-bytes", type=int, help="For keys and values.")
-@click.option("--gpu-memory-utilization", "memory_utilization", type=float, help=_SHARE)
+@click.option("--max-model-len", type=count, help="Tokens of a sequence.")
+@click.option("--max-num-seqs", type=count, help=_SEQS)
+@click.option("--max-num-batched-tokens", type=count, help=_TOKENS)
+@click.option("--kv-cache-bytes", type=count, help="For keys and values.")
+@click.option("--gpu-memory-utilization", type=share, help=_SHARE)
 @click.option("--gpu-memory-bytes", type=int, help="What the GPU has, whatever its name says.")
 @click.option("--cpu-bytes-per-s", type=float, help="That the CPU reads. Default: it is measured.")
 @click.option("--context", "contexts", type=int, multiple=True, default=(128, 2048), help=_CONTEXT)
@@ -55,8 +56,8 @@ def plan_command(
     from .runtime.plan_report import plan_target
     from .runtime.plan_text import plans_text
 
-    limits = {name: options.pop(name) for name in Limits.__struct_fields__ if name in options}
-    asked = Limits(**{name: value for name, value in limits.items() if value is not None})
+    asked = Limits.among(options)
+    options = {k: value for k, value in options.items() if k not in Limits.__struct_fields__}
     facts, described = describe_model(model, targets or targets_of(devices), **options)
     chosen = choose_devices([*described], devices, gpu_memory_bytes, cpu_bytes_per_s)
     plans, errors = [], []

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from .cli_limits import count, share
 from .serve.options import Option, ServeOptions, list_options, make_options, read_config
 
 _OF_A_BATCH = {
@@ -20,6 +21,8 @@ _OF_A_BATCH = {
     "request_timeout_s",
 }
 
+_LIMITS = {int: count, float: share}
+
 
 def _with_options(options: Iterable[Option]) -> Callable[[Any], Any]:
     def add(command: Any) -> Any:
@@ -27,7 +30,7 @@ def _with_options(options: Iterable[Option]) -> Callable[[Any], Any]:
             name = option.name.replace("_", "-")
             command = click.option(
                 f"--{name}/--no-{name}" if option.kind is bool else f"--{name}",
-                type=option.kind,
+                type=_LIMITS[option.kind] if option.is_limit else option.kind,
                 multiple=option.is_list,
                 default=None,
                 help=option.text,

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..errors import TapeoutError
 from .checks import check_whole
+from .limits import Limits
 from .load import artifact_path
 from .startup_process import CANNOT_LOAD, Startup, StartupSpec
 from .startup_report import StartupReport
@@ -49,6 +50,7 @@ def measure_startup(
 
     A checkpoint is compiled before. Raises TapeoutError if a process cannot load the artifact.
     """
+    Limits.among(options)  # refuses what it can before the work
     artifact = artifact_path(model, load_format, options.get("dtype", "auto"))
     count = 1 + asked.repeats
     with tqdm(total=count, desc="Processes", disable=not shows_progress) as bar:

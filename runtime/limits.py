@@ -1,6 +1,6 @@
 """What a caller asks of a load, and what a step then holds at most: the defaults are here alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -48,14 +48,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_num_batched_tokens: int | None = None  # None: the default, or max_num_seqs if more
     max_logit_rows: int | None = None  # None: what generation needs, and some for prompts' logprobs
     kv_cache_bytes: int | None = None  # None: what the sequences can use; on a CPU at most 4 GiB
-    memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
+    gpu_memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
 
     def __post_init__(self) -> None:
         _check_count("max_model_len", self.max_model_len, _MAX_COUNT, least=MIN_MODEL_LEN)
         for name in ("max_num_seqs", "max_num_batched_tokens", "max_logit_rows"):
             _check_count(name, getattr(self, name), _MAX_COUNT)
         _check_count("kv_cache_bytes", self.kv_cache_bytes, 1 << 50)
-        share = self.memory_utilization
+        share = self.gpu_memory_utilization
         is_number = isinstance(share, (int, float)) and not isinstance(share, bool)
         if not is_number or not 0 < share <= 1:
             raise InputError(
@@ -69,6 +69,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                     f"{name}={count} is below max_num_seqs={self.max_num_seqs}; each sequence "
                     f"needs a {what} in a step"
                 )
+
+    @classmethod
+    def among(cls, options: Mapping[str, Any]) -> "Limits":
+        """Those among options of `LLM`; what is None, or missing, is not given."""
+        given = {name: options.get(name) for name in cls.__struct_fields__}
+        return cls(**{name: value for name, value in given.items() if value is not None})
 
     def step_sizes(self, on_device: bool) -> Iterator[StepSize]:
         """What is given, with each of the defaults for the rest: first those that are wanted."""

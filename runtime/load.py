@@ -1,7 +1,7 @@
 """From a path to a model that can run: opens an artifact, or has a checkpoint compiled first."""
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -9,12 +9,14 @@ from ..artifact import Artifact, Manifest, Target
 from ..errors import InputError, shown
 from ..kvcache.cache import PagedCache
 from .choose_target import choose_target
+from .cuda.device import Device
 from .cuda.executor import CAPTURE_S, CudaExecutor
 from .edits import ModelBounds
 from .engine import Engine
 from .executor import Executor
 from .grammars.compiler import GrammarCompiler
 from .limits import Limits
+from .machine import choose_num_threads
 from .plan import MemoryPlan, plan_memory
 from .scheduler import Scheduler
 
@@ -109,18 +111,16 @@ def open_model(
     With `enforce_eager` no graph is captured on a GPU. Raises InputError, ArtifactError or
     CapacityError before the memory is taken.
     """
+    choose_num_threads(num_threads)  # what cannot be is said before the work, not after
     folder = artifact_path(model, load_format, dtype, quantization, tensor_parallel_size)
     started_s = time.perf_counter()
     artifact = Artifact.open(folder, verify_weights=False)  # whoever reads them does it
     check_properties(artifact, dtype, quantization, tensor_parallel_size)
     target_name, device = choose_target(artifact)
-    target = artifact.manifest.targets[target_name]
-    longest = artifact.manifest.model.max_position_embeddings
     with ExitStack() as undo:
         if device is not None:
             undo.callback(device.close)
-        device_bytes = device.facts.memory_bytes if device else None
-        plan = plan_memory(target, longest, limits, device_bytes)
+        plan = _plan(artifact, target_name, device, limits)
         opening_s = time.perf_counter() - started_s
         executor: AnyExecutor
         if device is None:
@@ -130,6 +130,23 @@ def open_model(
             executor = CudaExecutor(artifact, target_name, device, plan, num_threads, capture_s)
         undo.pop_all()
     return LoadedModel(artifact.path, artifact.manifest, target_name, plan, executor, opening_s)
+
+
+def check_load(folder: Path, limits: Limits, dtype: object = "auto") -> None:
+    """Raises what `open_model` would of an artifact; takes no memory."""
+    artifact = Artifact.open(folder, verify_weights=False)
+    check_properties(artifact, dtype, None, 1)
+    target_name, device = choose_target(artifact)
+    with closing(device) if device else nullcontext():
+        _plan(artifact, target_name, device, limits)
+
+
+def _plan(
+    artifact: Artifact, target_name: str, device: Device | None, limits: Limits
+) -> MemoryPlan:
+    target, model = artifact.manifest.targets[target_name], artifact.manifest.model
+    device_bytes = device.facts.memory_bytes if device else None
+    return plan_memory(target, model.max_position_embeddings, limits, device_bytes)
 
 
 def is_artifact(path: Path) -> bool:

@@ -77,7 +77,7 @@ class Model:
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max_num_batched_tokens,
             kv_cache_bytes=kv_cache_bytes,
-            memory_utilization=gpu_memory_utilization,
+            gpu_memory_utilization=gpu_memory_utilization,
         )
         loaded = open_model(
             Path(model),

@@ -158,15 +158,15 @@ def _kv_budget(
         wanted = min(most, cache_bytes(target.cache_groups, useful))
     if others + wanted > share or wanted <= 0:
         there = (
-            f"the {share} bytes that are gpu_memory_utilization={limits.memory_utilization:g} of "
-            f"this {'GPU' if device_bytes else 'machine'}"
+            f"the {share} bytes that are gpu_memory_utilization="
+            f"{limits.gpu_memory_utilization:g} of this {'GPU' if device_bytes else 'machine'}"
         )
         raise _shortage(weights_bytes(target), others, max(wanted, 0), share, there)
     return wanted
 
 
 def _share(limits: Limits, device_bytes: int | None) -> int:
-    return int(limits.memory_utilization * (device_bytes or memory_bytes()))
+    return int(limits.gpu_memory_utilization * (device_bytes or memory_bytes()))
 
 
 def _step_bytes(target: Target, step: StepSize, max_model_len: int, on_device: bool) -> int:

@@ -5,11 +5,9 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from ..errors import EngineDeadError, TapeoutError
 from ..runtime.engine_core import EngineCore
-from ..runtime.limits import Limits
 from ..runtime.load import LoadedModel, open_model
 from .child import CANNOT_LOAD, EngineSpec, begin
 from .engine_server import EngineServer
@@ -52,17 +50,9 @@ def main() -> None:
 
 
 def _load(model: str, options: ServeOptions) -> LoadedModel:
-    asked: dict[str, Any] = {
-        "max_model_len": options.max_model_len,
-        "max_num_seqs": options.max_num_seqs,
-        "max_num_batched_tokens": options.max_num_batched_tokens,
-        "kv_cache_bytes": options.kv_cache_bytes,
-        "memory_utilization": options.gpu_memory_utilization,
-    }
-    limits = Limits(**{name: value for name, value in asked.items() if value is not None})
     return open_model(
         Path(model),
-        limits,
+        options.limits(),
         num_threads=options.num_threads,
         enforce_eager=options.enforce_eager,
     )

@@ -5,7 +5,7 @@ Whoever holds them outlives those who use them, so they never go away.
 
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from ..errors import InputError, shown
 _BACKLOG = 2048
 
 
-def listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """`count` sockets of one port, among which the kernel spreads the connections.
+def bind(host: str, port: int, count: int) -> list[socket.socket]:
+    """`count` sockets of one port, which take no connections yet.
 
     Raises InputError if the address cannot be had.
     """
@@ -26,6 +26,18 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
     port = first.getsockname()[1]
     first.close()
     return [_bound(host, port, shares=True) for _ in range(count)]
+
+
+def listen(sockets: Sequence[socket.socket]) -> str:
+    """From now on the kernel spreads connections among the sockets; gives where they listen.
+
+    Raises InputError where somebody else has begun to listen there meanwhile.
+    """
+    host, port, *_ = sockets[0].getsockname()
+    with _refused(host, port):
+        for one in sockets:
+            one.listen(_BACKLOG)
+    return url_of(sockets[0])
 
 
 def url_of(listener: socket.socket) -> str:
@@ -50,7 +62,7 @@ def engine_listener() -> Iterator[tuple[socket.socket, str]]:
 
 
 def _bound(host: str, port: int, shares: bool) -> socket.socket:
-    try:
+    with _refused(host, port):
         [(family, _, _, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
@@ -59,9 +71,14 @@ def _bound(host: str, port: int, shares: bool) -> socket.socket:
         if shares:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(address)
-        bound.listen(_BACKLOG)
+    return bound
+
+
+@contextmanager
+def _refused(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
     except (OSError, UnicodeError) as error:
         raise InputError(
             f"host={shown(host)} port={port} cannot be listened on: {error}; give others"
         ) from None
-    return bound

@@ -10,7 +10,7 @@ import msgspec.inspect
 from msgspec import Meta
 
 from ..errors import InputError, shown
-from ..runtime.limits import default_of
+from ..runtime.limits import DEFAULT_MEMORY_UTILIZATION, Limits, default_of
 
 _Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e9)]
@@ -27,14 +27,14 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     api_key_file: str | None = None
     allowed_origin: list[str] = []
 
-    max_model_len: _Count | None = None
-    max_num_seqs: _Count | None = None
-    max_num_batched_tokens: _Count | None = None
-    kv_cache_bytes: _Count | None = None
-    gpu_memory_utilization: float | None = None
+    max_model_len: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    kv_cache_bytes: int | None = None
+    gpu_memory_utilization: float = DEFAULT_MEMORY_UTILIZATION
     enable_prefix_caching: bool = True
     seed: int = 0
-    num_threads: _Count | None = None
+    num_threads: int | None = None
     enforce_eager: bool = False
     dtype: str = "auto"
     load_format: str = "auto"
@@ -57,6 +57,10 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     otlp_traces_endpoint: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    def limits(self) -> Limits:
+        """What is asked of a load."""
+        return Limits.among(msgspec.structs.asdict(self))
+
 
 TEXTS = {
     "host": "Address to listen on; 0.0.0.0 for all.",
@@ -72,7 +76,7 @@ TEXTS = {
         f"Tokens of a step; by default {default_of('max_num_batched_tokens')}."
     ),
     "kv_cache_bytes": "For keys and values; by default what the sequences can use.",
-    "gpu_memory_utilization": "Share of the memory to take; 0.9 by default.",
+    "gpu_memory_utilization": "Share of the memory to take.",
     "enable_prefix_caching": "Whether prompts that begin alike share pages.",
     "seed": "Of the requests that bring none.",
     "num_threads": "Of the kernels; one for each core by default.",
@@ -104,6 +108,7 @@ class Option(msgspec.Struct, frozen=True):
     name: str
     kind: type  # of one value
     is_list: bool
+    is_limit: bool  # of a load: another value than `kind` is refused by `Limits`
     default: Any
     text: str
 
@@ -130,7 +135,9 @@ def _option(field: msgspec.inspect.Field) -> Option:
         kind = next(t for t in kind.types if not isinstance(t, msgspec.inspect.NoneType))
     is_list = isinstance(kind, msgspec.inspect.ListType)
     default = [] if is_list else field.default
-    return Option(field.name, _KINDS.get(type(kind), str), is_list, default, TEXTS[field.name])
+    is_limit = field.name in Limits.__struct_fields__
+    kind_of_one, text = _KINDS.get(type(kind), str), TEXTS[field.name]
+    return Option(field.name, kind_of_one, is_list, is_limit, default, text)
 
 
 def _shown_default(option: Option) -> str:
@@ -162,6 +169,7 @@ def make_options(given: dict[str, Any]) -> ServeOptions:
     unknown = sorted(given.keys() - known)
     if unknown:
         raise InputError(f"{shown(unknown[0])} is no option of serve; see tapeout serve --help")
+    Limits.among(given)  # refuses them in the words that `LLM` has for them
     try:
         return msgspec.convert(given, ServeOptions)
     except msgspec.ValidationError as error:

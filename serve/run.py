@@ -4,16 +4,18 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import msgspec
 
-from ..runtime.load import check_is_model, is_artifact
+from ..runtime.load import artifact_path, check_is_model, check_load, is_artifact
+from ..runtime.machine import choose_num_threads
 from ..runtime.tokenizer import tokenizer_file
 from .child import ChildSpec
-from .listening import listen, url_of
+from .listening import bind, listen
 from .logs import set_up_logs
 from .options import ServeOptions, read_api_keys
 from .supervisor import Supervisor
@@ -23,19 +25,22 @@ from .tracing import Tracing
 def serve(model: Path, options: ServeOptions) -> int:
     """Serves an artifact, or a checkpoint that is compiled first; gives the exit code.
 
-    Raises InputError before anything is started.
+    Raises InputError, or CapacityError, before anything is started.
     """
     check_model(model)
     read_api_keys(options)
     if options.otlp_traces_endpoint is not None:
         Tracing(options.otlp_traces_endpoint).close()  # says now what is not installed
-    sockets = listen(options.host, options.port, options.num_fronts)
-    set_up_logs(options.log_level)
-    options, model = with_name(options, model), artifact_of(model, options)
-    url = url_of(sockets[0])
-    _say(f"listens at {url} while {model} is loaded")
-    on_ready = partial(_say, f"{model} is ready, served at {url}")
-    return asyncio.run(Supervisor(str(model), options, sockets, on_ready).run())
+    with ExitStack() as held:
+        sockets = bind(options.host, options.port, options.num_fronts)
+        for one in sockets:
+            held.enter_context(one)
+        options, model = with_name(options, model), artifact_of(model, options)
+        set_up_logs(options.log_level)
+        url = listen(sockets)
+        _say(f"listens at {url} while {model} is loaded")
+        on_ready = partial(_say, f"{model} is ready, served at {url}")
+        return asyncio.run(Supervisor(str(model), options, sockets, on_ready).run())
 
 
 def check_model(model: Path) -> None:
@@ -51,8 +56,15 @@ def with_name(options: ServeOptions, model: Path) -> ServeOptions:
 
 
 def artifact_of(model: Path, options: ServeOptions) -> Path:
-    """The model itself, or what its checkpoint is compiled to."""
-    return model if is_artifact(model) else _built(model, options)
+    """The model itself, or what its checkpoint is compiled to, if it can be loaded as is asked.
+
+    Raises what the engine would, before there is one.
+    """
+    choose_num_threads(options.num_threads)
+    known = is_artifact(model)
+    folder = artifact_path(model, options.load_format) if known else _built(model, options)
+    check_load(folder, options.limits(), options.dtype)
+    return folder
 
 
 def _say(text: str) -> None:

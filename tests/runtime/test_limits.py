@@ -61,8 +61,8 @@ def test_a_help_text_tells_both_defaults():
     [
         ({"max_num_seqs": "8"}, "max_num_seqs='8' is not allowed; give a whole number from 1 to"),
         ({"max_model_len": 1}, "max_model_len=1 is not allowed; give a whole number from 2 to"),
-        ({"memory_utilization": "0.5"}, "gpu_memory_utilization='0.5' is not allowed"),
-        ({"memory_utilization": True}, "gpu_memory_utilization=True is not allowed"),
+        ({"gpu_memory_utilization": "0.5"}, "gpu_memory_utilization='0.5' is not allowed"),
+        ({"gpu_memory_utilization": True}, "gpu_memory_utilization=True is not allowed"),
         ({"max_logit_rows": False}, "max_logit_rows=False is not allowed"),
     ],
 )

@@ -103,7 +103,7 @@ def test_tokens_of_all_slots_are_counted_in_31_bits(planned):
 def test_all_together_stays_within_the_share_of_the_machine(planned, monkeypatch):
     monkeypatch.setattr(plan_module, "memory_bytes", lambda: 4_000_000)
     assert planned().total_bytes <= 3_600_000
-    assert planned(memory_utilization=0.45).total_bytes <= 1_800_000
+    assert planned(gpu_memory_utilization=0.45).total_bytes <= 1_800_000
     with pytest.raises(CapacityError, match="3600000 bytes that are gpu_memory_utilization=0.9"):
         planned(kv_cache_bytes=3_600_000)
     with pytest.raises(CapacityError, match="lower max_num_seqs"):
@@ -169,9 +169,9 @@ def test_defaults_yield_to_contexts_whose_tokens_could_not_be_counted(planned_on
         ({"max_num_seqs": 9, "max_num_batched_tokens": 8}, "=8 is below max_num_seqs=9"),
         ({"max_num_seqs": 9, "max_logit_rows": 8}, "rows=8 is below max_num_seqs=9"),
         ({"kv_cache_bytes": 0}, "kv_cache_bytes=0 is not allowed"),
-        ({"memory_utilization": 0}, "gpu_memory_utilization=0 is not allowed"),
-        ({"memory_utilization": float("nan")}, "gpu_memory_utilization=nan is not allowed"),
-        ({"memory_utilization": 1.5}, "gpu_memory_utilization=1.5 is not allowed"),
+        ({"gpu_memory_utilization": 0}, "gpu_memory_utilization=0 is not allowed"),
+        ({"gpu_memory_utilization": float("nan")}, "gpu_memory_utilization=nan is not allowed"),
+        ({"gpu_memory_utilization": 1.5}, "gpu_memory_utilization=1.5 is not allowed"),
     ],
 )
 def test_a_limit_that_cannot_be_is_refused_by_name(planned, limits, message):

@@ -9,6 +9,7 @@ import time
 import httpx
 import psutil
 import pytest
+from cpu import LEVELS, native_levels
 from server import Server, metrics, serving, wait_until
 
 LONG = {"prompt": "one two", "max_tokens": 1500, "temperature": 0, "ignore_eos": True}
@@ -138,11 +139,13 @@ def test_engines_that_serve_nothing_end_the_server_with_an_exit_code(nano):
         server.close()
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_server_at_once(nano):
-    server = Server(nano, "--max-model-len", "9999")
+def test_a_model_that_cannot_be_loaded_ends_the_server_at_once(nano, monkeypatch):
+    other = next(level for level in LEVELS if level != native_levels()[0])
+    monkeypatch.setenv("TAPEOUT_CPU_LEVEL", other)
+    server = Server(nano)
     try:
         assert server.process.wait(10) == 2
-        assert any("max_model_len=9999" in line for line in server.log)
+        assert any(f"TAPEOUT_CPU_LEVEL={other}" in line for line in server.log)
     finally:
         server.close()
 

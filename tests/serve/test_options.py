@@ -5,10 +5,13 @@ import sys
 import httpx
 import pytest
 from click.testing import CliRunner
+from fake_model import CONTEXT
 from server import serving
 
+from tapeout import LLM
 from tapeout.cli import main
-from tapeout.errors import InputError
+from tapeout.errors import InputError, TapeoutError
+from tapeout.serve import run
 from tapeout.serve.options import (
     TEXTS,
     ServeOptions,
@@ -31,6 +34,8 @@ def test_every_option_says_what_it_does_and_is_on_the_command_line():
         ({"port": 70000}, "port=70000 is not allowed: Expected `int` <= 65535"),
         ({"num_fronts": 0}, "num_fronts=0 is not allowed: Expected `int` >= 1"),
         ({"nonsense": 1}, "nonsense is no option of serve"),
+        ({"max_num_seqs": "8"}, "max_num_seqs='8' is not allowed; give a whole number from 1"),
+        ({"max_model_len": 1.5}, "max_model_len=1.5 is not allowed; give a whole number from 2"),
         ({"log_level": "loud"}, "log_level=loud is not allowed: Invalid enum value"),
         ({"api_key": "one"}, "api_key is not allowed: Expected `array`"),
         ({"api_key": ["one", 2]}, "api_key is not allowed: Expected `str`, got `int`"),
@@ -49,6 +54,52 @@ def test_a_config_file_gives_options_and_the_command_line_goes_before_it(nano, t
         cards = httpx.get(f"{server.url}/v1/models").json()["data"]
         assert [card["id"] for card in cards] == ["three"]
     assert make_options(read_config(config)).max_num_seqs == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_model_len", 1),
+        ("max_model_len", "1.5"),
+        ("max_model_len", CONTEXT + 1),
+        ("max_num_seqs", -3),
+        ("max_num_seqs", 2**31 // CONTEXT),
+        ("max_num_batched_tokens", 0),
+        ("max_num_batched_tokens", 10**30),
+        ("kv_cache_bytes", 1),
+        ("kv_cache_bytes", "4GiB"),
+        ("kv_cache_bytes", 2**50),
+        ("gpu_memory_utilization", "much"),
+        ("gpu_memory_utilization", float("nan")),
+        ("gpu_memory_utilization", 1e-9),
+        ("num_threads", 0),
+        ("num_threads", 9999),
+        ("dtype", "bfloat16"),
+        ("load_format", "dummy"),
+    ],
+)
+def test_a_limit_is_refused_before_the_server_listens_in_the_words_of_llm(
+    fake, monkeypatch, option, value
+):
+    monkeypatch.setattr(run, "listen", lambda sockets: pytest.fail("it listens"))
+    with pytest.raises(TapeoutError) as raised:
+        LLM(fake, **{option: value})
+    arguments = ["--port", "0", f"--{option.replace('_', '-')}={value}"]
+    result = CliRunner().invoke(main, ["serve", str(fake), *arguments])
+    assert (result.exit_code, result.stderr) == (2, f"Error: {raised.value}\n")
+
+
+def test_limits_that_contradict_each_other_are_refused_before_a_checkpoint_is_compiled(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run, "artifact_of", lambda *_: pytest.fail("it is compiled"))
+    limits = ["--max-num-seqs", "9", "--max-num-batched-tokens", "8"]
+    result = CliRunner().invoke(main, ["serve", str(tmp_path), *limits])
+    assert result.exit_code == 2 and "=8 is below max_num_seqs=9; each seq" in result.stderr
+
+
+def test_a_cache_may_have_more_than_two_gib():
+    assert make_options({"kv_cache_bytes": 80 << 30}).limits().kv_cache_bytes == 80 << 30
 
 
 @pytest.mark.parametrize("content", ["port = ", "= 1", None])
