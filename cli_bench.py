@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from .cli_limits import count, share
-from .runtime.limits import default_of
+from .runtime.limits import Limits, default_of
 
 if TYPE_CHECKING:
     from .runtime.bench_report import BenchReport
@@ -73,8 +73,10 @@ def latency_command(as_json: bool, output: IO[str] | None, **options: Any) -> No
     from .runtime.bench import LatencyOptions, measure_latency
 
     asked, load = _split(options, LatencyOptions)
-    if load["max_num_seqs"] is None:
-        load["max_num_seqs"] = asked.batch_size
+    limits = Limits.among(load)
+    if limits.max_num_seqs is None:  # all of a batch, as far as a step has a token for each
+        num_tokens = limits.max_num_batched_tokens or asked.batch_size
+        load["max_num_seqs"] = min(asked.batch_size, num_tokens)
     _print(measure_latency(_load(load), asked), as_json, output)
 
 

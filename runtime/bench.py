@@ -123,9 +123,8 @@ def _range(length: int, ratio: float) -> range:
 
 
 def _check_fits(llm: LLM, input_len: int, output_len: int) -> None:
-    longest = llm.memory_plan.max_model_len
-    if input_len + output_len > longest:
+    if input_len + output_len > llm.bounds.max_model_len:
         raise InputError(
             f"input_len and output_len come to {input_len} + {output_len} tokens, more than "
-            f"max_model_len={longest}; lower one of them"
+            f"{llm.bounds.room}; lower one of them{llm.bounds.or_more_room}"
         )

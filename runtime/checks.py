@@ -16,8 +16,13 @@ def check_whole(name: str, value: Any, low: int, high: int) -> None:
     """Raises InputError for what is not a whole number from `low` to `high`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(
-            f"{name}={shown(value)} is not allowed; give a whole number from {low} to {high}"
+            f"{name}={told(value)} is not allowed; give a whole number from {low} to {high}"
         )
+
+
+def told(value: Any) -> str:
+    """A text in quotes, so that it does not look like the number that is wanted."""
+    return shown(repr(value) if isinstance(value, str) else value)
 
 
 def check_number(name: str, value: Any, low: float, high: float, is_open: bool = False) -> None:
@@ -26,7 +31,7 @@ def check_number(name: str, value: Any, low: float, high: float, is_open: bool =
     is_inside = is_number and low <= value <= high and math.isfinite(value)
     if not is_inside or (is_open and value == low):
         first = f"above {low:g}" if is_open else f"from {low:g}"
-        raise InputError(f"{name}={shown(value)} is not allowed; give a number {first} to {high:g}")
+        raise InputError(f"{name}={told(value)} is not allowed; give a number {first} to {high:g}")
 
 
 def check_flag(name: str, value: Any) -> None:

@@ -4,6 +4,7 @@ Lists of words and ids become edits of logits here, so the kernels know no words
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -11,9 +12,16 @@ import numpy as np
 from ..errors import InputError, shown
 from .checks import check_in_vocabulary
 from .frame import I32, Edits, Sampling
+from .limits import MORE_CACHE
 from .sampling_params import SamplingParams
 from .tokenizer import Tokenizer
 
+_ROOM = {
+    "caller": "max_model_len={}",
+    "model": "the model's {} positions",
+    "cache": "the {} tokens that the key-value cache holds",
+}
+_MORE_ROOM = {"caller": " or raise max_model_len", "model": "", "cache": f" or {MORE_CACHE}"}
 _BAN = float("-inf")
 _FOREVER = 2**31 - 1  # a position that no sequence reaches
 
@@ -23,9 +31,20 @@ class ModelBounds(msgspec.Struct, frozen=True, kw_only=True):
 
     vocab_size: int
     max_model_len: int
+    bound: Literal["caller", "model", "cache"] = "caller"  # what max_model_len is from
     eos_token_ids: tuple[int, ...]
     max_edits: int
     max_prefix_tokens: int  # of all edits together
+
+    @property
+    def room(self) -> str:
+        """The tokens of a sequence, in the words of what can be changed about them."""
+        return _ROOM[self.bound].format(self.max_model_len)
+
+    @property
+    def or_more_room(self) -> str:
+        """What else can be done than to use fewer, if anything."""
+        return _MORE_ROOM[self.bound]
 
 
 class _Edit(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ..errors import InputError, shown
+from .edits import ModelBounds
 from .frame import I32
 from .tokenizer import Tokenizer
 
@@ -72,9 +73,8 @@ def _prompt(entry: Any) -> Prompt:
 class PromptChecker:
     """Tokenizes prompts and holds them to the model's bounds."""
 
-    def __init__(self, tokenizer: Tokenizer | None, vocab_size: int, max_model_len: int) -> None:
-        self._tokenizer = tokenizer
-        self._vocab_size, self._max_model_len = vocab_size, max_model_len
+    def __init__(self, tokenizer: Tokenizer | None, model: ModelBounds) -> None:
+        self._tokenizer, self._model = tokenizer, model
 
     def check(
         self, prompt: Prompt, add_special_tokens: bool = True, max_tokens: int | None = None
@@ -88,16 +88,16 @@ class PromptChecker:
             token_ids = token_ids[-max_tokens:]
         if len(token_ids) == 0:
             raise InputError("the prompt is empty; give at least one token")
-        if len(token_ids) >= self._max_model_len:
+        if len(token_ids) >= self._model.max_model_len:
             raise InputError(
                 f"the prompt has {len(token_ids)} tokens, which leaves no room for an answer in "
-                f"max_model_len={self._max_model_len}; shorten it or raise max_model_len"
+                f"{self._model.room}; shorten it{self._model.or_more_room}"
             )
-        outside = np.flatnonzero((token_ids < 0) | (token_ids >= self._vocab_size))
+        outside = np.flatnonzero((token_ids < 0) | (token_ids >= self._model.vocab_size))
         if len(outside):
             raise InputError(
                 f"prompt_token_ids[{outside[0]}]={token_ids[outside[0]]} is not in the "
-                f"vocabulary; ids go from 0 to {self._vocab_size - 1}"
+                f"vocabulary; ids go from 0 to {self._model.vocab_size - 1}"
             )
         return TokenizedPrompt(prompt.text, token_ids.astype(np.int32))
 
@@ -110,11 +110,11 @@ class PromptChecker:
                 "a prompt of text needs a tokenizer; give prompt_token_ids, or load the model "
                 "without skip_tokenizer_init"
             )
-        most = self._max_model_len * self._tokenizer.longest_token_characters
+        most = self._model.max_model_len * self._tokenizer.longest_token_characters
         if len(prompt.text) > most:
             raise InputError(
-                f"the prompt has {len(prompt.text)} characters, more than {most}, which no prompt "
-                f"of max_model_len={self._max_model_len} tokens can have; shorten it"
+                f"the prompt has {len(prompt.text)} characters, more than the {most} that fit in "
+                f"{self._model.room}; shorten it{self._model.or_more_room}"
             )
         return np.array(self._tokenizer.encode(prompt.text, add_special_tokens), np.int64)
 

@@ -57,7 +57,7 @@ class Intake:
         self._tokenizer, self._model = tokenizer, model
         self._shares_pages = enable_prefix_caching
         self._grammars = grammars
-        self._prompts = PromptChecker(tokenizer, model.vocab_size, model.max_model_len)
+        self._prompts = PromptChecker(tokenizer, model)
 
     def prompts(
         self, prompts: Any, params: SamplingParams | Sequence[SamplingParams] | None

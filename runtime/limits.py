@@ -5,12 +5,22 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import InputError, shown
+from ..errors import InputError
+from .checks import check_whole, told
 
 DEFAULT_MEMORY_UTILIZATION = 0.9
 _DEFAULT_LOGIT_ROWS = 64
-_MAX_COUNT = 1 << 24
 MIN_MODEL_LEN = 2  # a token of prompt and one of output
+MORE_CACHE = "raise kv_cache_bytes or gpu_memory_utilization"
+_MAX_COUNT = 1 << 24
+_COUNTS = {
+    "max_model_len": (MIN_MODEL_LEN, _MAX_COUNT),
+    "max_num_seqs": (1, _MAX_COUNT),
+    "max_num_batched_tokens": (1, _MAX_COUNT),
+    "max_logit_rows": (1, _MAX_COUNT),
+    "kv_cache_bytes": (1, 1 << 50),
+}
+"""The least and the most that a limit can be."""
 
 
 class _Defaults(NamedTuple):
@@ -51,15 +61,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     gpu_memory_utilization: float = DEFAULT_MEMORY_UTILIZATION  # of the machine, all in all
 
     def __post_init__(self) -> None:
-        _check_count("max_model_len", self.max_model_len, _MAX_COUNT, least=MIN_MODEL_LEN)
-        for name in ("max_num_seqs", "max_num_batched_tokens", "max_logit_rows"):
-            _check_count(name, getattr(self, name), _MAX_COUNT)
-        _check_count("kv_cache_bytes", self.kv_cache_bytes, 1 << 50)
+        for name, (least, most) in _COUNTS.items():
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), least, most)
         share = self.gpu_memory_utilization
         is_number = isinstance(share, (int, float)) and not isinstance(share, bool)
         if not is_number or not 0 < share <= 1:
             raise InputError(
-                f"gpu_memory_utilization={_told(share)} is not allowed; give a share above 0 and "
+                f"gpu_memory_utilization={told(share)} is not allowed; give a share above 0 and "
                 "up to 1"
             )
         for name, what in (("max_num_batched_tokens", "token"), ("max_logit_rows", "row")):
@@ -87,17 +96,3 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         num_tokens = self.max_num_batched_tokens or max(defaults.max_num_batched_tokens, num_seqs)
         num_rows = self.max_logit_rows or min(max(_DEFAULT_LOGIT_ROWS, num_seqs), num_tokens)
         return StepSize(num_tokens, num_seqs, num_rows)
-
-
-def _check_count(name: str, value: Any, most: int, least: int = 1) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InputError(
-            f"{name}={_told(value)} is not allowed; give a whole number from {least} to {most}"
-        )
-
-
-def _told(value: Any) -> str:
-    """A text in quotes, so that it does not look like the number that is wanted."""
-    return shown(repr(value) if isinstance(value, str) else value)

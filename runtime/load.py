@@ -1,5 +1,6 @@
 """From a path to a model that can run: opens an artifact, or has a checkpoint compiled first."""
 
+import logging
 import time
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
@@ -24,6 +25,8 @@ _ALIASES = {"bf16": "bfloat16", "f32": "float32", "float": "float32", "f16": "fl
 _ALIASES |= {"half": "float16"}
 _DTYPES = ("auto", "bfloat16", "float32", "float16")
 
+_log = logging.getLogger(__name__)
+
 AnyExecutor: TypeAlias = Executor | CudaExecutor
 
 
@@ -43,10 +46,12 @@ class LoadedModel(NamedTuple):
 
     def bounds(self) -> ModelBounds:
         """What a request is held to."""
+        longest, most = self.plan.max_model_len, self.manifest.model.max_position_embeddings
         room = {entry.name: entry.bytes.get("N", 0) // 4 for entry in self._target.inputs}
         return ModelBounds(
             vocab_size=self.manifest.model.vocab_size,
-            max_model_len=self.plan.max_model_len,
+            max_model_len=longest,
+            bound="cache" if self.plan.cut else "model" if longest == most else "caller",
             eos_token_ids=tuple(self.manifest.model.eos_token_ids),
             max_edits=room.get("edit_tokens", 0),
             max_prefix_tokens=room.get("edit_prefixes", 0),
@@ -121,6 +126,8 @@ def open_model(
         if device is not None:
             undo.callback(device.close)
         plan = _plan(artifact, target_name, device, limits)
+        if plan.cut is not None:
+            _log.warning("%s", plan.cut)
         opening_s = time.perf_counter() - started_s
         executor: AnyExecutor
         if device is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import settings
 from ..artifact import Target
 from ..errors import InputError
+from .checks import check_whole
 from .player import PlayerLibrary
 
 _MAX_THREADS = 1024
@@ -21,10 +22,7 @@ def choose_num_threads(asked: int | None) -> int:
     """What was asked for, else what the environment says, else one for each core we may use."""
     if asked is None:
         return settings.NUM_THREADS.get() or _num_cores()
-    if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= _MAX_THREADS:
-        raise InputError(
-            f"num_threads={asked!r} is not allowed; give a whole number from 1 to {_MAX_THREADS}"
-        )
+    check_whole("num_threads", asked, 1, _MAX_THREADS)
     return asked
 
 

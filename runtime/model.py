@@ -64,6 +64,7 @@ class Model:
         if trust_remote_code:
             raise InputError("trust_remote_code=True is not supported; leave it out")
         check_flag("enable_prefix_caching", enable_prefix_caching)
+        check_flag("enforce_eager", enforce_eager)
         check_whole("seed", seed, -(2**63), 2**63 - 1)
         queue = {"max_num_waiting": max_num_waiting, "max_waiting_tokens": max_waiting_tokens}
         for name, value in queue.items():
@@ -101,7 +102,8 @@ class Model:
             self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
         with self.startup_s.timed("tokenizer"):
             self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
-        self._intake = Intake(self._tokenizer, loaded.bounds(), enable_prefix_caching, grammars)
+        self.bounds = loaded.bounds()
+        self._intake = Intake(self._tokenizer, self.bounds, enable_prefix_caching, grammars)
 
     def get_tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises InputError if there is none."""

@@ -18,7 +18,7 @@ from ..kvcache.budget import (
     num_useful_tokens,
 )
 from .layout import Sizes, inputs_bytes, lay_out_arena
-from .limits import MIN_MODEL_LEN, Limits, StepSize
+from .limits import MIN_MODEL_LEN, MORE_CACHE, Limits, StepSize
 from .machine import memory_bytes
 from .player import Dims
 from .weights import weights_bytes
@@ -43,6 +43,7 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     kv_cache_bytes: int
     num_pages: list[int]  # of each cache group, the null page included
     num_kv_tokens: int  # of all sequences, those that a window has left behind included
+    cut: str | None = None  # why max_model_len is below the model's, where nobody has asked for it
 
     @property
     def bounds(self) -> Dims:
@@ -88,18 +89,22 @@ def plan_memory(
     budget_bytes = _kv_budget(target, limits, step, longest, device_bytes)
     demand = _demand(step, longest)
     num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes, demand)
-    if limits.max_model_len is None:
-        longest = min(longest, num_tokens)
-    least = max(longest, MIN_MODEL_LEN)
+    least = limits.max_model_len or min(longest, MIN_MODEL_LEN)
+    holds = f"a key-value cache of {budget_bytes} bytes holds {max(num_tokens, 0)} tokens; one "
     if num_tokens < least:
-        pages = num_pages_for_tokens(target.cache_groups, least, _demand(step, least))
-        needed, lower = cache_bytes(target.cache_groups, pages), ", or lower max_model_len"
-        raise CapacityError(
-            f"a key-value cache of {budget_bytes} bytes holds {max(num_tokens, 0)} tokens; one "
-            f"sequence of {least} takes {needed}: raise kv_cache_bytes or gpu_memory_utilization"
-            f"{lower * (least > MIN_MODEL_LEN)}"
-        )
-    return _plan(target, step, longest, num_tokens, device_bytes is not None)
+        lower = ", or lower max_model_len" if least > MIN_MODEL_LEN else ""
+        raise CapacityError(f"{holds}{_taken(target, step, least)}{lower}")
+    plan = _plan(target, step, min(longest, num_tokens), num_tokens, device_bytes is not None)
+    if plan.max_model_len == longest:
+        return plan
+    cut = f"max_model_len is {num_tokens}, for {holds}{_taken(target, step, longest)}"
+    return msgspec.structs.replace(plan, cut=cut)
+
+
+def _taken(target: Target, step: StepSize, num_tokens: int) -> str:
+    pages = num_pages_for_tokens(target.cache_groups, num_tokens, _demand(step, num_tokens))
+    needed = cache_bytes(target.cache_groups, pages)
+    return f"sequence of {num_tokens} takes {needed}: {MORE_CACHE}"
 
 
 def _plan(

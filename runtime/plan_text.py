@@ -20,7 +20,8 @@ def plans_text(plans: Sequence[TargetPlan]) -> str:
         rows += _section(f"kernels, {name}, us", [_kernels(steps, name) for steps in kinds])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     assumed = dict.fromkeys(f"{plan.device}: {plan.assumed}" for plan in plans)
-    return "\n".join([*(_line(row, widths) for row in rows), "", *assumed])
+    cut = [f"{p.target} on {p.device}: {p.memory.cut}" for p in plans if p.memory.cut]
+    return "\n".join([*(_line(row, widths) for row in rows), "", *cut, *assumed])
 
 
 def _section(title: str, columns: Sequence[Column]) -> Iterator[list[str]]:

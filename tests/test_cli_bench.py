@@ -60,6 +60,12 @@ def test_throughput_draws_lengths_within_the_ratio_and_shares_the_prefix(fake):
     assert report["num_cached_tokens"] == 29 * 32
 
 
+def test_a_batch_of_more_sequences_than_a_step_has_tokens_runs_in_turns(fake):
+    options = ["--batch-size", 6, "--max-num-batched-tokens", 4, "--num-iters", 1]
+    report = json.loads(invoke("latency", fake, *SMALL, *options, "--json").stdout)
+    assert report["num_output_tokens"] == 6 * 5
+
+
 def test_the_same_seed_gives_the_same_work(fake):
     options = ["--num-prompts", 9, "--random-range-ratio", 1, "--json"]
     first, second = (
@@ -91,7 +97,11 @@ def test_a_single_token_of_output_has_no_pace(fake):
         ("latency", ["--batch-size", 0], "batch_size=0 is not allowed"),
         ("latency", ["--num-iters", 0], "num_iters=0 is not allowed"),
         ("latency", ["--num-iters-warmup", -1], "num_iters_warmup=-1 is not allowed"),
-        ("latency", ["--input-len", CONTEXT], "256 . 128 tokens, .*max_model_len=256"),
+        ("latency", ["--input-len", CONTEXT], "256 . 128 tokens, .*the model's 256"),
+        ("latency", ["--kv-cache-bytes", 768], "32 . 128 tokens, .*the 32 .* or raise kv_cache_b"),
+        ("latency", ["--max-model-len", 9], "max_model_len=9; lower one of them or raise max_mod"),
+        ("latency", ["--max-num-seqs", "1.5"], "max_num_seqs='1.5' is not allowed; give a whole"),
+        ("startup", ["--max-model-len", "long"], "max_model_len='long' is not allowed; give a w"),
         ("throughput", ["--num-prompts", 0], "num_prompts=0 is not allowed"),
         ("throughput", ["--random-range-ratio", 1.5], "random_range_ratio=1.5 is not allowed"),
         ("throughput", ["--random-range-ratio", "nan"], "random_range_ratio=nan is not allowed"),

@@ -127,6 +127,8 @@ def test_what_does_not_fit_is_told_beside_what_does(fake_cuda):
         (["--quantize", "fp8"], "quantization=fp8 was asked for"),
         (["--tensor-parallel-size", "2"], "tensor_parallel_size=2 was asked for"),
         (["--max-num-seqs", "0"], "max_num_seqs=0 is not allowed"),
+        (["--kv-cache-bytes", "1e9"], "kv_cache_bytes='1e9' is not allowed; give a whole number"),
+        (["--gpu-memory-utilization", "x"], "gpu_memory_utilization='x' is not allowed; give a"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_by_name(fake, arguments, message):
@@ -145,6 +147,15 @@ def test_an_artifact_that_is_not_batch_invariant_says_so(fake, fake_cuda):
     assert plan["batch_invariant"]
     error = invoke(fake_cuda, "--device", "h100", "--batch-invariant", exit_code=2).stderr
     assert "is not batch-invariant; compile it anew" in error
+
+
+def test_a_context_that_the_cache_cuts_is_told_as_a_load_tells_it(fake):
+    limits = ["--kv-cache-bytes", 1536, *READ]
+    [plan] = plans(fake, *limits)
+    assert plan["memory"]["cut"].startswith("max_model_len is 80, for a key-value cache of 1536 b")
+    told = f"cpu on this machine: {plan['memory']['cut']}"
+    assert told in invoke(fake, *limits).stdout.splitlines()
+    assert "for a key-value cache" not in invoke(fake, *limits, "--max-model-len", 80).stdout
 
 
 def test_decode_steps_are_those_that_have_pages(fake):

@@ -201,7 +201,7 @@ def test_the_longest_prompt_leaves_room_for_one_token(llm):
     prompt = prompt_of(CONTEXT - 1)
     [out] = llm.generate(ids(prompt), GREEDY, use_tqdm=False)
     assert token_ids([out]) == [reference(prompt, 1)]
-    with pytest.raises(InputError, match=f"{CONTEXT} tokens.*max_model_len={CONTEXT}"):
+    with pytest.raises(InputError, match=f"{CONTEXT} tokens.* the model's {CONTEXT} pos"):
         llm.generate(ids(prompt_of(CONTEXT)), GREEDY, use_tqdm=False)
 
 

@@ -4,7 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fake_model import build_fake, make_tokenizer, reference
+from fake_model import CONTEXT, build_fake, make_tokenizer, reference
 
 from tapeout import LLM, SamplingParams
 from tapeout.errors import ArtifactError, InputError
@@ -41,6 +41,7 @@ def test_opening_an_artifact_and_generating_loads_no_compiler_and_starts_no_proc
         ({"load_format": "pickle"}, "load_format=pickle is not allowed"),
         ({"load_format": "dummy"}, "load_format=dummy is for checkpoints"),
         ({"enable_prefix_caching": "yes"}, "enable_prefix_caching=yes is not allowed"),
+        ({"enforce_eager": "no"}, "enforce_eager=no is not allowed"),
         ({"max_num_waiting": 0}, "max_num_waiting=0 is not allowed"),
         ({"trust_remote_code": True}, "trust_remote_code=True is not supported"),
         ({"tokenizer": "/nowhere"}, "has no tokenizer.json"),
@@ -49,6 +50,26 @@ def test_opening_an_artifact_and_generating_loads_no_compiler_and_starts_no_proc
 def test_what_the_artifact_is_not_is_refused_naming_both(fake, option, message):
     with pytest.raises(InputError, match=message):
         LLM(fake, **option)
+
+
+def test_a_context_that_the_cache_cuts_is_told_at_load_and_in_refusals(fake, caplog):
+    limits = {"max_num_seqs": 4, "num_threads": 1}
+    cut = LLM(fake, kv_cache_bytes=6 * 256, **limits)
+    assert caplog.messages == [cut.memory_plan.cut]
+    room = "no room for an answer in the 80 tokens that the key-value cache holds; shorten it or"
+    with pytest.raises(InputError, match=f"90 tokens, .*{room} raise kv_cache_bytes or gpu_mem"):
+        cut.generate({"prompt_token_ids": [5] * 90}, use_tqdm=False)
+    with pytest.raises(InputError, match="100000 characters, .*cache holds; .* raise kv_cache_by"):
+        cut.generate("a" * 100_000, use_tqdm=False)
+
+
+def test_a_context_that_was_asked_for_or_is_the_models_is_told_by_that(fake, caplog):
+    prompt, limits = {"prompt_token_ids": [5] * CONTEXT}, {"max_num_seqs": 4, "num_threads": 1}
+    with pytest.raises(InputError, match="in max_model_len=80; shorten it or raise max_model_len"):
+        LLM(fake, max_model_len=80, kv_cache_bytes=6 * 256, **limits).generate(prompt)
+    with pytest.raises(InputError, match=f"in the model's {CONTEXT} positions; shorten it$"):
+        LLM(fake, **limits).generate(prompt)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("dtype", ["auto", "float32", "float", "torch.float32"])

@@ -1,3 +1,5 @@
+import re
+
 import msgspec
 import pytest
 from fake_model import CONTEXT
@@ -51,7 +53,14 @@ def test_a_window_gets_the_pages_of_what_all_sequences_can_see(fake):
 
 
 def test_the_context_shrinks_to_a_small_cache_unless_it_was_asked_for(planned):
-    assert planned(kv_cache_bytes=6 * PAGE_BYTES).max_model_len == 80
+    plan = planned(kv_cache_bytes=6 * PAGE_BYTES)
+    assert plan.max_model_len == 80
+    assert re.fullmatch(
+        "max_model_len is 80, for a key-value cache of 1536 bytes holds 80 tokens; one sequence of "
+        f"{CONTEXT} takes [0-9]+: raise kv_cache_bytes or gpu_memory_utilization",
+        plan.cut,
+    )
+    assert planned(kv_cache_bytes=6 * PAGE_BYTES, max_model_len=80).cut is None
     with pytest.raises(
         CapacityError, match="holds 80 tokens; one sequence of 81 takes .*lower max_model_len"
     ):
@@ -74,6 +83,9 @@ def test_the_bytes_that_a_sequence_is_said_to_take_are_enough(planned):
         assert planned(kv_cache_bytes=told, **limits).max_model_len >= limits.get(
             "max_model_len", 2
         )
+    told = int(planned(kv_cache_bytes=6 * PAGE_BYTES).cut.split(" takes ")[1].split(":")[0])
+    assert planned(kv_cache_bytes=told).max_model_len == CONTEXT
+    assert planned(kv_cache_bytes=told - 1).cut is not None
 
 
 def test_bounds_are_those_of_a_step(planned):

@@ -92,7 +92,7 @@ def test_values_that_mean_off_are_accepted():
         ({"logit_bias": {-1: 1.0}}, "logit_bias=-1 is not allowed"),
         ({"logit_bias": {1: NAN}}, r"logit_bias\[1\]=nan is not allowed"),
         ({"logit_bias": {1: INF}}, r"logit_bias\[1\]=inf is not allowed"),
-        ({"logit_bias": {"1": 0.5}}, "logit_bias=1 is not allowed"),
+        ({"logit_bias": {"1": 0.5}}, "logit_bias='1' is not allowed"),
         ({"logit_bias": dict.fromkeys(range(2000), 1.0)}, "logit_bias has 2000 ids"),
         ({"allowed_token_ids": []}, "allows no token"),
         ({"bad_words": [""]}, "bad_words= is not a string of at least one"),
@@ -137,7 +137,7 @@ def test_optional_fields_are_left_at_their_default_where_they_are_none():
 def test_an_optional_bias_is_cut_as_openai_has_it():
     params = SamplingParams.from_optional(logit_bias={"5": 500, 6: -1e9, "7": 1})
     assert params.logit_bias == {5: 100.0, 6: -100.0, 7: 1}
-    with pytest.raises(InputError, match="logit_bias=five is not allowed"):
+    with pytest.raises(InputError, match="logit_bias='five' is not allowed"):
         SamplingParams.from_optional(logit_bias={"five": 1})
     with pytest.raises(InputError, match="logit_bias"):
         SamplingParams.from_optional(logit_bias={"5": NAN})

@@ -125,6 +125,17 @@ def test_keys_are_those_of_the_options_and_of_the_file(tmp_path):
         read_api_keys(ServeOptions(api_key_file=str(tmp_path / "none")))
 
 
+def test_a_server_tells_a_context_that_the_cache_cuts(fake):
+    with serving(fake, "--kv-cache-bytes", "1536", "--num-threads", "1") as server:
+        body = {"prompt": [5] * 90}
+        answer = httpx.post(f"{server.url}/v1/completions", json=body)
+    lines = [json.loads(line) for line in server.log if line.startswith("{")]
+    told = [line["message"] for line in lines if line["level"] == "warning"]
+    assert len(told) == 1 and told[0].startswith("max_model_len is 80, for a key-value cache of")
+    assert answer.status_code == 400
+    assert "80 tokens that the key-value cache holds" in answer.json()["error"]["message"]
+
+
 @pytest.mark.slow
 def test_a_checkpoint_is_compiled_first(checkpoint_with_tokenizer):
     with serving(checkpoint_with_tokenizer, "--num-threads", "1") as server:

@@ -103,7 +103,7 @@ def test_streamed_logprobs_are_those_of_the_whole_answer(client):
         ({"prompt": []}, "prompt", "empty"),
         ({"prompt": [1, "a"]}, "prompt", "whole numbers"),
         ({"prompt": [5000]}, "prompt", "vocabulary"),
-        ({"prompt": "a b " * 3000}, None, "max_model_len=2048"),
+        ({"prompt": "a b " * 3000}, None, "the model's 2048 positions"),
         ({"stop": [""]}, "stop", "at least one character"),
         ({"extra_body": {"temperature": "0"}}, "temperature", "float"),
         ({"extra_body": {"truncate_prompt_tokens": 0}}, "truncate_prompt_tokens", "no prompt"),
