@@ -16,6 +16,8 @@ from tapeout.runtime import choose_target
 from tapeout.runtime.cuda import device
 from tapeout.runtime.cuda.executor import CudaExecutor
 from tapeout.runtime.executor import Executor
+from tapeout.runtime.limits import Limits
+from tapeout.runtime.load import check_load
 
 PROMPTS = [[5, 6, 7], [8], list(range(1, 60)), [9, 10]] * 3
 PARAMS = SamplingParams(max_tokens=12, temperature=0, ignore_eos=True)
@@ -42,6 +44,19 @@ def test_the_pages_take_their_share_of_the_gpu_alone(driver, fake_cuda, monkeypa
     with pytest.raises(CapacityError, match="10000000 bytes .* of this GPU"):
         LLM(fake_cuda[0], max_num_seqs=4, gpu_memory_utilization=0.5, kv_cache_bytes=11_000_000)
     llm._close()
+
+
+def test_what_is_asked_of_a_load_is_checked_with_nothing_taken_of_the_gpu(
+    driver, fake_cuda, monkeypatch
+):
+    ended, close = [], device.Device.close
+    monkeypatch.setenv("FAKE_CUDA_BYTES", "20000000")
+    monkeypatch.setattr(device.Device, "start", lambda self: pytest.fail("it takes memory"))
+    monkeypatch.setattr(device.Device, "close", lambda self: (close(self), ended.append(self)))
+    check_load(fake_cuda[0], Limits(max_num_seqs=4))
+    with pytest.raises(CapacityError, match="18000000 bytes .* of this GPU"):
+        check_load(fake_cuda[0], Limits(max_num_seqs=4, kv_cache_bytes=19_000_000))
+    assert len(ended) == 2
 
 
 @pytest.mark.parametrize(
