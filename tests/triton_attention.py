@@ -6,6 +6,7 @@ from region_kernels import relative_error
 from region_texts import ATTEND, WRITE
 from triton_regions import TritonRegion
 
+from tapeout.codegen.triton.kernel import Steps
 from tapeout.ir.cache import TokenCache
 
 TOLERANCE = {"f32": 2e-6, "bf16": 1.2e-2}  # where Triton's interpreter cuts, machines round
@@ -63,6 +64,65 @@ class Attention:
         for row, context in zip(table, contexts, strict=True):
             gone = max(context + 1 - self.window, 0) // PAGE if self.window else 0
             cache[row[:gone].long()] = torch.nan
+
+
+JOINED = """
+func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}],
+    %sin: {d}[T, {half}], %cache: state[], %positions: i32[T], %sequence_ids: i32[T],
+    %table: i32[S, P]) {{anchor = "attention"}} {{
+  %q0: {d}[T, {hd}] = slice(%x) {{axis = 1, start = 0, stop = {hd}}}
+  %q1: {d}[T, {h}, {dim}] = reshape(%q0) {{shape = [<T>, {h}, {dim}]}}
+  %q2: {d}[T, {h}, {dim}] = rms_norm(%q1, %g) {{eps = 1e-05}}
+  %q: {d}[T, {h}, {dim}] = rope(%q2, %cos, %sin)
+  %k0: {d}[T, {kd}] = slice(%x) {{axis = 1, start = {hd}, stop = {hkd}}}
+  %k1: {d}[T, {hk}, {dim}] = reshape(%k0) {{shape = [<T>, {hk}, {dim}]}}
+  %k2: {d}[T, {hk}, {dim}] = rms_norm(%k1, %g) {{eps = 1e-05}}
+  %k: {d}[T, {hk}, {dim}] = rope(%k2, %cos, %sin)
+  %v0: {d}[T, {kd}] = slice(%x) {{axis = 1, start = {hkd}, stop = {n}}}
+  %v: {d}[T, {hk}, {dim}] = reshape(%v0) {{shape = [<T>, {hk}, {dim}]}}
+  %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
+    {{group = "full", layer = 0}}
+  %y: {d}[T, {h}, {dim}] = paged_attention(%q, %new, %positions, %sequence_ids, %table)
+    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dim}}}
+  return %new, %y
+}}
+"""
+
+
+class Joined:
+    """A region that makes its queries, writes the cache and reads it."""
+
+    def __init__(self, steps, d, h=6, hk=2, dim=64):
+        self.steps, self.dtype, self.shape = steps, DTYPES[d], (h, hk, dim)
+        sizes = {"h": h, "hk": hk, "dim": dim, "hd": h * dim, "kd": hk * dim, "half": dim // 2}
+        sizes |= {"n": (h + 2 * hk) * dim, "hkd": (h + hk) * dim}
+        text = JOINED.format(d=d, **sizes)
+        self.region, self.of_prompts = TritonRegion(text, steps), TritonRegion(text, Steps("any"))
+
+    def errors(self, contexts):
+        """How far each of two steps is off: prompts as long as the longest context, packed, then a
+        token of each sequence after its own."""
+        torch.manual_seed(0)
+        h, hk, dim = self.shape
+        contexts = contexts[: self.steps.max_rows or len(contexts)]
+        num_pages = 1 + len(contexts) * (max(contexts) // PAGE + 2)
+        cache = torch.zeros(num_pages * PAGE * hk * 2 * dim, dtype=self.dtype)
+        gain, pages = torch.rand(dim).to(self.dtype), TokenCache()
+        for before, count in (([0] * len(contexts), max(contexts)), (contexts, 1)):
+            if not count:
+                continue
+            where, symbols = packed(before, [count] * len(contexts))
+            widths = ((h + 2 * hk) * dim, dim // 2, dim // 2)
+            x, cos, sin = (torch.randn(symbols["T"], n).to(self.dtype) for n in widths)
+            inputs = {
+                "query_start": torch.arange(symbols["S"] + 1).int() * count,
+                "context_lengths": torch.tensor(before).int() + count,
+            }
+            takes_it = count == 1 or not self.steps.one_token_each
+            region = self.region if takes_it else self.of_prompts
+            [found] = region.run([x, gain, cos, sin, cache, *where], symbols, inputs)
+            _, wanted = region.reference([x, gain, cos, sin, pages, *where], symbols)
+            yield relative_error(found, wanted)
 
 
 def packed(contexts, counts):

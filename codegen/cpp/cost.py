@@ -14,6 +14,7 @@ from ...ir.ops import record_of
 from ...ir.types import SYMBOLS, Dim, DType, TensorType
 
 ATTENDS = ("attention", "paged_attention")
+_CUTTING = ("gather_rows", "slice")
 
 KEPT = ("N", "L")
 """Symbols of what lasts from step to step, of which a call touches but a few rows."""
@@ -46,15 +47,19 @@ def region_bytes(function: Function) -> Dim:
     """Of parameters and results; caches and what slots keep are not counted.
 
     Of a table those rows are counted that are gathered from it, of routed experts those that are
-    read.
+    read, of what is only cut the pieces.
     """
-    gathers = [node for node in function.nodes if node.op == "gather_rows"]
-    tables = {node.operands[0] for node in gathers}
     routed = {v for node in function.nodes for v in _routed(node)}
-    read = [value for value in function.params if value not in tables]
-    read += [node.results[0] for node in gathers if node.operands[0] in function.params]
+    read = [piece for value in function.params for piece in _read(function, value)]
     values: Sequence[Value] = (*read, *function.results)
     return sum((bytes_of(v, v in routed) for v in values if _is_linear(v.type)), Dim())
+
+
+def _read(function: Function, value: Value) -> Sequence[Value]:
+    """What is read of a parameter."""
+    users = [node for node in function.nodes if value in node.operands]
+    is_cut = all(node.op in _CUTTING and node.operands[0] is value for node in users)
+    return [node.results[0] for node in users] if users and is_cut else [value]
 
 
 def bytes_of(value: Value, is_routed: bool = False) -> Dim:

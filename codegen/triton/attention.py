@@ -1,8 +1,8 @@
 """Emits "attention" regions: one paged_attention over the pages of each token's sequence.
 
-Steps of one token each take the decode form, all others the prefill form. Where a region also makes
-the queries and writes the cache, decode does this on the way; prefill leaves it to a launch of its
-own.
+Steps of one token each take the decode form, all others the prefill form. Both make the queries
+that the region computes. Where it also writes the cache, decode does this on the way; prefill
+leaves it to a launch of its own.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...artifact.tuning_table import Configuration
-from ...ir.graph import Function, Node
+from ...ir.graph import Function, Node, Value
 from .attention_decode import emit_decode
 from .attention_parts import emit_in_parts
 from .attention_prefill import emit_prefill
-from .attention_shape import Shape, shape_of
+from .attention_shape import attention_of
 from .kernel import Operand, RegionKernels, Steps
 from .parts import as_part, homes_of
 from .rows import emit_rows
@@ -24,35 +24,47 @@ def emit_attention(
     function: Function, steps: Steps, asked: Configuration | None = None
 ) -> RegionKernels:
     """The kernels of an attention region, in tiles that suit it or as asked."""
-    node = next(n for n in function.nodes if n.op == "paged_attention")
+    node = attention_of(function)
     write = function.producers().get(node.operands[1])
     if write is not None and (steps.batch_invariant or not steps.one_token_each):
         return _after_write(function, node, write, steps, asked)
     if steps.batch_invariant:
-        return emit_in_parts(function, shape_of(function, node), steps, asked)
+        return emit_in_parts(function, steps, asked)
     if steps.one_token_each:
-        shape = Shape(node, node.operands[0], 0, 0) if write else shape_of(function, node)
-        return emit_decode(function, shape, write, steps, asked)
-    return emit_prefill(function, node, steps, asked)
+        return emit_decode(function, write, steps, asked)
+    return emit_prefill(function, steps, asked)
 
 
 def _after_write(
     function: Function, node: Node, write: Node, steps: Steps, asked: Configuration | None
 ) -> RegionKernels:
-    """Two launches; the queries go through a workspace."""
+    """Two launches. Blocks of the second make the queries that they have.
+
+    Under batch invariance the first makes them, once for all steps: they go through a workspace.
+    """
     query, cache = node.operands[0], write.operands[0]
-    before = tuple(n for n in function.nodes if n is not node)
-    read = {value for n in before for value in n.operands}
-    params = tuple(v for v in function.params if v in read)
-    results = (query, write.result)
-    first = replace(function, params=params, nodes=before, results=results)
-    operands = (query, cache, *node.operands[2:])
-    alone = replace(node, operands=operands)
-    second = replace(function, params=operands, nodes=(alone,), results=(node.result,))
-    homes = homes_of(function) | {query: Operand("workspace", 0)}
+    between = (query,) if steps.batch_invariant else ()
+    first = _part(function, (*between, write.result))
+    alone = replace(node, operands=(query, cache, *node.operands[2:]))
+    nodes = tuple(alone if n is node else n for n in function.nodes)
+    second = _part(replace(function, nodes=nodes), (node.result,), between)
+    homes = homes_of(function) | {value: Operand("workspace", 0) for value in between}
     kernels = as_part(emit_rows(first, steps), first, homes, "_write")
     attention = emit_attention(second, steps, asked)
-    kernels += as_part(attention, second, homes, "", 1)
-    tickets = frozenset(place + 1 for place in attention.tickets)
-    workspaces = (query.type.num_bytes(), *attention.workspaces)
+    kernels += as_part(attention, second, homes, "", len(between))
+    tickets = frozenset(place + len(between) for place in attention.tickets)
+    workspaces = (*(value.type.num_bytes() for value in between), *attention.workspaces)
     return RegionKernels(kernels, workspaces, tickets, attention.choice)
+
+
+def _part(
+    function: Function, results: tuple[Value, ...], given: tuple[Value, ...] = ()
+) -> Function:
+    """What of a function makes ``results``, of its parameters and of values that are ``given``."""
+    wanted, nodes = set(results), []
+    for node in reversed(function.nodes):
+        if wanted.intersection(node.results) - set(given):
+            nodes.append(node)
+            wanted.update(node.operands)
+    params = tuple(value for value in (*given, *function.params) if value in wanted)
+    return replace(function, params=params, nodes=tuple(reversed(nodes)), results=results)

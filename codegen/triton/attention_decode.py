@@ -8,31 +8,26 @@ from __future__ import annotations
 
 from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
-from ...ir.types import Dim, DType
+from ...ir.types import Dim
 from .attention_problems import Decode, DecodeTile
-from .attention_shape import Shape, operands_of
-from .attention_text import COMBINE, DECODE, LOAD_QUERY
+from .attention_shape import Shape, aliases, attention_of, operands_of, query_lines
+from .attention_text import COMBINE, DECODE
 from .choice import choose
-from .elements import Elements, name_of
+from .elements import Elements
 from .indices import Index
-from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
+from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded
 from .rows import cache_lines
 from .streams import MAX_STREAM_ROWS
 
-_FLOATS = {DType.F32: "tl.float32", DType.F16: "tl.float16", DType.BF16: "tl.bfloat16"}
 _PARTS = {"tops": "*fp32", "means": "*fp32", "tickets": "*i32"}
 _FEW_ROWS, _LEAST_KEYS = 16, 256
-_CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")
 
 
 def emit_decode(
-    function: Function,
-    shape: Shape,
-    write: Node | None,
-    steps: Steps,
-    asked: Configuration | None,
+    function: Function, write: Node | None, steps: Steps, asked: Configuration | None
 ) -> RegionKernels:
-    """The kernel of a region; with ``write`` it also makes the queries and writes the cache."""
+    """The kernel of a region; with ``write`` it also writes the cache."""
+    shape = Shape(attention_of(function))
     H, Hk, D, Dv = shape.sizes
     assert steps.max_rows is not None
     choice = choose(Decode(steps.max_rows, shape.heads), asked)
@@ -41,7 +36,6 @@ def emit_decode(
     values["splits"], values["group_values"] = splits, group * Dv
     values["least"] = least_blocks(steps.max_rows, tile)
     values["combine"] = COMBINE.format(**values) if splits > 1 else ""
-    values["aliases"] = _aliases(shape, write) if write else ""
     values |= _beginning(steps.max_rows)
     values["first"], there = "0", "keys < end"
     if shape.window:
@@ -50,12 +44,8 @@ def emit_decode(
         there = f"(keys < end) & (keys >= length - {shape.window})"
     bounds = f"first, end, {values['block']}"
     values["loop"] = shape.loop(values, bounds, there, "there[None, :]")
-    if write is None:
-        values["query"] = LOAD_QUERY.format(**values)
-        names, buffers, types = operands_of(function, shape, ("positions", "sequence_ids"))
-    else:
-        values["query"] = _query_and_write(function, shape, write)
-        names, buffers, types = _all_operands(function, shape, write)
+    names, buffers, types = operands_of(function)
+    values |= {"aliases": aliases(function, names), "query": _query(function, shape, write)}
     parts = list(_PARTS) if splits > 1 else []
     names += [f"w_{part}" for part in parts]
     buffers += [Operand("workspace", place) for place in range(len(parts))]
@@ -93,40 +83,16 @@ def _beginning(max_rows: int) -> dict[str, str]:
     }
 
 
-def _query_and_write(function: Function, shape: Shape, write: Node) -> str:
+def _query(function: Function, shape: Shape, write: Node | None) -> str:
     """Makes the block's queries; the block with the last keys writes the token's key and value."""
     H, Hk, D, Dv = shape.sizes
     elements = Elements(function, 2)
     token, head = Index("token"), Index("head", 0, Hk)
     heads = Index("heads[:, None]", 0, H, ("real[:, None]",))
-    query = elements.at(shape.query, (token, heads, elements.full(D)))
-    made, elements.lines = elements.lines, []
-    lines = cache_lines(elements, write, token, (head, elements.full(D)), (head, elements.full(Dv)))
-    inside = [*lines, "tl.debug_barrier()"]
-    text = [
-        *elements.heads,
-        *made,
-        f"q = {query}.to({_FLOATS[shape.query.dtype]})",
-        "if split == num_splits - 1:",
-        *(f"    {line}" for line in inside),
-    ]
+    text = query_lines(elements, shape.query, token, heads)
+    if write:
+        elements.lines = []
+        inner = (head, elements.full(D)), (head, elements.full(Dv))
+        lines = [*cache_lines(elements, write, token, *inner), "tl.debug_barrier()"]
+        text += ["if split == num_splits - 1:", *(f"    {line}" for line in lines)]
     return "".join(f"    {line}\n" for line in text)
-
-
-def _all_operands(
-    function: Function, shape: Shape, write: Node
-) -> tuple[list[str], list[Operand], list[str]]:
-    """Every parameter under its own name, and the result."""
-    values, state = list(function.params), write.operands[1].dtype
-    types = [pointer_type(v, state if v.dtype is DType.STATE else None) for v in values]
-    buffers = [Operand("param", place) for place in range(len(values))]
-    out = Operand("result", function.results.index(shape.node.result))
-    names = [f"p_{name_of(value)}" for value in values]
-    return [*names, "o_out"], [*buffers, out], [*types, pointer_type(shape.query)]
-
-
-def _aliases(shape: Shape, write: Node) -> str:
-    """The names that the text of attention has for parameters of the whole region."""
-    values = (write.operands[0], *shape.node.operands[2:])
-    pairs = [(f"p_{c}", f"p_{name_of(v)}") for c, v in zip(_CALLED, values, strict=False)]
-    return "".join(f"    {called} = {own}\n" for called, own in pairs if called != own)

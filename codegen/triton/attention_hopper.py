@@ -7,12 +7,15 @@ from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
 from .attention_hopper_text import ATTENDING, CONSTANTS, FUNCTIONS, KERNEL
 from .attention_problems import HOPPER_REGISTERS, HOPPER_ROWS, HopperTile
-from .attention_shape import Shape, operands_of
+from .attention_shape import Shape, aliases, operands_of, query_lines
+from .elements import Elements, in_gluon, name_of
+from .indices import Index
 from .kernel import Box, Kernel, padded
 from .targets import GpuTarget
 
 _WIDTHS = (64, 128)  # of heads
 BOX_COLUMNS = 64  # 128 bytes: how rows lie in shared memory where products read it
+_INPUTS = ("query_start", "context_lengths")
 _FLOATS = {DType.F16: "float16", DType.BF16: "bfloat16"}
 
 
@@ -29,6 +32,9 @@ def emit_hopper(function: Function, shape: Shape, tile: HopperTile) -> Kernel:
     """The kernel of a region."""
     H, Hk, D, _ = shape.sizes
     group = padded(H // Hk)
+    names, buffers, types = operands_of(function, _INPUTS)
+    cache, table = (f"p_{name_of(shape.node.operands[place])}" for place in (1, 4))
+    made_of = ", ".join(n for n in names[: -len(_INPUTS) - 1] if n not in (cache, table))
     rows, others = tile.warpgroups * HOPPER_ROWS, tile.warpgroups - 1
     computing, copying = HOPPER_REGISTERS[tile.warpgroups]
     lanes = min(32, D // 8)  # of 16 bytes, along a row
@@ -40,16 +46,31 @@ def emit_hopper(function: Function, shape: Shape, tile: HopperTile) -> Kernel:
         "load_columns": lanes,
         "box": BOX_COLUMNS,
         "warpgroups": tile.warpgroups,
-        "attending": "".join(ATTENDING.format(part=part) for part in range(tile.warpgroups)),
+        "attending": "".join(
+            ATTENDING.format(part=part, made_of=made_of) for part in range(tile.warpgroups)
+        ),
+        "names": ", ".join(names),
+        "made_of": made_of,
+        "query": _query(function, shape),
+        "aliases": aliases(function, names),
         "warps": [4] * others + [1],
         "registers": [computing] * others + [copying],
     }
-    names, buffers, types = operands_of(function, shape, ("query_start", "context_lengths"))
-    body = CONSTANTS.format(**values) + FUNCTIONS + KERNEL.format(**values)
+    body = "".join(text.format(**values) for text in (CONSTANTS, FUNCTIONS, KERNEL))
     scalars, grid = (Dim.of("S"), Dim.of("P")), shape.tiles(rows // group)
-    pages = Box(names.index("p_cache"), D, PAGE_SIZE_TOKENS, BOX_COLUMNS)
+    pages = Box(names.index(cache), D, PAGE_SIZE_TOKENS, BOX_COLUMNS)
     return Kernel(
         *("", body, tuple(buffers), tuple(types), scalars, grid),
         more_warps=4 * tile.warpgroups,  # the last four for the one that copies
         boxes=(pages,),
+    )
+
+
+def _query(function: Function, shape: Shape) -> str:
+    """Makes the queries of a warpgroup."""
+    rows = ("real",)
+    token, heads = Index("token", 0, None, rows), Index("heads", 0, shape.sizes[0], rows)
+    elements = Elements(function, 2, layout="LOADS")
+    return "".join(
+        f"    {line}\n" for line in in_gluon(query_lines(elements, shape.query, token, heads))
     )

@@ -12,8 +12,6 @@ GROUP = gl.constexpr({group})  # query heads of a key head
 PADDED_GROUP = gl.constexpr({padded_group})
 DIM = gl.constexpr({D})
 PAGE = gl.constexpr({page})
-OFFSET = gl.constexpr({offset})  # of the queries in a token's row
-STRIDE = gl.constexpr({stride})
 FACTOR = gl.constexpr({factor})  # turns scores into exponents of two
 FLOAT = gl.constexpr(gl.{float})
 TOKENS = gl.constexpr({tokens})  # of a tile
@@ -99,15 +97,14 @@ def places(rows, query_start, query, num_queries, head):
 
 
 @gluon.jit
-def attend(p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries, context, head,
-           num_full, num_blocks, PART: gl.constexpr):
+def attend({made_of}, o_out, queries, ring, ready, empty, query_start, query,
+           num_queries, context, head, num_full, num_blocks, PART: gl.constexpr):
     """A warpgroup's queries over all blocks, of which the first ``num_full`` need no mask."""
     rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, LOADS))
-    d = gl.arange(0, DIM, layout=gl.SliceLayout(0, LOADS))[None, :]
     token, heads, real = places(rows, query_start, query, num_queries, head)
-    q = queries.index(PART)
-    q.store(gl.load(p_q + token * STRIDE + OFFSET + heads * DIM + d, mask=real, other=0.0))
+{query}    queries.index(PART).store(q)
     fence_async_shared()
+    q = queries.index(PART)
     rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, SCORES))
     positions = context + query + rows // PADDED_GROUP
     keys = gl.arange(0, BLOCK, layout=gl.SliceLayout(0, SCORES))
@@ -145,16 +142,15 @@ def attend(p_q, o_out, queries, ring, ready, empty, query_start, query, num_quer
 '''
 
 ATTENDING = """\
-            (attend, (p_q, o_out, queries, ring, ready, empty, query_start, query, num_queries,
-                      context, head, num_full, num_blocks, {part})),
+            (attend, ({made_of}, o_out, queries, ring, ready, empty, query_start,
+                      query, num_queries, context, head, num_full, num_blocks, {part})),
 """
 
 KERNEL = '''
 @gluon.jit
-def NAME(p_q, cache, p_query_start, p_context_lengths, p_table, o_out, num_sequences,
-         num_table_columns):
+def NAME({names}, num_sequences, num_table_columns):
     """DOC"""
-    head = gl.program_id(0)
+{aliases}    head = gl.program_id(0)
     tile = gl.num_programs(1) - 1 - gl.program_id(1)  # later ones have more keys, and begin first
     low = 0
     high = num_sequences  # the last sequence whose first tile is not after this one
@@ -183,7 +179,7 @@ def NAME(p_q, cache, p_query_start, p_context_lengths, p_table, o_out, num_seque
         p_pages = p_table + sequence * num_table_columns
         last_page = (context + num_queries - 1) // PAGE
         gl.warp_specialize([
-{attending}            (copy_blocks, (cache, p_pages, head, num_blocks, last_page, ring, ready,
+{attending}            (copy_blocks, (p_cache, p_pages, head, num_blocks, last_page, ring, ready,
                            empty)),
         ], {warps}, {registers})
 '''

@@ -19,7 +19,7 @@ from ...ir.graph import Function
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim
 from .attention_problems import InParts, PartsTile
-from .attention_shape import LOG2E, Shape, operands_of
+from .attention_shape import LOG2E, Shape, aliases, attention_of, operands_of, query_of_rows
 from .attention_text import FIND_SEQUENCE
 from .choice import choose
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded
@@ -77,7 +77,7 @@ _ONE_TOKEN = """    sequence, query_start, query, num_queries = tile, tile, 0, 1
 _BODY = '''@triton.jit
 def NAME({names}num_sequences, num_table_columns):
     """DOC"""
-    tile = tl.program_id(0)
+{aliases}    tile = tl.program_id(0)
     head = tl.program_id(1)
 {find}    context = tl.load(p_context_lengths + sequence) - num_queries
     end = tl.minimum(context + query + {tokens}, context + num_queries)
@@ -93,9 +93,7 @@ def NAME({names}num_sequences, num_table_columns):
     positions = context + local
     row = (query_start + local) * {H} + heads
     p_pages = p_table + sequence * num_table_columns
-    q = tl.load(p_q + (query_start + local)[:, None] * {stride} + {offset}
-                + heads[:, None] * {D} + d[None, :], mask=real[:, None]{d_mask}, other=0.0)
-    top = tl.full([{rows}], float("-inf"), tl.float32)
+{query}    top = tl.full([{rows}], float("-inf"), tl.float32)
     total = tl.zeros([{rows}], tl.float32)
     sums = tl.zeros([{rows}, {value_dim}], tl.float32)
 {parts}{sinks}    result = sums / tl.maximum(total, 1e-30)[:, None]
@@ -137,14 +135,14 @@ _SPLIT = """    split = tl.program_id(2)
 """
 
 
-def emit_in_parts(
-    function: Function, shape: Shape, steps: Steps, asked: Configuration | None
-) -> RegionKernels:
+def emit_in_parts(function: Function, steps: Steps, asked: Configuration | None) -> RegionKernels:
     """The kernel of an attention region for steps of one size; its bits are those of all sizes."""
+    shape = Shape(attention_of(function))
     choice = choose(InParts(steps.max_rows, shape.heads.num_key_heads), asked)
     values = _values(shape, steps, choice.chosen)
     inputs = ("context_lengths",) if steps.one_token_each else ("query_start", "context_lengths")
-    names, buffers, types = operands_of(function, shape, inputs)
+    names, buffers, types = operands_of(function, inputs)
+    values |= {"aliases": aliases(function, names), "query": query_of_rows(function)}
     spaces = _SPACES if values["splits"] > 1 else {}
     values["names"] = "".join(f"{name}, " for name in (*names, *spaces))
     texts = (text.format(**values) for text in (_ATTEND, _JOIN, _BODY))

@@ -7,21 +7,19 @@ not depend on its neighbours.
 from __future__ import annotations
 
 from ...artifact.tuning_table import Configuration
-from ...ir.graph import Function, Node
+from ...ir.graph import Function
 from ...ir.types import Dim
 from .attention_hopper import emit_hopper, is_for_hopper
 from .attention_problems import HopperTile, Prefill, PrefillTile
-from .attention_shape import Shape, operands_of, shape_of
+from .attention_shape import Shape, aliases, attention_of, operands_of, query_of_rows
 from .attention_text import PREFILL
 from .choice import choose
 from .kernel import Kernel, RegionKernels, Steps
 
 
-def emit_prefill(
-    function: Function, node: Node, steps: Steps, asked: Configuration | None
-) -> RegionKernels:
+def emit_prefill(function: Function, steps: Steps, asked: Configuration | None) -> RegionKernels:
     """The kernel of a region, in the target's own form or the one for all."""
-    shape = shape_of(function, node)
+    shape = Shape(attention_of(function))
     is_own = is_for_hopper(shape, steps.target)
     choice = choose(Prefill(steps.max_rows, shape.heads, is_own), asked)
     if isinstance(choice.chosen, HopperTile):
@@ -36,7 +34,8 @@ def _emit_portable(function: Function, shape: Shape, tile: PrefillTile) -> Kerne
     tokens = tile.rows // group
     values = shape.values(tile.rows, tile.block) | {"padded_group": group, "tokens": tokens}
     values["loops"] = _loops(shape, values, tile.block)
-    names, buffers, types = operands_of(function, shape, ("query_start", "context_lengths"))
+    names, buffers, types = operands_of(function, ("query_start", "context_lengths"))
+    values |= {"aliases": aliases(function, names), "query": query_of_rows(function)}
     body = PREFILL.format(names="".join(f"{name}, " for name in names), **values)
     scalars, grid = (Dim.of("S"), Dim.of("P")), shape.tiles(tokens)
     warps = tile.num_warps, tile.num_stages

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from ...artifact.schema import GridTerm
 from ...ir.graph import Function, Node, Value
@@ -11,24 +10,30 @@ from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
 from .attention_problems import Heads
 from .attention_text import LOOP, SINKS
-from .kernel import TYPES, Operand, grid_of, padded, pointer_type
+from .elements import Elements, name_of
+from .indices import Index
+from .kernel import Operand, grid_of, padded, pointer_type
 
 LOG2E = 1.4426950408889634
+_FLOATS = {DType.F32: "float32", DType.F16: "float16", DType.BF16: "bfloat16"}
+_CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")  # what follows the queries
 
 
 @dataclass(frozen=True)
 class Shape:
-    """An attention node and where its queries lie."""
+    """What an attention node says; its queries may be computed in the same region."""
 
     node: Node
-    query: Value  # the parameter that holds the queries
-    offset: int  # where they begin in a token's row
-    stride: int  # elements of a token's row
+
+    @property
+    def query(self) -> Value:
+        """The queries, [T, H, D]."""
+        return self.node.operands[0]
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
         """Query heads, key heads, and widths of keys and of values."""
-        _, heads, dim = self.node.operands[0].shape
+        _, heads, dim = self.query.shape
         attrs = self.node.attrs
         return int(heads), int(attrs["num_key_heads"]), int(dim), int(attrs["value_dim"])
 
@@ -73,9 +78,8 @@ class Shape:
             "head_keys": PAGE_SIZE_TOKENS * D,
             "head_values": PAGE_SIZE_TOKENS * Dv,
             "values": PAGE_SIZE_TOKENS * Hk * D,
-            **{"offset": self.offset, "stride": self.stride, "factor": self.factor},
+            "factor": self.factor,
             "precision": ', input_precision="ieee"' if self.query.dtype is DType.F32 else "",
-            "d_mask": "" if dim == D else f" & (d[None, :] < {D})",
             "e_mask": "" if value_dim == Dv else f" & (e[None, :] < {Dv})",
         }
         found["sinks"] = SINKS.format(log2e=LOG2E) if self.has_sinks else ""
@@ -118,42 +122,62 @@ def _masked(masks: list[str]) -> str:
     return f",\n                    mask={text}, other=0.0" if text else ""
 
 
-def shape_of(function: Function, node: Node) -> Shape:
-    """The shape of an attention whose queries are part of a parameter."""
-    producers, value, offset = function.producers(), node.operands[0], 0
-    while value in producers:
-        before = producers[value]
-        assert before.op in ("reshape", "slice"), f"{before.op} before attention"
-        if before.op == "slice":
-            assert before.attrs["axis"] == 1 and before.attrs.get("step", 1) == 1, function.name
-            offset += before.attrs["start"] * prod(int(dim) for dim in value.shape[2:])
-        value = before.operands[0]
-    return Shape(node, value, offset, prod(int(dim) for dim in value.shape[1:]))
+def query_lines(elements: Elements, query: Value, token: Index, heads: Index) -> list[str]:
+    """What makes `q`, the queries of tokens and heads in their own type, of what they are made
+    of."""
+    column = elements.full(int(query.shape[-1]))
+    made = elements.at(query, (token, heads, column))
+    return [*elements.heads, *elements.lines, f"q = {made}.to(tl.{_FLOATS[query.dtype]})"]
+
+
+def query_of_rows(function: Function) -> str:
+    """Lines that make `q` of a tile of tokens of one sequence by the heads of a key head."""
+    query = attention_of(function).operands[0]
+    token = Index("(query_start + local)[:, None]", 0, None, ("real[:, None]",))
+    heads = Index("heads[:, None]", 0, int(query.shape[1]), ("real[:, None]",))
+    lines = query_lines(Elements(function, 2), query, token, heads)
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def operands_of(
-    function: Function, shape: Shape, extra: tuple[str, ...]
+    function: Function, inputs: tuple[str, ...] = ()
 ) -> tuple[list[str], list[Operand], list[str]]:
-    """Names, buffers and types of a kernel's pointers; ``extra`` are parameters or inputs."""
-    _, cache, positions, sequences, table, *sinks = shape.node.operands
-    known = {"positions": positions, "sequence_ids": sequences}
+    """Names, buffers and types of a kernel's pointers: what it reads of the region's parameters,
+    the inputs, and the result.
+
+    Where sequences are told by inputs, the position and the sequence of each token are not read.
+    """
+    node, producers = attention_of(function), function.producers()
+    others = {value for n in function.nodes if n is not node for value in n.operands}
+    unread = set(node.operands[2:4]) - others if inputs else set()
+    write = producers.get(node.operands[1])
+    state = write.operands[1].dtype if write else node.operands[0].dtype
     names, buffers, types = [], [], []
-    place = function.params.index
+    for place, value in enumerate(function.params):
+        if value not in unread:
+            names.append(f"p_{name_of(value)}")
+            buffers.append(Operand("param", place))
+            types.append(pointer_type(value, state if value.dtype is DType.STATE else None))
+    for name in inputs:
+        names.append(f"p_{name}")
+        buffers.append(Operand("input", name))
+        types.append("*i32")
+    names.append("o_out")
+    buffers.append(Operand("result", function.results.index(node.result)))
+    return names, buffers, [*types, pointer_type(node.result)]
 
-    def add(name: str, operand: Operand, kind: str) -> None:
-        names.append(name)
-        buffers.append(operand)
-        types.append(kind)
 
-    kind = pointer_type(shape.query)
-    add("p_q", Operand("param", place(shape.query)), kind)
-    add("p_cache", Operand("param", place(cache)), kind)
-    for name in extra:
-        value = known.get(name)
-        operand = Operand("param", place(value)) if value else Operand("input", name)
-        add(f"p_{name}", operand, "*i32")
-    add("p_table", Operand("param", place(table)), "*i32")
-    for value in sinks:
-        add("p_sinks", Operand("param", place(value)), "*" + TYPES[value.dtype])
-    add("o_out", Operand("result", 0), kind)
-    return names, buffers, types
+def aliases(function: Function, names: list[str]) -> str:
+    """Lines that give parameters, which have their own ``names``, those of attention's texts."""
+    node = attention_of(function)
+    write = function.producers().get(node.operands[1])
+    values = (write.operands[0] if write else node.operands[1], *node.operands[2:])
+    pairs = [(f"p_{c}", f"p_{name_of(v)}") for c, v in zip(_CALLED, values, strict=False)]
+    return "".join(
+        f"    {called} = {own}\n" for called, own in pairs if own in names and own != called
+    )
+
+
+def attention_of(function: Function) -> Node:
+    """The region's attention."""
+    return next(node for node in function.nodes if node.op == "paged_attention")

@@ -37,11 +37,6 @@ SINKS = """    sink = tl.load(p_sinks + heads, mask=real, other=0.0).to(tl.float
     sums = sums * tl.exp2(top - new_top)[:, None]
 """
 
-LOAD_QUERY = """\
-    q = tl.load(p_q + token * {stride} + {offset} + heads[:, None] * {D} + d[None, :],
-                mask=real[:, None]{d_mask}, other=0.0)
-"""
-
 DECODE = (
     """@triton.jit
 def NAME({names}num_table_columns):
@@ -119,7 +114,7 @@ PREFILL = (
     """@triton.jit
 def NAME({names}num_sequences, num_table_columns):
     \"\"\"DOC\"\"\"
-    head = tl.program_id(0)
+{aliases}    head = tl.program_id(0)
     tile = tl.num_programs(1) - 1 - tl.program_id(1)  # later ones have more keys, and begin first
 """
     + FIND_SEQUENCE
@@ -132,9 +127,7 @@ def NAME({names}num_sequences, num_table_columns):
     heads = head * {group} + i % {padded_group}
     real = (local < num_queries) & (i % {padded_group} < {group})
     positions = context + local
-    q = tl.load(p_q + (query_start + local)[:, None] * {stride} + {offset}
-                + heads[:, None] * {D} + d[None, :], mask=real[:, None]{d_mask}, other=0.0)
-"""
+{query}"""
     + START
     + """
 {loops}{sinks}    result = sums / tl.maximum(total, 1e-30)[:, None]

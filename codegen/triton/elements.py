@@ -22,14 +22,15 @@ Given = Callable[[Indices], str]
 class Elements(ElementWalk[Index]):
     """The walk in Triton: tiles with ``rank`` axes, floats as f32 and integers as they are.
 
-    ``heads`` are lines that must come before all others.
+    ``heads`` are lines that must come before all others. Gluon wants the ``layout`` of tiles, which
+    have two axes there.
     """
 
     expression, zero = TRITON_SCALARS, ZERO
 
-    def __init__(self, function: Function, rank: int = 1):
+    def __init__(self, function: Function, rank: int = 1, layout: str = ""):
         super().__init__(function)
-        self.rank = rank
+        self.rank, self.layout = rank, layout
         self.lines: list[str] = []
         self.heads: list[str] = []
 
@@ -38,7 +39,8 @@ class Elements(ElementWalk[Index]):
         axis %= self.rank
         name = f"i{axis}_{size}"
         shape = ", ".join(":" if a == axis else "None" for a in range(self.rank))
-        line = f"{name} = tl.arange(0, {padded(size)})[{shape}]"
+        along = f", layout=tl.SliceLayout({1 - axis}, {self.layout})" if self.layout else ""
+        line = f"{name} = tl.arange(0, {padded(size)}{along})[{shape}]"
         if line not in self.heads:
             self.heads.append(line)
         return Index(name, 0, size, () if padded(size) == size else (f"({name} < {size})",))

@@ -23,6 +23,15 @@ func @embed(%t: f32[1000, 6], %i: i32[T]) {anchor = "rows"} {
     assert cost_of(function).bytes == Dim.of("T") * 4 * (6 + 1 + 6)
 
 
+def test_of_what_is_only_cut_the_pieces_are_moved():
+    function = parse_function("""
+func @half(%x: f32[T, 6]) {anchor = "rows"} {
+  %y: f32[T, 2] = slice(%x) {axis = 1, start = 1, stop = 3}
+  return %y
+}""")
+    assert cost_of(function).bytes == Dim.of("T") * 4 * (2 + 2)
+
+
 def test_of_what_slots_keep_only_the_rows_that_are_gathered_are_moved():
     function = parse_function("""
 func @read(%t: i32[L], %i: i32[T]) {anchor = "rows"} {

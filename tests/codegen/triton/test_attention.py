@@ -1,8 +1,7 @@
 import pytest
 import torch
-from region_kernels import relative_error
-from triton_attention import DTYPES, PAGE, TOLERANCE, Attention, packed
-from triton_regions import INVARIANT, VARIANTS, TritonRegion
+from triton_attention import PAGE, TOLERANCE, Attention, Joined
+from triton_regions import INVARIANT, VARIANTS
 
 from tapeout import settings
 from tapeout.codegen.triton.attention_decode import least_blocks
@@ -10,7 +9,6 @@ from tapeout.codegen.triton.attention_problems import DecodeTile, num_splits
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
-from tapeout.ir.cache import TokenCache
 
 CASES = {
     "grouped heads": {},
@@ -85,68 +83,20 @@ def test_a_row_at_position_minus_one_writes_nothing_and_attends_to_nothing():
     assert not cache.any() and not found.any()
 
 
-JOINED = """
-func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}],
-    %sin: {d}[T, {half}], %cache: state[], %positions: i32[T], %sequence_ids: i32[T],
-    %table: i32[S, P]) {{anchor = "attention"}} {{
-  %q0: {d}[T, {hd}] = slice(%x) {{axis = 1, start = 0, stop = {hd}}}
-  %q1: {d}[T, {h}, {dim}] = reshape(%q0) {{shape = [<T>, {h}, {dim}]}}
-  %q2: {d}[T, {h}, {dim}] = rms_norm(%q1, %g) {{eps = 1e-05}}
-  %q: {d}[T, {h}, {dim}] = rope(%q2, %cos, %sin)
-  %k0: {d}[T, {kd}] = slice(%x) {{axis = 1, start = {hd}, stop = {hkd}}}
-  %k1: {d}[T, {hk}, {dim}] = reshape(%k0) {{shape = [<T>, {hk}, {dim}]}}
-  %k2: {d}[T, {hk}, {dim}] = rms_norm(%k1, %g) {{eps = 1e-05}}
-  %k: {d}[T, {hk}, {dim}] = rope(%k2, %cos, %sin)
-  %v0: {d}[T, {kd}] = slice(%x) {{axis = 1, start = {hkd}, stop = {n}}}
-  %v: {d}[T, {hk}, {dim}] = reshape(%v0) {{shape = [<T>, {hk}, {dim}]}}
-  %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
-    {{group = "full", layer = 0}}
-  %y: {d}[T, {h}, {dim}] = paged_attention(%q, %new, %positions, %sequence_ids, %table)
-    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dim}}}
-  return %new, %y
-}}
-"""
-
-
 @pytest.mark.parametrize("dim", [40, 64])
 @pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
 def test_a_region_that_makes_its_queries_and_writes_the_cache_is_that_of_the_interpreter(
     steps, dim
 ):
-    torch.manual_seed(0)
-    h, hk, d = 6, 2, "f32" if dim == 40 else "bf16"
-    sizes = {"h": h, "hk": hk, "dim": dim, "hd": h * dim, "kd": hk * dim, "half": dim // 2}
-    sizes |= {"n": (h + 2 * hk) * dim, "hkd": (h + hk) * dim}
-    region = TritonRegion(JOINED.format(d=d, **sizes), steps)
-    pages, contexts = TokenCache(), [0, 3, 70][: steps.max_rows or 3]
-    num_pages = 1 + len(contexts) * (max(contexts) // PAGE + 2)
-    cache = torch.zeros(num_pages * PAGE * hk * 2 * dim, dtype=DTYPES[d])
-    gain = torch.rand(dim).to(DTYPES[d])
-    for where, symbols in _steps_up_to(contexts):
-        tokens = symbols["T"]
-        x, cos, sin = (
-            torch.randn(tokens, n).to(DTYPES[d]) for n in (sizes["n"], dim // 2, dim // 2)
-        )
-        ends = torch.tensor([n + symbols["T"] // symbols["S"] for n in where.pop()]).int()
-        starts = torch.arange(symbols["S"] + 1).int() * (tokens // symbols["S"])
-        inputs = {"query_start": starts, "context_lengths": ends}
-        if tokens != symbols["S"] and steps.one_token_each:
-            writer = TritonRegion(JOINED.format(d=d, **sizes), ANY)
-        else:
-            writer = region
-        [found] = writer.run([x, gain, cos, sin, cache, *where], symbols, inputs)
-        _, wanted = region.reference([x, gain, cos, sin, pages, *where], symbols)
-        assert relative_error(found, wanted) <= TOLERANCE[d]
+    d = "f32" if dim == 40 else "bf16"
+    assert max(Joined(steps, d, dim=dim).errors([0, 3, 70])) <= TOLERANCE[d]
 
 
-def _steps_up_to(contexts):
-    """A step of each sequence's context, packed, then one of a token each."""
-    if any(contexts):
-        longest = max(contexts)
-        where, symbols = packed([0] * len(contexts), [longest] * len(contexts))
-        yield [*where, [0] * len(contexts)], symbols
-    where, symbols = packed(contexts, [1] * len(contexts))
-    yield [*where, contexts], symbols
+def test_prefill_makes_its_queries_itself_and_under_batch_invariance_reads_them():
+    for steps, spaces in ((ANY, 0), (INVARIANT[-1], 1)):
+        emitted = Joined(steps, "bf16", dim=64).region.emitted
+        assert [kernel.suffix for kernel in emitted.kernels] == ["_write", ""]
+        assert len(emitted.workspaces) == spaces
 
 
 TARGET = "cuda:sm_90"

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from triton_attention import TOLERANCE, Attention
+from triton_attention import TOLERANCE, Attention, Joined
 
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
@@ -52,6 +52,15 @@ def test_prefill_is_that_of_the_interpreter(case, steps):
         ([300, 0, 0, 700, 127, 128], [77, 513, 16, 190, 1, 1]),
     ):
         assert of_case.error(contexts, counts) <= TOLERANCE["bf16"], counts
+
+
+@pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize("steps", [ANY, LONG, SHORT], ids=["portable", "long", "short"])
+def test_prefill_that_makes_its_queries_is_that_of_the_interpreter(steps, dim):
+    joined = Joined(steps, "bf16", h=8, dim=dim)
+    assert joined.region.emitted.kernels[1].is_gluon == (steps is not ANY)
+    for contexts in ([0, 3, 70], [300, 700, 127, 128]):
+        assert max(joined.errors(contexts)) <= TOLERANCE["bf16"]
 
 
 @pytest.mark.parametrize("rows", [1, 16])
