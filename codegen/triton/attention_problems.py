@@ -19,7 +19,7 @@ _HOPPER_SLOTS = 4  # of blocks of keys or values
 _LEAST_BLOCK = 16  # keys: of a page
 _MAX_SPLITS = 64
 _MOST_SPLIT_ROWS = 32  # of more there are blocks enough
-_FEW_BYTES = 16 << 10  # of a key and its value for each row: few rows, or narrow heads
+_FEW_ROWS, _WIDE_BYTES = 16, 512  # of a key and its value
 
 
 @dataclass(frozen=True)
@@ -106,21 +106,25 @@ class Decode:
     heads: Heads
 
     def ruled(self) -> Ruled[DecodeTile]:
-        """As many splits as fill the machine. One row wants to be through soon; of very many, each
-        is to leave room for others."""
-        # wider heads take longer: more blocks even out
-        most_blocks = min(1024, 2 * self.heads.key_bytes)
+        """As many splits as fill the machine. One row wants to be through soon; of many, each is to
+        leave room for others."""
+        # wider heads take longer: of few rows, more blocks even out
+        most_blocks = min(1024, 2 * self.heads.key_bytes) if self._is_few else 512
         splits = num_splits(self.max_rows, self.heads.num_key_heads, most_blocks)
-        if self.heads.key_bytes > 512:
+        if self.heads.key_bytes > _WIDE_BYTES:
             block = (64, 4, 2)
         elif self.max_rows == 1:
             block = (256, 8, 2)
         else:
-            is_few = self.max_rows * self.heads.key_bytes <= _FEW_BYTES
-            block = (128, 4, 2) if is_few else (64, 2, 3)
+            block = (128, 4, 2) if self._is_few else (64, 2, 3)
         most = f"up to {most_blocks} blocks in all, at most 32"
         rule = f"{block[0]} keys at a time, splits {most}: {splits}"
         return Ruled(DecodeTile(splits, *block), rule, {})
+
+    @property
+    def _is_few(self) -> bool:
+        """Up to 16 rows of heads of 128, or four times as many of heads half as wide."""
+        return self.max_rows * self.heads.key_bytes**2 <= _FEW_ROWS * _WIDE_BYTES**2
 
     def read(self, configuration: Configuration) -> DecodeTile:
         """A tile of those fields."""

@@ -5,7 +5,7 @@ from triton_regions import INVARIANT, VARIANTS
 
 from tapeout import settings
 from tapeout.codegen.triton.attention_decode import least_blocks
-from tapeout.codegen.triton.attention_problems import DecodeTile, num_splits
+from tapeout.codegen.triton.attention_problems import Decode, DecodeTile, Heads, num_splits
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
@@ -156,6 +156,15 @@ def test_more_rows_share_less_of_a_context():
     assert [num_splits(rows, 8) for rows in (1, 16, 32, 64, 256)] == [16, 4, 2, 1, 1]
     assert [num_splits(rows, 8, 1024) for rows in (1, 16, 32, 64)] == [16, 8, 4, 1]
     assert [num_splits(1, heads) for heads in (1, 2, 4, 32)] == [32, 32, 32, 4]
+
+
+def test_of_17_to_32_sequences_two_small_blocks_share_a_context():
+    def tile(rows, dim):
+        chosen = Decode(rows, Heads(32, 8, dim, dim)).ruled().chosen
+        return chosen.splits, chosen.block
+
+    assert [tile(rows, 128) for rows in (16, 32, 64)] == [(8, 128), (2, 64), (1, 64)]
+    assert [tile(rows, 64) for rows in (16, 32, 64)] == [(4, 128), (2, 128), (1, 128)]
 
 
 def test_some_rows_let_the_next_launch_begin_and_know_their_part_before_they_wait():
