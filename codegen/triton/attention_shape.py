@@ -15,6 +15,7 @@ from .indices import Index
 from .kernel import Operand, grid_of, padded, pointer_type
 
 LOG2E = 1.4426950408889634
+LEAST_DIM = 16  # of a product's operands
 _FLOATS = {DType.F32: "float32", DType.F16: "float16", DType.BF16: "bfloat16"}
 _CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")  # what follows the queries
 
@@ -70,7 +71,7 @@ class Shape:
     def values(self, rows: int, block: int) -> dict[str, object]:
         """What the templates have in common, for tiles of ``rows`` queries by ``block`` keys."""
         H, Hk, D, Dv = self.sizes
-        dim, value_dim = padded(D, 16), padded(Dv, 16)
+        dim, value_dim = padded(D, LEAST_DIM), padded(Dv, LEAST_DIM)
         found: dict[str, object] = {
             **{"H": H, "Hk": Hk, "D": D, "Dv": Dv, "group": H // Hk, "rows": rows},
             **{"dim": dim, "value_dim": value_dim, "block": block, "page": PAGE_SIZE_TOKENS},
@@ -125,7 +126,7 @@ def _masked(masks: list[str]) -> str:
 def query_lines(elements: Elements, query: Value, token: Index, heads: Index) -> list[str]:
     """What makes `q`, the queries of tokens and heads in their own type, of what they are made
     of."""
-    column = elements.full(int(query.shape[-1]))
+    column = elements.full(int(query.shape[-1]), least=LEAST_DIM)
     made = elements.at(query, (token, heads, column))
     return [*elements.heads, *elements.lines, f"q = {made}.to(tl.{_FLOATS[query.dtype]})"]
 

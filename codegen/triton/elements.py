@@ -34,16 +34,17 @@ class Elements(ElementWalk[Index]):
         self.lines: list[str] = []
         self.heads: list[str] = []
 
-    def full(self, size: int, axis: int = -1) -> Index:
-        """Every place of an axis of ``size``, along an axis of the tile."""
+    def full(self, size: int, axis: int = -1, least: int = 1) -> Index:
+        """Every place of an axis of ``size``, along an axis of the tile: ``least`` long or more."""
         axis %= self.rank
-        name = f"i{axis}_{size}"
+        width = padded(size, least)
+        name = f"i{axis}_{size}" if width == padded(size) else f"i{axis}_{size}_of_{width}"
         shape = ", ".join(":" if a == axis else "None" for a in range(self.rank))
         along = f", layout=tl.SliceLayout({1 - axis}, {self.layout})" if self.layout else ""
-        line = f"{name} = tl.arange(0, {padded(size)}{along})[{shape}]"
+        line = f"{name} = tl.arange(0, {width}{along})[{shape}]"
         if line not in self.heads:
             self.heads.append(line)
-        return Index(name, 0, size, () if padded(size) == size else (f"({name} < {size})",))
+        return Index(name, 0, size, () if width == size else (f"({name} < {size})",))
 
     def bound(self, value: Value, text: str) -> str:
         """A variable for elements of a value."""

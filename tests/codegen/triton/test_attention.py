@@ -13,6 +13,7 @@ from tapeout.codegen.triton.targets import TARGETS
 CASES = {
     "grouped heads": {},
     "three heads": {"h": 3, "hk": 1, "dim": 64, "dv": 64},
+    "heads of eight": {"dim": 8},
     "other width of values": {"dim": 24, "dv": 88},
     "window": {"window": 70},
     "softcap": {"softcap": 2.0},
