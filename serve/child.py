@@ -39,7 +39,7 @@ class FrontSpec(ChildSpec, kw_only=True):
     index: int  # of the front
 
 
-CANNOT_LOAD = 2  # the engine's exit code where starting again would not help
+CANNOT_LOAD = 2  # the exit code of an engine or a front where starting again would not help
 METRICS_VARIABLE = (
     "PROMETHEUS_MULTIPROC_DIR"  # where fronts count together, as the library wants it
 )

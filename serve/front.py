@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..errors import TapeoutError
 from ..runtime.inputs import TokenizedPrompt
 from ..runtime.intake import RequestOptions
 from ..runtime.outputs import RequestOutput
@@ -45,6 +46,7 @@ class Front:
         self._admission = Admission(options)
         self._drain_end_s: float | None = None  # when what still runs is ended
         self._model: ServedModel | None = None
+        self.failure: TapeoutError | None = None  # why the model that is loaded cannot be served
 
     @property
     def is_draining(self) -> bool:
@@ -128,11 +130,18 @@ class Front:
             raise
 
     def _greeted(self, hello: Hello) -> None:
-        options = self.options
+        """A model that cannot be served ends the front: another connection would not help."""
         self._admission.num_slots = hello.max_num_seqs
-        if self._model is None:
-            names, most = options.served_model_name, options.max_output_tokens
-            self._model = ServedModel(hello, names, most, options.tool_format)
+        try:
+            self._model = self._model or self._served(hello)
+        except TapeoutError as error:
+            self.failure = error
+            self.drain()
+
+    def _served(self, hello: Hello) -> ServedModel:
+        options = self.options
+        names, most = options.served_model_name, options.max_output_tokens
+        return ServedModel(hello, names, most, options.tool_format)
 
 
 def _shutting_down() -> ApiError:

@@ -1,15 +1,17 @@
 """A front's process: takes connections from the socket that the supervisor holds."""
 
 import asyncio
+import logging
 import resource
 import socket
+import sys
 from types import FrameType
 
 import uvicorn
 import uvloop
 
 from .app import build_app
-from .child import FrontSpec, begin
+from .child import CANNOT_LOAD, FrontSpec, begin
 from .front import Front
 from .http_protocol import bounded_protocol
 from .readiness import tell_ready
@@ -17,6 +19,8 @@ from .readiness import tell_ready
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 _ENGINE_S = 0.5  # connections wait so long for one that is there; else they are told to come again
+
+_log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -39,11 +43,11 @@ class _Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Ends by SIGTERM, when what it was doing is done."""
+    """Ends by SIGTERM, when what it was doing is done, or by a model that cannot be served."""
     spec = begin(FrontSpec)
     _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(spec))
+        sys.exit(runner.run(_serve(spec)))
 
 
 def _raise_descriptor_limit() -> None:
@@ -52,7 +56,7 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _serve(spec: FrontSpec) -> None:
+async def _serve(spec: FrontSpec) -> int:
     front = Front(spec.options, spec.engine_address)
     config = uvicorn.Config(
         build_app(front),
@@ -73,6 +77,10 @@ async def _serve(spec: FrontSpec) -> None:
     for task in tasks:
         task.cancel()
     front.close()
+    if front.failure is None:
+        return 0
+    _log.critical("the model cannot be served: %s", front.failure)
+    return CANNOT_LOAD
 
 
 async def _tell_ready(front: Front, spec: FrontSpec) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
-from .child import METRICS_VARIABLE, FrontSpec
+from .child import CANNOT_LOAD, METRICS_VARIABLE, FrontSpec
 from .children import Child
 from .engine_keeper import EngineKeeper
 from .listening import engine_listener
@@ -102,6 +102,8 @@ class Supervisor:
             code = await self._live_front(index, address, ready_fd)
             if self._is_stopping.is_set():
                 return 0
+            if code == CANNOT_LOAD:
+                return code
             has_lived = monotonic() - started_s > _FRONT_PROVED_S
             num_failures = 1 if has_lived else num_failures + 1
             _log.error("front ended", extra={"exit_code": code, "num_failures": num_failures})

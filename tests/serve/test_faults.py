@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 from cpu import LEVELS, native_levels
+from resealed import reseal
 from server import Server, metrics, serving, wait_until
 
 LONG = {"prompt": "one two", "max_tokens": 1500, "temperature": 0, "ignore_eos": True}
@@ -146,6 +147,19 @@ def test_a_model_that_cannot_be_loaded_ends_the_server_at_once(nano, monkeypatch
     try:
         assert server.process.wait(10) == 2
         assert any(f"TAPEOUT_CPU_LEVEL={other}" in line for line in server.log)
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_model_whose_texts_cannot_be_made_ends_the_server_at_once(nano, tmp_path, name):
+    server = Server(reseal(nano, tmp_path / "model", {name: b"{"}))
+    try:
+        assert server.process.wait(10) == 2
+        told = [json.loads(line) for line in server.log if '"critical"' in line]
+        [message] = [line["message"] for line in told]
+        assert message.startswith("the model cannot be served: ") and f"{name}: " in message
+        assert not any("Traceback" in line or "is ready" in line for line in server.log)
     finally:
         server.close()
 
