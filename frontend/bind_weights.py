@@ -14,6 +14,8 @@ from ..ir.weights import Step, Weight
 from .model import constants
 from .names import weight_programs
 
+_REMEDY = "give the config.json that the weights were saved with, and all of them"
+
 
 def bind_weights(
     model: Any, exported: Any, used: Iterable[str], names: Collection[str] | None
@@ -34,10 +36,25 @@ def bind_weights(
         elif name not in own:
             raise UnsupportedModelError(f"{name}: a tensor that is no weight and no buffer")
         elif id(own[name]) not in stored:
-            raise CheckpointError("checkpoint", name, "no such tensor", "a tensor of that name")
+            wanted = "a tensor of that name, as config.json says"
+            raise CheckpointError("checkpoint", name, "no such tensor", wanted, _REMEDY)
         else:
             weights[name] = Weight(name, _type(own[name]), stored[id(own[name])])
     return weights
+
+
+def check_shapes(
+    weights: Iterable[Weight], shapes: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
+) -> None:
+    """Raises CheckpointError where a tensor that is a weight as it is has another shape there."""
+    for weight in weights:
+        wanted = tuple(map(int, weight.type.shape))
+        for _, program in weight.members():
+            if program.op == "checkpoint" and (name := str(program.arguments[0])) in shapes:
+                found = shapes[name][1]
+                if found != wanted:
+                    said = f"{list(wanted)}, as config.json says"
+                    raise CheckpointError(name, "shape", list(found), said, _REMEDY)
 
 
 def is_stored_untied(model: Any, names: Collection[str] | None) -> bool:

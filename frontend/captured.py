@@ -54,6 +54,11 @@ def import_attention(importer: Importer, fx: FxNode) -> None:
     operands += [importer.value(sinks)] if sinks is not None else []
     attrs = {"scale": scale, "window": _window(mask, int(str(window)), path), "softcap": softcap}
     tokens, count, _ = heads[0].shape
+    if int(count) % (num_kv_heads := int(heads[1].shape[1])):
+        raise UnsupportedModelError(
+            f"{path}: {count} heads of queries cannot share {num_kv_heads} of keys and values; "
+            "a multiple can"
+        )
     type = heads[0].type.with_shape(tokens, count, heads[2].shape[2])
     result = importer.emit("attention", operands, attrs, [type], fx)[0]
     importer.values[fx] = _reshape(importer, result, (Dim(1), *type.shape), fx)

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import TapeoutError, UnsupportedModelError
 from .import_fx import writes_are_plain
-from .model import first_line
+from .model import first_line, place_in_model
 
 INPUTS = {"token_ids": "T", "positions": "T", "sequence_ids": "T", "logit_rows": "R"}
 """Declared inputs of a step, all i32, with the symbol of their length."""
@@ -70,14 +70,8 @@ def export_step(model: Any) -> Any:
 
 def _reason(model: Any, error: BaseException) -> str:
     """One line: the model class, the innermost frame of transformers' code, torch's message."""
-    place, frame = "", error.__traceback__
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        if "transformers/models/" in code.co_filename.replace("\\", "/"):
-            owner = frame.tb_frame.f_locals.get("self")
-            place = f"{type(owner).__name__}.{code.co_name}" if owner is not None else code.co_name
-        frame = frame.tb_next
     message = first_line(error)
     if message.startswith("Constraints violated"):
         message = "the number of tokens in a step cannot vary freely"
-    return f"{type(model).__name__}: {place or 'forward'} cannot be traced: {message}"
+    place = place_in_model(error) or "forward"
+    return f"{type(model).__name__}: {place} cannot be traced: {message}"

@@ -32,12 +32,9 @@ def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
                 experts_implementation=IMPLEMENTATION,
                 dtype=dtype,
             )
-    except KeyError as error:
-        known = error.args != (IMPLEMENTATION,)  # else a dictionary of its own attention classes
-        reason = f"unknown {error}" if known else "its attention is not on transformers' interface"
-        raise UnsupportedModelError(f"{config.model_type}: {reason}") from error
-    except (ValueError, TypeError, AttributeError, ImportError) as error:
-        raise UnsupportedModelError(f"{config.model_type}: {first_line(error)}") from error
+    except Exception as error:  # whatever a model's Python raises while it is made
+        said = [config.model_type, place_in_model(error), _refusal(error)]
+        raise UnsupportedModelError(": ".join(filter(None, said))) from error
     model.eval()
     _check(model)
     _keep_wide(model, dtype)
@@ -54,6 +51,25 @@ def _keep_wide(model: Any, dtype: torch.dtype) -> None:
     for name, parameter in model.named_parameters():
         if any(pattern in name for pattern in kept):
             parameter.data = parameter.data.to(torch.float32)
+
+
+def _refusal(error: Exception) -> str:
+    if not isinstance(error, KeyError):
+        return first_line(error)
+    known = error.args != (IMPLEMENTATION,)  # else a dictionary of its own attention classes
+    return f"unknown {error}" if known else "its attention is not on transformers' interface"
+
+
+def place_in_model(error: BaseException) -> str:
+    """The innermost frame of a model's code, as Class.method; nothing where there is none."""
+    place, frame = "", error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if "transformers/models/" in code.co_filename.replace("\\", "/"):
+            owner = frame.tb_frame.f_locals.get("self")
+            place = f"{type(owner).__name__}.{code.co_name}" if owner is not None else code.co_name
+        frame = frame.tb_next
+    return place
 
 
 def first_line(error: BaseException) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
-from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers import CONFIG_MAPPING, PretrainedConfig, __version__
 
 from ..errors import UnsupportedModelError
 from ..ir.graph import Function, Module
 from ..ir.ops.dtypes import to_torch
 from ..ir.types import DType
-from .bind_weights import bind_weights, is_stored_untied
+from .bind_weights import bind_weights, check_shapes, is_stored_untied
 from .captured import SPECIAL
 from .checkpoint import TensorSource
 from .export import INPUTS, export_step
@@ -25,16 +25,22 @@ from .model import build_model
 def trace(source: TensorSource, dtype: DType = DType.F32) -> Module:
     """Trace the model of an opened checkpoint in ``dtype``; see `trace_config`.
 
-    Raises CheckpointError when the checkpoint lacks a tensor that the model needs.
+    Raises CheckpointError when the checkpoint lacks a tensor that the model needs, or has one of
+    another shape.
     """
-    return trace_config(model_config(source.config), dtype, source.shapes)
+    module = trace_config(model_config(source.config), dtype, source.shapes)
+    check_shapes(module.weights.values(), source.shapes)
+    return module
 
 
 def model_config(fields: Mapping[str, Any]) -> PretrainedConfig:
     """transformers' configuration for the fields of a config.json."""
     kind = str(fields.get("model_type"))
     if kind not in CONFIG_MAPPING:
-        raise UnsupportedModelError(f"model_type {kind!r} is not one of transformers' own")
+        raise UnsupportedModelError(
+            f"model_type {kind!r} is not one of transformers' own; use a checkpoint of an "
+            f"architecture that transformers {__version__} has, or a newer transformers"
+        )
     if fields.get("quantization_config"):
         scheme = fields["quantization_config"]
         method = scheme.get("quant_method") if isinstance(scheme, Mapping) else scheme
@@ -62,6 +68,11 @@ def trace_config(
         model = build_model(config, to_torch(dtype))
     exported = export_step(model)
     function = _import(exported)
+    if all(node.op != "attention" for node in function.nodes):
+        layers = f"num_hidden_layers={getattr(config, 'num_hidden_layers', None)}"
+        raise UnsupportedModelError(
+            f"{type(model).__name__} has no layer with attention ({layers}); use a model with one"
+        )
     used = dict.fromkeys(n.attrs["name"] for n in function.nodes if n.op == "weight")
     weights = bind_weights(model, exported, used, names)
     lists = [n for n, m in model.named_modules() if isinstance(m, torch.nn.ModuleList)]

@@ -8,7 +8,7 @@ from transformers import AutoConfig
 
 from tapeout.errors import CheckpointError, UnsupportedModelError
 from tapeout.frontend.checkpoint import Checkpoint
-from tapeout.frontend.trace import model_config, trace_config
+from tapeout.frontend.trace import model_config, trace, trace_config
 from tapeout.frontend.weights import stream_weights
 from tapeout.ir.types import DType
 
@@ -143,6 +143,15 @@ def test_sinks_are_an_operand_of_attention():
             "rope type dynamic",
         ),
         ("t5", {}, "CausalLM"),
+        ("llama", {"hidden_act": "nonesuch"}, r"llama: LlamaMLP\.__init__: unknown 'nonesuch'"),
+        ("llama", {"num_key_value_heads": 0}, r"llama: LlamaAttention\.__init__: .* by zero"),
+        ("llama", {"hidden_size": -64}, r"llama: LlamaModel\.__init__: .* negative dimension"),
+        (
+            "llama",
+            {"num_attention_heads": 4, "num_key_value_heads": 3},
+            r"layers\.0\.self_attn: 4 heads of queries cannot share 3 of keys and values",
+        ),
+        ("llama", {"num_hidden_layers": 0}, r"no layer with attention \(num_hidden_layers=0\)"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_by_name(kind, fields, reason):
@@ -161,6 +170,25 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused():
     names = trace_config(config).weights
     with pytest.raises(CheckpointError, match="lm_head.weight"):
         trace_config(config, DType.F32, set(names) - {"lm_head.weight"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name", "found"),
+    [
+        ("vocab_size", 600, "model.embed_tokens.weight", [515, 160]),
+        ("intermediate_size", 300, "model.layers.0.mlp.gate_proj.weight", [272, 160]),
+    ],
+)
+def test_a_weight_of_another_shape_than_the_configuration_says_is_refused_as_it_is_stored(
+    field, value, name, found, tmp_path
+):
+    save_tiny("llama", tmp_path)
+    source = Checkpoint.open(tmp_path)
+    source.config[field] = value
+    with pytest.raises(CheckpointError) as refused:
+        trace(source)
+    assert refused.value.file == name and refused.value.found == found
+    assert "as config.json says; give the config.json that" in str(refused.value)
 
 
 def test_a_head_that_is_stored_beside_the_embedding_is_not_tied():
