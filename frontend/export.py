@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -55,8 +58,7 @@ def export_step(model: Any) -> Any:
     }
     shapes = {name: {0: lengths[s]} for name, s in INPUTS.items()}
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), _quiet():
             exported = torch.export.export(
                 _Step(model), (), examples, dynamic_shapes=shapes, strict=False
             )
@@ -66,6 +68,19 @@ def export_step(model: Any) -> Any:
         raise
     except Exception as error:  # whatever a model's Python raises while it is traced
         raise UnsupportedModelError(_reason(model, error)) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings, nor torch's log of an error with its traceback: what is raised says it."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = was_disabled
 
 
 def _reason(model: Any, error: BaseException) -> str:

@@ -51,6 +51,7 @@ class TargetPlan(msgspec.Struct, frozen=True, kw_only=True):
     graphs_bytes: int  # about; beside the memory, where decode steps are captured
     num_pages: dict[str, int]  # of each cache group, the null page included
     num_longest_seqs: int  # of max_model_len, that have pages at a time
+    too_long: list[int]  # contexts that are asked for, and longer than a sequence may be
     decode: list[PredictedStep]  # of 1, 2, 4, ... sequences, after each context that has pages
     prompts: list[PredictedStep]
 
@@ -86,6 +87,7 @@ def plan_target(
         graphs_bytes=graphs_bytes(described, most) if device.memory_bytes else 0,
         num_pages=dict(zip((g.name for g in groups), memory.num_pages, strict=True)),
         num_longest_seqs=memory.num_kv_tokens // whole_pages(groups, memory.max_model_len),
+        too_long=[context for context in contexts if context >= memory.max_model_len],
         decode=decode,
         prompts=prompts,
     )

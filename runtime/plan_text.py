@@ -20,8 +20,16 @@ def plans_text(plans: Sequence[TargetPlan]) -> str:
         rows += _section(f"kernels, {name}, us", [_kernels(steps, name) for steps in kinds])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     assumed = dict.fromkeys(f"{plan.device}: {plan.assumed}" for plan in plans)
-    cut = [f"{p.target} on {p.device}: {p.memory.cut}" for p in plans if p.memory.cut]
-    return "\n".join([*(_line(row, widths) for row in rows), "", *cut, *assumed])
+    notes = [f"{p.target} on {p.device}: {note}" for p in plans for note in _notes(p)]
+    return "\n".join([*(_line(row, widths) for row in rows), "", *notes, *assumed])
+
+
+def _notes(plan: TargetPlan) -> Iterator[str]:
+    if plan.memory.cut:
+        yield plan.memory.cut
+    for context in plan.too_long:
+        most = counted(plan.memory.max_model_len, "token")
+        yield f"no decode step after {counted(context, 'token')}: a sequence has at most {most}"
 
 
 def _section(title: str, columns: Sequence[Column]) -> Iterator[list[str]]:

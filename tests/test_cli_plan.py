@@ -168,6 +168,14 @@ def test_decode_steps_are_those_that_have_pages(fake):
     assert 2 * 6 <= pages < 4 * 6
 
 
+def test_a_context_that_no_sequence_has_is_told(fake):
+    contexts = [*READ, "--max-model-len", 80, "--context", 5, "--context", 80]
+    told = "cpu on this machine: no decode step after 80 tokens: a sequence has at most 80 tokens"
+    assert told in invoke(fake, *contexts).stdout.splitlines()
+    [plan] = plans(fake, *contexts)
+    assert plan["too_long"] == [80] and {step["context"] for step in plan["decode"]} == {5}
+
+
 def test_decode_steps_double_up_to_all_sequences(fake_cuda):
     limits = ["--max-num-seqs", 100, "--context", 5]
     [plan] = plans(fake_cuda, "--device", "h200", *limits)

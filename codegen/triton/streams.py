@@ -84,7 +84,7 @@ def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream 
     if rows > _FEW_ROWS and not _is_large(n, k):
         return f"of more than {_FEW_ROWS} rows x takes as much of the ring as a weight"
     if n % 64 or k % BOX_COLUMNS:
-        return f"columns are a multiple of 64, and K of {BOX_COLUMNS}"
+        return f"the columns are no multiple of 64, or K is none of {BOX_COLUMNS}"
     depth = BOX_COLUMNS if k % (2 * BOX_COLUMNS) else 2 * BOX_COLUMNS
     whole = rows > _SUMS_COST_ROWS and k * 64 * num_weights * 2 <= _SMALL_TILE_BYTES
     ways = (1,) if whole else (1, 2, 4)

@@ -160,6 +160,13 @@ def test_what_cannot_be_compiled_is_refused_by_name(kind, fields, reason):
         lowered(config)
 
 
+def test_what_torch_refuses_is_told_once_with_no_log_of_its_own(capfd):
+    config = AutoConfig.for_model("qwen3_moe", **SIZES, num_experts=4, num_experts_per_tok=5)
+    with pytest.raises(UnsupportedModelError, match=r"TopKRouter\.forward cannot be traced: k not"):
+        lowered(config)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_an_unknown_model_type_is_refused():
     with pytest.raises(UnsupportedModelError, match="model_type 'nonesuch'"):
         model_config({"model_type": "nonesuch"})

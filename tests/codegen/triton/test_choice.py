@@ -163,7 +163,7 @@ def test_the_blocks_that_a_rule_counts_are_those_of_the_tile_that_squares_allow(
         (65, {"can_stream": True}, "stream", "more than 64 rows"),
         (None, {"can_stream": True, "can_stay": True}, "stream", "more than 64 rows"),
         (1, {"can_stream": True}, "stream", "more than one"),
-        (16, {"can_stream": True, "n": 2000}, "stream", "columns are a multiple of 64"),
+        (16, {"can_stream": True, "n": 2000}, "stream", "the columns are no multiple of 64"),
         (16, {"can_stream": True, "batch_invariant": True}, "stream", "an order of their own"),
         (16, {"can_stream": True}, "persistent", "any number of rows"),
         (None, {}, "persistent", "the target or the epilogue"),
