@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from .. import __version__
-from ..errors import TapeoutError
+from ..errors import TapeoutError, shown
 from .api_errors import ApiError, as_api_error, error_response
 from .front import Front
 from .gate import App, Gate
@@ -54,7 +54,9 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _not_found(request: Request, error: Exception) -> Response:
     """A path or a method that is not there."""
     assert isinstance(error, HTTPException)
-    return error_response(ApiError(error.status_code, str(error.detail)), request.url.path)
+    asked = f"{request.method} {shown(request.url.path)}"
+    text = f"{asked}: {error.detail}; GET /openapi.json has what is served"
+    return error_response(ApiError(error.status_code, text), request.url.path)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

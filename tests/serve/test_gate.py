@@ -166,7 +166,8 @@ def test_a_body_that_is_no_json_record_is_refused(server, content, kind, status)
 def test_what_is_not_there_is_said_in_the_same_shape(server):
     for method, path, status in [("GET", "/nothing", 404), ("DELETE", COMPLETIONS, 405)]:
         answer = httpx.request(method, server.url + path)
-        assert answer.status_code == status and "message" in answer.json()["error"]
+        message = answer.json()["error"]["message"]
+        assert answer.status_code == status and message.startswith(f"{method} {path}: ")
 
 
 def test_no_log_line_holds_a_prompt_or_an_answer(server):
