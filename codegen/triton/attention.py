@@ -12,9 +12,9 @@ from dataclasses import replace
 from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node, Value
 from .attention_decode import emit_decode
+from .attention_operands import attention_of
 from .attention_parts import emit_in_parts
 from .attention_prefill import emit_prefill
-from .attention_shape import attention_of
 from .kernel import Operand, RegionKernels, Steps
 from .parts import as_part, homes_of
 from .rows import emit_rows

@@ -9,8 +9,9 @@ from __future__ import annotations
 from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
 from ...ir.types import Dim
+from .attention_operands import aliases, attention_of, operands_of, query_lines
 from .attention_problems import Decode, DecodeTile
-from .attention_shape import Shape, aliases, attention_of, operands_of, query_lines
+from .attention_shape import Shape
 from .attention_text import COMBINE, DECODE
 from .choice import choose
 from .elements import Elements

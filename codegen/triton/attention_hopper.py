@@ -6,8 +6,9 @@ from ...ir.graph import Function
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
 from .attention_hopper_text import ATTENDING, CONSTANTS, FUNCTIONS, KERNEL
+from .attention_operands import aliases, operands_of, query_lines
 from .attention_problems import HOPPER_REGISTERS, HOPPER_ROWS, HopperTile
-from .attention_shape import Shape, aliases, operands_of, query_lines
+from .attention_shape import Shape
 from .elements import Elements, in_gluon, name_of
 from .indices import Index
 from .kernel import Box, Kernel, padded

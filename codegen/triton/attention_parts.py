@@ -18,8 +18,9 @@ from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim
+from .attention_operands import aliases, attention_of, operands_of, query_of_rows
 from .attention_problems import InParts, PartsTile
-from .attention_shape import LOG2E, Shape, aliases, attention_of, operands_of, query_of_rows
+from .attention_shape import LOG2E, Shape
 from .attention_text import FIND_SEQUENCE
 from .choice import choose
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded

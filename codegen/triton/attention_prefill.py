@@ -10,8 +10,9 @@ from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function
 from ...ir.types import Dim
 from .attention_hopper import emit_hopper, is_for_hopper
+from .attention_operands import aliases, attention_of, operands_of, query_of_rows
 from .attention_problems import HopperTile, Prefill, PrefillTile
-from .attention_shape import Shape, aliases, attention_of, operands_of, query_of_rows
+from .attention_shape import Shape
 from .attention_text import PREFILL
 from .choice import choose
 from .kernel import Kernel, RegionKernels, Steps
