@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ..artifact.tuning_table import Device, Entry, Key
+from ..runtime.units import counted
 from .fates import Fate
 from .imported import Imported
 
@@ -47,7 +48,7 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
     def _lines(self) -> Iterator[str]:
         device = self.device
         yield f"{device.name} ({device.arch}, {device.num_units} units), {self.elapsed_s:.0f} s"
-        yield f"{self.num_works} kernels and shapes; candidates tried: {self._tried() or 'none'}"
+        yield f"{_pairs(self.num_works)}; candidates tried: {self._tried() or 'none'}"
         yield self._fate_line()
         yield from self._entry_lines()
         for steps, ratio in self.step_ratios.items():
@@ -71,14 +72,15 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
             return "none is faster than the configuration that the artifact has"
         found = {"kept": self.fates.get("kept", 0) or "none"} | self.fates
         told = ", ".join(f"{found[fate]} {text}" for fate, text in _FATES.items() if fate in found)
-        return f"{total} kernels and shapes had a candidate that was faster alone: {told}"
+        return f"{_pairs(total)} had a candidate that was faster alone: {told}"
 
     def _left_lines(self) -> Iterator[str]:
         """What there was no time for."""
         if self.not_checked:
-            yield f"whole steps of {', '.join(self.not_checked)} wait for their check with entries"
+            steps = ", ".join(self.not_checked)
+            yield f"no time was left to check what was found in whole steps of {steps}: it waits"
         if self.num_untried:
-            yield f"nothing was tried of {self.num_untried} kernels and shapes"
+            yield f"nothing was tried of {_pairs(self.num_untried)}"
         if self.not_checked or self.num_left:
             yield f"{self.num_left} configurations are left; the same command goes on from here"
         if not (self.num_tried or self.step_ratios or self.taken_back):
@@ -95,6 +97,10 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
         yield f"{'kernel':<{width}}{'before us':>11}{'after us':>10}{'faster':>8}{'roofline':>14}"
         for entry in sorted(self.entries, key=lambda entry: entry.time_s / entry.before_s):
             yield f"{names[entry.key]:<{width}}{_figures(entry)}"
+
+
+def _pairs(count: int) -> str:
+    return counted(count, "pair") + " of kernel and shape"
 
 
 def _name(entry: Entry) -> str:

@@ -166,7 +166,7 @@ def test_a_search_that_finds_nothing_says_so():
     text = text_of()
     assert "none is faster than the configuration that the artifact has" in text
     assert "before us" not in text
-    assert "nothing was tried of 2 kernels and shapes" in text
+    assert "nothing was tried of 2 pairs of kernel and shape" in text
     assert "40 configurations are left; the same command goes on from here" in text
 
 
@@ -175,8 +175,8 @@ def test_what_was_faster_alone_but_not_in_the_end_is_told_with_its_counts():
     text = text_of(outcomes={"faster": 5, "slower": 70}, num_tried=75, fates=fates)
     assert "candidates tried: 5 faster alone, 70 slower" in text
     assert (
-        "4 kernels and shapes had a candidate that was faster alone: none kept, 2 not faster once "
-        "confirmed, 1 not faster in whole steps, 1 not checked in whole steps yet"
+        "4 pairs of kernel and shape had a candidate that was faster alone: none kept, 2 not "
+        "faster once confirmed, 1 not faster in whole steps, 1 not checked in whole steps yet"
     ) in text
     assert "none is faster" not in text and "give a longer --budget" not in text
 
