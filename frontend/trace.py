@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -21,16 +22,33 @@ from .import_fx import Importer, import_graph
 from .layers import cut_layers
 from .model import build_model
 
+_COMPUTED = "rotary_emb.inv_freq"  # what checkpoints of old hold of each layer, and no model reads
+_log = logging.getLogger(__name__)
+
 
 def trace(source: TensorSource, dtype: DType = DType.F32) -> Module:
     """Trace the model of an opened checkpoint in ``dtype``; see `trace_config`.
 
     Raises CheckpointError when the checkpoint lacks a tensor that the model needs, or has one of
-    another shape.
+    another shape; warns of tensors that the model does not read.
     """
     module = trace_config(model_config(source.config), dtype, source.shapes)
     check_shapes(module.weights.values(), source.shapes)
+    _warn_of_unread(module, source)
     return module
+
+
+def _warn_of_unread(module: Module, source: TensorSource) -> None:
+    programs = [program for w in module.weights.values() for _, program in w.members()]
+    read = {name for program in programs for name in program.sources()}
+    unread = [name for name in source.shapes if name not in read and not name.endswith(_COMPUTED)]
+    if unread:
+        _log.warning(
+            "of the checkpoint's tensors %d are not read, the first is %s: the model that its "
+            "config.json describes has none of them; check num_hidden_layers there",
+            len(unread),
+            unread[0],
+        )
 
 
 def model_config(fields: Mapping[str, Any]) -> PretrainedConfig:

@@ -202,6 +202,19 @@ def test_a_weight_of_another_shape_than_the_configuration_says_is_refused_as_it_
     assert "as config.json says; give the config.json that" in str(refused.value)
 
 
+def test_tensors_that_the_model_does_not_read_are_told_once(caplog, tmp_path):
+    save_tiny("llama", tmp_path)
+    source = Checkpoint.open(tmp_path)
+    trace(source)
+    assert not caplog.records
+    source.config["num_hidden_layers"] = 1
+    trace(source)
+    [record] = caplog.records
+    said = record.getMessage()
+    assert "tensors 9 are not read, the first is model.layers.1.input_layernorm.weight" in said
+    assert "check num_hidden_layers" in said
+
+
 def test_a_head_that_is_stored_beside_the_embedding_is_not_tied():
     config = tiny_config("qwen2", tie_word_embeddings=True)
     names = set(trace_config(tiny_config("qwen2", tie_word_embeddings=False)).weights)
