@@ -71,7 +71,7 @@ def test_a_crowd_gets_right_answers_whatever_its_members_do(fake):
     async def main():
         options = {"max_num_seqs": 8, "max_num_batched_tokens": 24, "max_model_len": 160}
         llm = AsyncLLM(
-            fake, kv_cache_bytes=16 * 2 * PAGE_BYTES, max_num_waiting=40, num_threads=1, **options
+            fake, kv_cache_bytes=10 * 2 * PAGE_BYTES, max_num_waiting=40, num_threads=1, **options
         )
         ends = set()
         async with llm:
