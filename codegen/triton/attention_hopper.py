@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...ir.graph import Function
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
-from ...ir.types import Dim, DType
+from ...ir.types import Dim
 from .attention_hopper_text import ATTENDING, CONSTANTS, FUNCTIONS, KERNEL
 from .attention_operands import aliases, operands_of, query_lines
 from .attention_problems import HOPPER_REGISTERS, HOPPER_ROWS, HopperTile
@@ -12,12 +12,12 @@ from .attention_shape import Shape
 from .elements import Elements, in_gluon, name_of
 from .indices import Index
 from .kernel import Box, Kernel, padded
+from .streams import FLOATS
 from .targets import GpuTarget
 
 _WIDTHS = (64, 128)  # of heads
 BOX_COLUMNS = 64  # 128 bytes: how rows lie in shared memory where products read it
 _INPUTS = ("query_start", "context_lengths")
-_FLOATS = {DType.F16: "float16", DType.BF16: "bfloat16"}
 
 
 def is_for_hopper(shape: Shape, target: GpuTarget | None) -> bool:
@@ -26,7 +26,7 @@ def is_for_hopper(shape: Shape, target: GpuTarget | None) -> bool:
     is_plain = not (shape.window or shape.softcap or shape.has_sinks)
     fits = D in _WIDTHS and Dv == D and padded(H // Hk) <= 2 * HOPPER_ROWS
     is_known = target is not None and target.has_warpgroup_products
-    return is_known and is_plain and fits and shape.query.dtype in _FLOATS
+    return is_known and is_plain and fits and shape.query.dtype in FLOATS
 
 
 def emit_hopper(function: Function, shape: Shape, tile: HopperTile) -> Kernel:
@@ -42,7 +42,7 @@ def emit_hopper(function: Function, shape: Shape, tile: HopperTile) -> Kernel:
     values = shape.values(rows, tile.block) | {
         "padded_group": group,
         "tokens": rows // group,
-        "float": _FLOATS[shape.query.dtype],
+        "float": FLOATS[shape.query.dtype],
         "load_rows": 32 // lanes,
         "load_columns": lanes,
         "box": BOX_COLUMNS,

@@ -8,8 +8,9 @@ from .attention_shape import LEAST_DIM
 from .elements import Elements, name_of
 from .indices import Index
 from .kernel import Operand, pointer_type
+from .streams import FLOATS
 
-_FLOATS = {DType.F32: "float32", DType.F16: "float16", DType.BF16: "bfloat16"}
+_FLOATS = {DType.F32: "float32", **FLOATS}
 _CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")  # what follows the queries
 
 
