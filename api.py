@@ -144,7 +144,8 @@ def plan_checkpoint(
     has_weights = any(folder.glob("*.safetensors"))
     source = open_source(folder, "auto" if has_weights else "dummy")
     firsts = {target == "cpu": target for target in targets}  # passes are those of all GPUs
-    modules = {is_cpu: lower(source, dtype, target)[0] for is_cpu, target in firsts.items()}
+    traced = trace(source, choose_dtype(dtype, source.config))
+    modules = {is_cpu: _passed(traced, source, target)[0] for is_cpu, target in firsts.items()}
     model = describe_model(next(iter(modules.values())), folder, source.config)
     return model, {
         target: describe_target(modules[True])
@@ -166,9 +167,13 @@ def lower(
     """
     report = progress or (lambda stage, done, total: None)
     report("trace", 0, 1)
-    module = trace(source, choose_dtype(dtype, source.config))
+    traced = trace(source, choose_dtype(dtype, source.config))
     report("passes", 0, 1)
-    module, reports = run_stages(module, stages_of(target), _check(source))
+    return _passed(traced, source, target)
+
+
+def _passed(traced: Module, source: TensorSource, target: str) -> tuple[Module, list[Report]]:
+    module, reports = run_stages(traced, stages_of(target), _check(source))
     _log(module, reports)
     return module, reports
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections import deque
+from contextlib import suppress
 
 from ..runtime.wire import decode, encode
 from .frames import FrameReader, Hello, Orders, Update, framed
@@ -47,12 +48,10 @@ class FrontLink:
 
     def flush(self) -> None:
         """Sends what was kept, as far as it goes."""
-        try:
+        with suppress(BlockingIOError):  # full: the rest goes when it can be written again
             while self._unsent:
                 num_sent = self.socket.send(self._unsent[0])
                 self._num_unsent_bytes -= num_sent
                 self._unsent[0] = self._unsent[0][num_sent:]
                 if not self._unsent[0]:
                     self._unsent.popleft()
-        except BlockingIOError:
-            pass  # full: the rest goes when the socket can be written again

@@ -26,6 +26,8 @@ OPEN_TO_ALL = "/live"
 GENERATES = {"/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages"}
 _QUIET = {"/live", "/ready", "/health", "/metrics", "/playground/load"}
 
+_CLIENT_LEFT = 499  # as nginx logs it
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +51,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_s, status = monotonic(), 499  # what nginx logs for a client that left
+        started_s, status = monotonic(), _CLIENT_LEFT
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -63,7 +65,7 @@ class Gate:
         try:
             await self._pass(scope, receive, noting)
         except _Left:
-            pass  # nobody is there to be answered; the log has it as 499
+            status = _CLIENT_LEFT  # for the log: nobody is there to be answered
         except ApiError as error:
             await error_response(error, scope["path"])(scope, receive, noting)
         finally:

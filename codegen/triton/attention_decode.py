@@ -90,7 +90,7 @@ def _query(function: Function, shape: Shape, write: Node | None) -> str:
     elements = Elements(function, 2)
     token, head = Index("token"), Index("head", 0, Hk)
     heads = Index("heads[:, None]", 0, H, ("real[:, None]",))
-    text = query_lines(elements, shape.query, token, heads)
+    text = query_lines(elements, token, heads)
     if write:
         elements.lines = []
         inner = (head, elements.full(D)), (head, elements.full(Dv))

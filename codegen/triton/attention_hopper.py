@@ -6,7 +6,7 @@ from ...ir.graph import Function
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim
 from .attention_hopper_text import ATTENDING, CONSTANTS, FUNCTIONS, KERNEL
-from .attention_operands import aliases, operands_of, query_lines
+from .attention_operands import SEQUENCES, aliases, operands_of, query_lines
 from .attention_problems import HOPPER_REGISTERS, HOPPER_ROWS, HopperTile
 from .attention_shape import Shape
 from .elements import Elements, in_gluon, name_of
@@ -17,7 +17,6 @@ from .targets import GpuTarget
 
 _WIDTHS = (64, 128)  # of heads
 BOX_COLUMNS = 64  # 128 bytes: how rows lie in shared memory where products read it
-_INPUTS = ("query_start", "context_lengths")
 
 
 def is_for_hopper(shape: Shape, target: GpuTarget | None) -> bool:
@@ -33,9 +32,10 @@ def emit_hopper(function: Function, shape: Shape, tile: HopperTile) -> Kernel:
     """The kernel of a region."""
     H, Hk, D, _ = shape.sizes
     group = padded(H // Hk)
-    names, buffers, types = operands_of(function, _INPUTS)
+    names, buffers, types = operands_of(function, SEQUENCES)
     cache, table = (f"p_{name_of(shape.node.operands[place])}" for place in (1, 4))
-    made_of = ", ".join(n for n in names[: -len(_INPUTS) - 1] if n not in (cache, table))
+    others_read = (cache, table, *(f"p_{name}" for name in SEQUENCES), "o_out")
+    made_of = ", ".join(name for name in names if name not in others_read)  # the queries
     rows, others = tile.warpgroups * HOPPER_ROWS, tile.warpgroups - 1
     computing, copying = HOPPER_REGISTERS[tile.warpgroups]
     lanes = min(32, D // 8)  # of 16 bytes, along a row
@@ -72,6 +72,4 @@ def _query(function: Function, shape: Shape) -> str:
     rows = ("real",)
     token, heads = Index("token", 0, None, rows), Index("heads", 0, shape.sizes[0], rows)
     elements = Elements(function, 2, layout="LOADS")
-    return "".join(
-        f"    {line}\n" for line in in_gluon(query_lines(elements, shape.query, token, heads))
-    )
+    return "".join(f"    {line}\n" for line in in_gluon(query_lines(elements, token, heads)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ...ir.graph import Function, Node, Value
+from ...ir.graph import Function, Node
 from ...ir.types import DType
 from .attention_shape import LEAST_DIM
 from .elements import Elements, name_of
 from .indices import Index
 from .kernel import Operand, pointer_type
 from .streams import FLOATS
+
+SEQUENCES = ("query_start", "context_lengths")
+"""Inputs that tell where each sequence's tokens begin, and how many are in the cache then."""
 
 _FLOATS = {DType.F32: "float32", **FLOATS}
 _CALLED = ("cache", "positions", "sequence_ids", "table", "sinks")  # what follows the queries
@@ -19,9 +22,9 @@ def attention_of(function: Function) -> Node:
     return next(node for node in function.nodes if node.op == "paged_attention")
 
 
-def query_lines(elements: Elements, query: Value, token: Index, heads: Index) -> list[str]:
-    """What makes `q`, the queries of tokens and heads in their own type, of what they are made
-    of."""
+def query_lines(elements: Elements, token: Index, heads: Index) -> list[str]:
+    """What makes `q`, the region's queries of tokens and heads, in their own type."""
+    query = attention_of(elements.function).operands[0]
     column = elements.full(int(query.shape[-1]), least=LEAST_DIM)
     made = elements.at(query, (token, heads, column))
     return [*elements.heads, *elements.lines, f"q = {made}.to(tl.{_FLOATS[query.dtype]})"]
@@ -29,10 +32,10 @@ def query_lines(elements: Elements, query: Value, token: Index, heads: Index) ->
 
 def query_of_rows(function: Function) -> str:
     """Lines that make `q` of a tile of tokens of one sequence by the heads of a key head."""
-    query = attention_of(function).operands[0]
     token = Index("(query_start + local)[:, None]", 0, None, ("real[:, None]",))
-    heads = Index("heads[:, None]", 0, int(query.shape[1]), ("real[:, None]",))
-    lines = query_lines(Elements(function, 2), query, token, heads)
+    num_heads = int(attention_of(function).operands[0].shape[1])
+    heads = Index("heads[:, None]", 0, num_heads, ("real[:, None]",))
+    lines = query_lines(Elements(function, 2), token, heads)
     return "".join(f"    {line}\n" for line in lines)
 
 

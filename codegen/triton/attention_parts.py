@@ -18,7 +18,7 @@ from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim
-from .attention_operands import aliases, attention_of, operands_of, query_of_rows
+from .attention_operands import SEQUENCES, aliases, attention_of, operands_of, query_of_rows
 from .attention_problems import InParts, PartsTile
 from .attention_shape import LOG2E, Shape
 from .attention_text import FIND_SEQUENCE
@@ -86,7 +86,6 @@ def NAME({names}num_sequences, num_table_columns):
     first_part = begin // {part}
     end_part = (end + {part} - 1) // {part}
     i = tl.arange(0, {rows})
-    d = tl.arange(0, {dim})
     e = tl.arange(0, {value_dim})
     local = query + i // {padded_group}
     heads = head * {group} + i % {padded_group}
@@ -141,7 +140,7 @@ def emit_in_parts(function: Function, steps: Steps, asked: Configuration | None)
     shape = Shape(attention_of(function))
     choice = choose(InParts(steps.max_rows, shape.heads.num_key_heads), asked)
     values = _values(shape, steps, choice.chosen)
-    inputs = ("context_lengths",) if steps.one_token_each else ("query_start", "context_lengths")
+    inputs = SEQUENCES[1:] if steps.one_token_each else SEQUENCES
     names, buffers, types = operands_of(function, inputs)
     values |= {"aliases": aliases(function, names), "query": query_of_rows(function)}
     spaces = _SPACES if values["splits"] > 1 else {}

@@ -10,7 +10,7 @@ from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function
 from ...ir.types import Dim
 from .attention_hopper import emit_hopper, is_for_hopper
-from .attention_operands import aliases, attention_of, operands_of, query_of_rows
+from .attention_operands import SEQUENCES, aliases, attention_of, operands_of, query_of_rows
 from .attention_problems import HopperTile, Prefill, PrefillTile
 from .attention_shape import Shape
 from .attention_text import PREFILL
@@ -35,7 +35,7 @@ def _emit_portable(function: Function, shape: Shape, tile: PrefillTile) -> Kerne
     tokens = tile.rows // group
     values = shape.values(tile.rows, tile.block) | {"padded_group": group, "tokens": tokens}
     values["loops"] = _loops(shape, values, tile.block)
-    names, buffers, types = operands_of(function, ("query_start", "context_lengths"))
+    names, buffers, types = operands_of(function, SEQUENCES)
     values |= {"aliases": aliases(function, names), "query": query_of_rows(function)}
     body = PREFILL.format(names="".join(f"{name}, " for name in names), **values)
     scalars, grid = (Dim.of("S"), Dim.of("P")), shape.tiles(tokens)

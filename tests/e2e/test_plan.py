@@ -1,9 +1,11 @@
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from tapeout.api import plan_checkpoint
 from tapeout.artifact.checks import check_tape
+from tapeout.frontend.trace import trace
 from tapeout.runtime.cuda.card_limits import CARDS
 from tapeout.runtime.limits import Limits
 from tapeout.runtime.load import open_model
@@ -28,6 +30,13 @@ def test_a_plan_of_the_checkpoint_is_what_is_allocated_to_the_byte(
     assert plan.total_bytes == buffers.num_bytes
     assert plan.arena_bytes == buffers.arena.nbytes
     assert plan.kv_cache_bytes == sum(cache.nbytes for cache in buffers.caches.values())
+
+
+def test_a_plan_of_several_targets_traces_the_checkpoint_once(checkpoint_of):
+    targets = ["cpu", "cuda:sm_90", "cuda:sm_80"]
+    with patch("tapeout.api.trace", wraps=trace) as traced:
+        _, described = plan_checkpoint(checkpoint_of("llama"), targets)
+    assert traced.call_count == 1 and [*described] == targets
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "qwen3_moe"])
