@@ -89,7 +89,8 @@ class EngineServer:
         self._selector.register(connection, selectors.EVENT_READ, link)
         _log.info("front connected", extra={"front_id": link.front_id})
         self._send(link, self._hello(link.front_id))
-        self._send(link, Update(None, self._load()))
+        if link.front_id in self._links:  # it may have ended while no engine was there to greet it
+            self._send(link, Update(None, self._load()))
 
     def _obey(self, link: FrontLink, orders: Orders) -> None:
         for request in orders.requests:

@@ -12,7 +12,7 @@ _MAX_UNSENT_BYTES = 1 << 28  # of a front that has stopped reading
 
 
 class FrontLink:
-    """A connected front, and the requests that are its own.
+    """A connected front.
 
     A method that raises OSError, or ValueError for nonsense, says that the front is lost.
     """
@@ -20,7 +20,6 @@ class FrontLink:
     def __init__(self, connection: socket.socket, front_id: int) -> None:
         connection.setblocking(False)
         self.socket, self.front_id = connection, front_id
-        self.request_ids: set[str] = set()
         self._reader = FrameReader()
         self._unsent: deque[memoryview] = deque()
         self._num_unsent_bytes = 0

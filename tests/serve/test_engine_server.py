@@ -180,6 +180,14 @@ def test_a_front_that_goes_is_a_warning_where_it_takes_requests_along(loop, capl
     assert (lost.levelname, lost.num_requests) == (level, int(asks))
 
 
+def test_a_front_that_ended_before_it_was_greeted_takes_nobody_along(loop):
+    keeps, gone = loop.front(), Front(loop.address)
+    keeps.ask("0.0", [9], max_tokens=20)
+    gone.socket.close()  # it waits with the listener, as it would where no engine is there yet
+    loop.turn_until_idle()
+    assert keeps.ends()["0.0"].token_ids == reference([9], 20)
+
+
 def test_a_front_that_talks_nonsense_is_dropped_and_others_go_on(loop):
     keeps, bad = loop.front(), loop.front()
     keeps.ask("0.0", [9], max_tokens=20)
