@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from ...runtime.logprobs import LogprobsOfToken
 from ...runtime.outputs import CompletionOutput, RequestOutput
 from ...runtime.sampling_params import SamplingParams
 from ...runtime.stream import Stream
@@ -78,6 +79,7 @@ class _Answer:
         self._id, self._created_s = f"cmpl-{request_id}", int(time.time())
         self._name = model.name(asked.model)
         self._num_written: dict[int, int] = {}  # characters of each choice's text
+        self._prompt_logprobs: dict[int, list[LogprobsOfToken | None] | None] = {}
 
     def whole(self, outputs: Sequence[RequestOutput]) -> Completion:
         """The answer at once."""
@@ -102,6 +104,9 @@ class _Answer:
         if self._asked.max_tokens == 0:
             output = _without_tokens(output)
         self._tally.add(output)
+        # A stream tells them once; each of its n choices begins with them.
+        own = self._prompt_logprobs.setdefault(stream_index, output.prompt_logprobs)
+        output = msgspec.structs.replace(output, prompt_logprobs=own)
         first = stream_index * (self._asked.n or 1)
         return [
             self._choice(first + completion.index, output, completion)

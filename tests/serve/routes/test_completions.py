@@ -1,3 +1,5 @@
+from collections import defaultdict
+
 import openai
 import pytest
 
@@ -81,14 +83,19 @@ def test_echo_with_logprobs_scores_the_prompt(client, offline, max_tokens):
     assert answer.usage.completion_tokens == max_tokens
 
 
-def test_streamed_logprobs_are_those_of_the_whole_answer(client):
-    fields = {"logprobs": 2, "echo": True, "stop": ["9"]} | GREEDY
-    [whole] = ask(client, "1 2 3 4", **fields).choices
-    tokens, offsets = [], []
-    for chunk in ask(client, "1 2 3 4", stream=True, **fields):
-        tokens += chunk.choices[0].logprobs.tokens
-        offsets += chunk.choices[0].logprobs.text_offset
-    assert (tokens, offsets) == (whole.logprobs.tokens, whole.logprobs.text_offset)
+@pytest.mark.parametrize("fields", [GREEDY, {"n": 3, "seed": 3, "max_tokens": 8}], ids=["1", "n"])
+def test_streamed_logprobs_are_those_of_the_whole_answer(client, fields):
+    fields = {"logprobs": 2, "echo": True, "stop": ["9"]} | fields
+    prompt = "1 2 3 4 " * 40
+    whole = {choice.index: choice for choice in ask(client, prompt, **fields).choices}
+    tokens, offsets = defaultdict(list), defaultdict(list)
+    for chunk in ask(client, prompt, stream=True, **fields):
+        for choice in chunk.choices:
+            tokens[choice.index] += choice.logprobs.tokens
+            offsets[choice.index] += choice.logprobs.text_offset
+    for index, choice in whole.items():
+        assert tokens[index] == choice.logprobs.tokens
+        assert offsets[index] == choice.logprobs.text_offset
 
 
 @pytest.mark.parametrize(
