@@ -21,7 +21,7 @@ class Flight(NamedTuple):
     step_id: int
     slots: Slots  # [S]
     ends: I64  # [S], positions whose keys and values are cached after it
-    of_prompts: Slots  # those of `slots` of which it computes tokens of the prompt
+    of_given: Slots  # those of `slots` of which it computes tokens they took their slots with
     rows: Rows
 
 
@@ -39,7 +39,7 @@ def launch(
     tokens = pack_tokens(table, slots, start, granted)
     rows = pack_rows(table, slots, tokens)
     ends = start + granted
-    of_prompts = slots[start < table.num_prompt[slots]]
+    of_given = slots[start < table.num_given[slots]]
     table.num_computed[slots] = ends
     table.num_tokens[rows.slots[rows.chooses]] += 1
     frame = Frame(
@@ -59,7 +59,7 @@ def launch(
         masks=tuple(masks.items()),
         wants_logprobs=bool(table.wants_logprobs[rows.slots].any()),
     )
-    return Flight(step_id, slots, ends, of_prompts, rows), frame
+    return Flight(step_id, slots, ends, of_given, rows), frame
 
 
 def progress_of(table: SlotTable, rows: Rows) -> tuple[Progress, ...]:

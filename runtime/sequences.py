@@ -1,7 +1,8 @@
 """The sequences that have a slot, with their pages: where they start, are proven, and end.
 
 Pages of a sequence enter the prefix index when a step that computed them has reported, its row of
-logits finite: those of the prompt at once, those of the output when the sequence ends.
+logits finite: those of what it took its slot with at once, for others wait for them; those of what
+it says from then on when it ends.
 """
 
 from bisect import insort
@@ -29,7 +30,7 @@ class Sequences:
         self.running: Slots = _NO_SLOTS
         self.slot_of: dict[str, int] = {}
         self._num_registered = [0] * max_num_seqs  # pages of each slot that are in the index
-        self._computing: dict[bytes, int] = {}  # prompt pages to come, and the slot they come from
+        self._computing: dict[bytes, int] = {}  # given pages to come, and the slot they come from
         self._started: list[int] = []  # slots whose prompts may have pages without a hash
         self._leaving: deque[tuple[int, int]] = deque()  # (last step that knows it, slot)
 
@@ -75,7 +76,7 @@ class Sequences:
         return (len(entry.token_ids) - 1) // self.cache.page_size_tokens
 
     def is_computing(self, page_hash: bytes) -> bool:
-        """Whether a running sequence is about to compute this page of its prompt."""
+        """Whether a running sequence is about to compute this page, and others may wait for it."""
         return page_hash in self._computing
 
     def prove(self, flight: Flight) -> None:
@@ -85,7 +86,7 @@ class Sequences:
         all_alive = bool(is_alive.all())
         slots = flight.slots if all_alive else flight.slots[is_alive]
         table.num_proven[slots] = flight.ends if all_alive else flight.ends[is_alive]
-        for slot in flight.of_prompts[table.is_alive[flight.of_prompts]].tolist():
+        for slot in flight.of_given[table.is_alive[flight.of_given]].tolist():
             self._register(slot)
         self.cache.trim(slots, table.num_proven[slots], None)
 

@@ -26,6 +26,7 @@ class SlotTable:
         self.token_ids = np.zeros((max_num_seqs, max_model_len), np.int32)  # prompt, then output
         self.is_alive = np.zeros(max_num_seqs, np.bool_)
         self.num_prompt = np.zeros(max_num_seqs, np.int64)
+        self.num_given = np.zeros(max_num_seqs, np.int64)  # known when it took the slot
         self.num_known = np.zeros(max_num_seqs, np.int64)
         self.num_tokens = np.zeros(max_num_seqs, np.int64)
         self.num_computed = np.zeros(max_num_seqs, np.int64)
@@ -59,7 +60,7 @@ class SlotTable:
         self.token_ids[slot, :num_known] = entry.token_ids
         self.is_alive[slot] = True
         self.num_prompt[slot] = num_prompt
-        self.num_known[slot] = self.num_tokens[slot] = num_known
+        self.num_given[slot] = self.num_known[slot] = self.num_tokens[slot] = num_known
         self.num_computed[slot] = self.num_proven[slot] = self.num_cached[slot] = num_cached
         self.max_num_tokens[slot] = min(num_prompt + request.max_tokens, self.max_model_len)
         self.min_num_tokens[slot] = num_prompt + request.min_tokens

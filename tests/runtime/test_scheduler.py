@@ -189,6 +189,20 @@ def test_what_a_lost_executor_had_in_flight_is_computed_again(depth):
     assert loop.run() == {str(i): reference(prompt_of(9, i), 12) for i in range(6)}
 
 
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_whoever_is_computed_again_holds_up_nobody_who_began_alike(depth):
+    loop = loop_of(depth, max_model_len=128)
+    for name in "ab":
+        loop.add(name, prompt_of(6), 100)
+    while loop.scheduler.sequences.table.num_known.max() < 70:  # more than a step computes
+        loop.step()
+    loop.runner.queue.clear()
+    loop.events = [StepsLost()]
+    assert loop.run() == dict.fromkeys("ab", reference(prompt_of(6), 100))
+    ends = [loop.finished[name].times.finished_s for name in "ab"]
+    assert ends[1] - ends[0] < 10
+
+
 def test_a_result_out_of_order_is_a_broken_invariant():
     scheduler = make_scheduler()
     request = Request(request_id="a", prompt_token_ids=np.array([1], np.int32), max_tokens=9)

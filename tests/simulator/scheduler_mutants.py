@@ -23,7 +23,7 @@ def pages_are_shared_before_their_step_has_reported(plan):
         if frame is not None:
             flight = self._flights[-1]
             sequences.table.num_proven[flight.slots] = flight.ends
-            for slot in flight.of_prompts.tolist():
+            for slot in flight.of_given.tolist():
                 sequences._register(slot)
         return frame
 
