@@ -124,6 +124,9 @@ class EngineThread:
             self._engine.add([generation])
         except TapeoutError as error:
             self._put(stream.mailbox, [(stream, error)])
+        except Exception:
+            self._streams[generation.request_id] = stream  # it is told with the others
+            raise
         else:
             self._streams[generation.request_id] = stream
 

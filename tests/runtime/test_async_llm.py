@@ -403,6 +403,23 @@ def test_a_fault_in_the_engine_thread_ends_every_stream_and_names_itself(fake):
     asyncio.run(main())
 
 
+def test_a_request_at_which_the_engine_fails_is_told_so_like_the_others(fake, monkeypatch):
+    async def main():
+        llm = AsyncLLM(fake, num_threads=1)
+        with slowed(llm):
+            stream = llm.generate(ids([1]), LONG)
+            await anext(stream)
+            monkeypatch.setattr(llm.engine, "add", lambda _: {}["a bug"])
+            for one in (llm.generate(ids([2]), LONG), stream):
+                with pytest.raises(EngineDeadError, match="the engine failed: .*a bug"):
+                    async with asyncio.timeout(5):
+                        async for _ in one:
+                            pass
+        llm.shutdown()
+
+    asyncio.run(main())
+
+
 def test_shutting_down_ends_streams_with_an_error_and_may_be_repeated(fake):
     async def main():
         llm = AsyncLLM(fake, num_threads=1)
