@@ -14,6 +14,7 @@ from .staging import Stage
 from .tapes import Tapes
 
 _SMALL, _STRIDE = (1, 2, 4), 8
+_MOST = 1024  # sequences: larger steps take long enough to be launched meanwhile
 _LAUNCH_BYTES = 4096  # that a launch in a graph takes of the device, with its share of the kernels
 
 
@@ -85,6 +86,7 @@ def graphs_bytes(described: Described, most: int) -> int:
 
 
 def buckets(most: int) -> Iterator[int]:
-    """1, 2, 4, then multiples of 8, and `most` itself."""
+    """1, 2, 4, then multiples of 8, and `most` itself, or 1024 if less."""
+    most = min(most, _MOST)
     yield from (n for n in (*_SMALL, *range(_STRIDE, most, _STRIDE)) if n < most)
     yield most

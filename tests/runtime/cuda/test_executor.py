@@ -11,6 +11,7 @@ from fake_steps import PROMPTS, following, frame_of, last_rows
 from tapeout.errors import CapacityError
 from tapeout.runtime.cuda.device import CudaError
 from tapeout.runtime.frame import Edits, Sampling
+from tapeout.runtime.limits import Limits
 from tapeout.runtime.step_thread import StepError
 from tapeout.verification.frames import i32
 
@@ -221,6 +222,13 @@ def test_without_time_to_capture_there_are_no_graphs(driver, fake_cuda):
     assert executor.graph_sizes == []
     executor.run(frame_of([[5]], rows=[0]))
     assert counted(driver, "graph_launches") == 0 or not executor.graph_sizes
+    executor.close()
+
+
+def test_a_load_for_thousands_of_sequences_has_room_for_its_graphs(model):
+    most = {"max_num_seqs": 5000, "max_num_batched_tokens": 5000, "max_logit_rows": 5000}
+    executor = executor_of(model, Limits(max_model_len=16, **most), capture_s=60.0)
+    assert executor.graph_sizes[-3:] == [1008, 1016, 1024]
     executor.close()
 
 
