@@ -19,7 +19,7 @@ from ..front import Front
 from ..gate import App
 from ..listening import engine_listener
 from ..options import ServeOptions
-from .in_process import post
+from .in_process import Response, post
 from .lines import BatchLine, check_lines, read_lines
 from .results import BatchError, BatchResponse, ResultFile, result_of
 
@@ -102,17 +102,17 @@ class _Run:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(_REQUESTS_PER_SLOT * hello.max_num_seqs):
-                    tasks.create_task(self._ask_some(app))
+                    tasks.create_task(self._ask_some(front, app))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _ask_some(self, app: App) -> None:
+    async def _ask_some(self, front: Front, app: App) -> None:
         for line in self._left:
-            self._results.add(result_of(line.custom_id, await _outcome(app, line)))
+            self._results.add(result_of(line.custom_id, await _outcome(front, app, line)))
             self._bar.update()
 
 
-async def _outcome(app: App, line: BatchLine) -> BatchResponse | BatchError:
+async def _outcome(front: Front, app: App, line: BatchLine) -> BatchResponse | BatchError:
     """Asks, and asks again where the answer is to come again later."""
     if line.method != "POST":
         return BatchError("invalid_method", f"method={line.method!r} is none here; give POST")
@@ -121,10 +121,16 @@ async def _outcome(app: App, line: BatchLine) -> BatchResponse | BatchError:
     if line.body.get("stream"):
         return BatchError("invalid_body", "stream=true has no use in a batch; leave it out")
     body = msgspec.json.encode(line.body)
-    response = await post(app, line.url, body)
+    response = await _ask(front, app, line.url, body)
     for _ in range(_MAX_ATTEMPTS - 1):
         if response.status != 503:
             break
         await asyncio.sleep(float(response.headers.get(b"retry-after", b"1")))
-        response = await post(app, line.url, body)
+        response = await _ask(front, app, line.url, body)
     return BatchResponse(response.status, response.request_id, msgspec.Raw(response.body))
+
+
+async def _ask(front: Front, app: App, url: str, body: bytes) -> Response:
+    """Sends a request once an engine is there: a large model takes minutes to come again."""
+    await front.engine.wait_ready(None)
+    return await post(app, url, body)

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -150,8 +151,33 @@ def test_an_engine_that_is_killed_costs_no_answer(nano, tmp_path):
     assert whole == {60}
 
 
+def test_a_batch_waits_for_an_engine_that_is_long_in_coming(nano, tmp_path):
+    lines = [completion(f"c{i}", max_tokens=400, ignore_eos=True) for i in range(40)]
+    source, target = write(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
+    target.touch()
+    process = subprocess.Popen(command(nano, source, target), stdout=subprocess.PIPE, text=True)
+    for _ in range(2):  # the second takes requests along that the first had, too
+        size = target.stat().st_size
+        wait_until(lambda size=size: target.stat().st_size > size, timeout_s=30)
+        engine = engine_of(process)
+        engine.kill()
+        engine.wait(10)
+        wait_until(lambda: engines_of(process), timeout_s=30)
+    late = engine_of(process)
+    late.suspend()
+    time.sleep(4)
+    late.resume()
+    told, _ = process.communicate(timeout=60)
+    assert json.loads(told) == {"num_requests": 40, "num_skipped": 0, "num_failed": 0}
+
+
 def engine_of(process):
     """The process of the engine that a run has started."""
-    children = psutil.Process(process.pid).children()
-    [engine] = [child for child in children if "engine_process" in " ".join(child.cmdline())]
+    [engine] = engines_of(process)
     return engine
+
+
+def engines_of(process):
+    """None while the next one is being started."""
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "engine_process" in " ".join(child.cmdline())]
