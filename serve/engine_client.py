@@ -99,11 +99,17 @@ class EngineClient:
         if self._open.pop(request_id, None) is not None:
             self._send(cancels=self._processor.abort(request_id))
 
+    def end(self, stream: Stream, error: TapeoutError) -> None:
+        """Ends a request with an error of its own, for raising one changes it; one that is done is
+        passed over."""
+        if stream.generation.request_id in self._open:
+            self.leave(stream)
+            self._mailbox.put([(stream, error)])
+
     def end_all(self, make_error: Callable[[], TapeoutError]) -> None:
-        """Ends every request with an error of its own: raising one changes it."""
+        """Ends every request."""
         for entry in list(self._open.values()):
-            self.leave(entry.stream)
-            self._mailbox.put([(entry.stream, make_error())])
+            self.end(entry.stream, make_error())
 
     # ---- what the connection tells ----
 

@@ -21,8 +21,10 @@ from .frames import Hello
 from .metrics import Metrics
 from .options import ServeOptions
 from .served_model import ServedModel
-from .tally import Tally
+from .tally import Tally, failure
 from .tracing import Tracing
+
+_LATE_S = 0.5  # for the engine's own end of a request to come
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -97,7 +99,15 @@ class Front:
             make = self.model.generation(ask.prompt, ask.params, ask.options, kind)
             streams.append(self.engine.open(make))
             exits.callback(self.engine.leave, streams[-1])
+            self._end_late(streams[-1], ask.options.timeout_s, exits)
         return streams
+
+    def _end_late(self, stream: Stream, timeout_s: float | None, exits: ExitStack) -> None:
+        """Where the engine does not end a request in time: it hangs, or is being started."""
+        if timeout_s is not None:
+            loop, error = asyncio.get_running_loop(), failure("timeout")
+            late = loop.call_later(timeout_s + _LATE_S, self.engine.end, stream, error)
+            exits.callback(late.cancel)
 
     def tally(self, state: dict[str, Any]) -> Tally:
         """Counts what a request takes; its line in the log will say it."""

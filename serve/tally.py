@@ -18,6 +18,12 @@ _FAILED = {
 }
 
 
+def failure(reason: str) -> ApiError:
+    """What a request is answered with whose output ends for such a reason."""
+    status, message = _FAILED[reason]
+    return ApiError(status, message, kind="server_error", code=reason)
+
+
 class Tally:
     """The tokens of a request's prompts and completions."""
 
@@ -43,8 +49,7 @@ class Tally:
             self.num_cached_tokens += output.num_cached_tokens or 0
             self._metrics.finished(output, self._started_s, self._num_tokens[name])
         for reason in _FAILED.keys() & self.finish_reasons:
-            status, message = _FAILED[reason]
-            raise ApiError(status, message, kind="server_error", code=reason)
+            raise failure(reason)
 
     @property
     def num_output_tokens(self) -> int:

@@ -106,6 +106,20 @@ def test_a_step_that_hangs_is_found_and_the_engine_replaced(nano):
         assert ask(server, **SHORT).status_code == 200
 
 
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+def test_the_time_for_a_request_is_over_also_where_the_engine_hangs(nano, is_stream):
+    with serving(nano, "--request-timeout-s", "1", "--num-threads", "1") as server:
+        engine = server.engine()
+        engine.suspend()
+        asked_s = time.monotonic()
+        answer = ask(server, **SHORT, stream=is_stream)
+        assert answer.status_code == 408 and answer.json()["error"]["code"] == "timeout"
+        assert time.monotonic() - asked_s < 4
+        engine.resume()
+        assert ask(server, **SHORT).status_code == 200
+        wait_until(lambda: is_quiet(server))
+
+
 def test_when_a_front_ends_the_listener_stays_and_its_requests_free_their_pages(own):
     with pytest.raises(httpx.TransportError):
         with httpx.stream("POST", f"{own.url}/v1/completions", json=LONG | {"stream": True}) as a:
