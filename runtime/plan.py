@@ -17,7 +17,7 @@ from ..kvcache.budget import (
     num_tokens_in_budget,
     num_useful_tokens,
 )
-from .layout import Sizes, inputs_bytes, lay_out_arena
+from .layout import Sizes, inputs_bytes, lay_out_arena, slot_bytes
 from .limits import MIN_MODEL_LEN, MORE_CACHE, Limits, StepSize
 from .machine import memory_bytes
 from .player import Dims
@@ -27,6 +27,7 @@ DEFAULT_KV_CACHE_BYTES = 4 << 30
 MAX_STEPS_IN_FLIGHT = 2  # one that runs, one that waits for it
 _STEP_SHARE = 0.125  # of what weights leave: by default arena and inputs take no more
 _MAX_TOKENS_IN_SLOTS = (1 << 31) - 1  # kernels find tokens by indices of 32 bits
+_MAX_SLOT_BYTES = 1 << 32  # of a GPU's arena: its kernels find two bytes by such an index
 
 
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +87,8 @@ def plan_memory(
             f"max_num_seqs={step.num_seqs} sequences of max_model_len={longest} are more than "
             f"{_MAX_TOKENS_IN_SLOTS} tokens; lower one of the two"
         )
+    if device_bytes is not None:
+        _check_slots(target, step, longest)
     budget_bytes = _kv_budget(target, limits, step, longest, device_bytes)
     demand = _demand(step, longest)
     num_tokens = num_tokens_in_budget(target.cache_groups, budget_bytes, demand)
@@ -99,6 +102,17 @@ def plan_memory(
         return plan
     cut = f"max_model_len is {num_tokens}, for {holds}{_taken(target, step, longest)}"
     return msgspec.structs.replace(plan, cut=cut)
+
+
+def _check_slots(target: Target, step: StepSize, max_model_len: int) -> None:
+    sizes = _sizes(_bounds(target.cache_groups, step, max_model_len), max_model_len)
+    most = max((slot_bytes(slot, sizes) for slot in target.slots), default=0)
+    if most > _MAX_SLOT_BYTES:
+        raise InputError(
+            f"a step of max_num_batched_tokens={step.num_tokens} and max_num_seqs={step.num_seqs} "
+            f"needs {most} bytes in one piece, more than the {_MAX_SLOT_BYTES} that kernels of a "
+            "GPU find their way in; lower one of the two"
+        )
 
 
 def _taken(target: Target, step: StepSize, num_tokens: int) -> str:

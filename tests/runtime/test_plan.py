@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from fake_model import CONTEXT
 
-from tapeout.artifact import Artifact
+from tapeout.artifact import Artifact, Slot
 from tapeout.errors import CapacityError, InputError
 from tapeout.runtime import plan as plan_module
 from tapeout.runtime.limits import Limits
@@ -110,6 +110,18 @@ def test_tokens_of_all_slots_are_counted_in_31_bits(planned):
     num_seqs = 2**31 // CONTEXT
     with pytest.raises(InputError, match=f"max_num_seqs={num_seqs} .* 2147483647 tokens; lower"):
         planned(max_num_seqs=num_seqs)
+
+
+def test_a_gpu_has_no_larger_slot_than_its_kernels_find_their_way_in(fake, monkeypatch):
+    monkeypatch.setattr(plan_module, "memory_bytes", lambda: 1 << 40)
+    target = Artifact.open(fake).manifest.targets["cpu"]
+    wide = Slot(bytes=[{"T": 2 * 25_600}])
+    target = msgspec.structs.replace(target, slots=[*target.slots, wide])
+    most = 2**31 // 25_600
+    for num_tokens, device_bytes in ((most, 1 << 40), (most + 1, None)):
+        plan_memory(target, CONTEXT, Limits(max_num_batched_tokens=num_tokens), device_bytes)
+    with pytest.raises(InputError, match=f"max_num_batched_tokens={most + 1} .* 4294967296 that"):
+        plan_memory(target, CONTEXT, Limits(max_num_batched_tokens=most + 1), 1 << 40)
 
 
 def test_all_together_stays_within_the_share_of_the_machine(planned, monkeypatch):
