@@ -60,6 +60,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(self.read_timeout_s, self._time_out)
 
     def _time_out(self) -> None:
+        if self._is_answering:  # what has come since, be it a blank line, can wait for its turn
+            self._expect_head()
+            return
         self._refuse(ApiError(408, f"no request came within {self.read_timeout_s:g} s"))
 
     def _stop_timer(self) -> None:
@@ -71,9 +74,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """What is no HTTP."""
         self._refuse(ApiError(400, msg))
 
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _refuse(self, error: ApiError) -> None:
+        """Says so, but not within another answer, and closes the connection."""
         self._stop_timer()
         if self.transport.is_closing():
+            return
+        if self._is_answering:
+            self.transport.close()
             return
         body = msgspec.json.encode(error_body(error))
         head = (

@@ -92,6 +92,23 @@ def test_a_head_that_is_too_long_or_too_slow_is_refused(strict):
     assert raw(strict, b"")[0] == 408
 
 
+@pytest.mark.parametrize(
+    ("connection", "behind", "is_whole"),
+    [("close", b"\r\n", True), ("keep-alive", b"nonsense", False)],
+)
+def test_what_comes_while_a_request_is_answered_is_not_refused_within_the_answer(
+    nano, connection, behind, is_whole
+):
+    asked = {"prompt": "a", "max_tokens": 1900, "temperature": 0, "ignore_eos": True}
+    body = json.dumps(asked | {"stream": True}).encode()
+    head = f"POST {COMPLETIONS} HTTP/1.1\r\nConnection: {connection}\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    with serving(nano, "--read-timeout-s", "0.2", "--num-threads", "1") as server:
+        status, answer = raw(server, [head.encode() + body, behind], wait_s=0.1)
+    assert status == 200 and b"Refused" not in answer
+    assert answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") == is_whole
+
+
 def test_a_body_that_is_too_slow_is_refused(strict):
     head = f"POST {COMPLETIONS} HTTP/1.1\r\nAuthorization: Bearer first\r\n"
     head += "Connection: close\r\nContent-Length: 100\r\n\r\n"
