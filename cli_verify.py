@@ -24,12 +24,12 @@ def verify_command(
 
     Exits with 0 if nothing is wrong, else with 1.
     """
-    from .artifact.beside import check_place
+    from .artifact.beside import check_file
     from .runtime.progress import BuildProgress
     from .verification.certificate import certificate_path, write
     from .verification.run import verify
 
-    check_place(certificate_path(artifact))
+    check_file(certificate_path(artifact))
     progress = BuildProgress()
     try:
         certificate = verify(artifact, checkpoint, progress)

@@ -8,6 +8,12 @@ from ..errors import InputError
 _REMEDY = "use a folder that is writable and has room"
 
 
+def beside(artifact: Path, ending: str) -> Path:
+    """The file `<name>.<ending>` beside an artifact, which may be named by `.` or `..`."""
+    artifact = Path(os.path.abspath(artifact))
+    return artifact.parent / f"{artifact.name}.{ending}"
+
+
 def check_place(path: Path) -> None:
     """Refuses a path that could not be written, before long work. Raises InputError."""
     folder = path.absolute().parent

@@ -5,6 +5,8 @@ A search that was ended in its midst, whatever ended it, goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
@@ -61,7 +63,8 @@ class Journal:
 
     def __init__(self, path: Path, begun: Begun) -> None:
         self.path = path
-        lines, num_bytes = _read(path)
+        with self._reported():
+            lines, num_bytes = _read(path)
         is_ours = lines[:1] == [begun]
         self.lines: list[Line] = []
         if is_ours:
@@ -85,13 +88,20 @@ class Journal:
         with self._opened(mode) as file:
             file.write(msgspec.json.encode(line) + b"\n")
 
-    def _opened(self, mode: str) -> IO[bytes]:
+    @contextmanager
+    def _opened(self, mode: str) -> Iterator[IO[bytes]]:
+        """A full disk is told when the file is closed."""
+        with self._reported(), open(self.path, mode) as file:
+            yield file
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
         try:
-            return open(self.path, mode)
+            yield
         except OSError as error:
             raise InputError(
                 f"cannot write {self.path}: {error.strerror or error}; copy the artifact to a "
-                "folder that is writable"
+                "folder that is writable and has room"
             ) from None
 
 

@@ -83,10 +83,16 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
             yield f"nothing was tried of {_pairs(self.num_untried)}"
         if self.not_checked or self.num_left:
             yield f"{self.num_left} configurations are left; the same command goes on from here"
-        if not (self.num_tried or self.step_ratios or self.taken_back):
+        if not self.num_tried and (self.not_checked or self.num_left):
+            checked = self.step_ratios or self.taken_back
+            left = (
+                ", checks of whole steps left no time to try"
+                if checked
+                else (" and left no time to try or check")
+            )
             yield (
-                f"opening the artifact took {self.opening_s:.1f} s and left no time to try or "
-                "check anything: give a longer --budget"
+                f"opening the artifact took {self.opening_s:.1f} s{left} anything: give a longer "
+                "--budget"
             )
 
     def _entry_lines(self) -> Iterator[str]:

@@ -62,6 +62,7 @@ class Search(Generic[Built]):
         self._space, self._journal, self._report, self._clock = space, journal, report, clock
         self._model = CostModel()
         self._num_timed = 0
+        self.unknown: list[Key] = []  # of imported configurations that are no candidates
         works = sorted(space.works(), key=lambda work: -work.share)
         self._states = {work.key: self._state(work, imported) for work in works}
         for line in journal.lines:
@@ -112,8 +113,11 @@ class Search(Generic[Built]):
         left = list(self._space.candidates(work))
         random.Random(repr(work.key)).shuffle(left)
         state = WorkState(work, [found for found in left if found != work.configuration])
-        if work.key in imported and imported[work.key] in state.left:
-            state.first.append(imported[work.key])
+        brought = imported.get(work.key, work.configuration)
+        if brought in state.left:
+            state.first.append(brought)
+        elif brought != work.configuration:
+            self.unknown.append(work.key)
         return state
 
     def _recall(self, line: Line) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..artifact.beside import check_file, check_place, write_whole
+from ..artifact.beside import beside, check_file, check_place, write_whole
 from ..artifact.files import lock_folder
 from ..artifact.schema import MANIFEST_DIGEST
 from ..artifact.staging import check_replaceable
@@ -71,15 +71,18 @@ def tune(
     """
     started_s = time.monotonic() if started_s is None else started_s
     _check_outputs(options)
+    journal_path, table_path = (beside(artifact, f"tuning.{kind}") for kind in ("jsonl", "json"))
     imported = merge(named_table(table) for table in options.imports)
     known = read_table(options.export) if options.export and options.export.exists() else Table()
     with _alone(artifact), open_space(artifact, options.num_threads) as space:
         device, rate = space.device, space.memory_bytes_per_s
-        journal = Journal(_beside(artifact, "jsonl"), _begun(artifact, device))
+        journal = Journal(journal_path, _begun(artifact, device))
+        check_file(table_path)
         num_known = len(journal.trials)
         search = Search(space, journal, configurations(imported, device), report)
-        brought = imported_for(imported, device, search.keys) if options.imports else None
-        if brought is not None:
+        brought = None
+        if options.imports:
+            brought = imported_for(imported, device, search.keys, search.unknown)
             note(brought)
         opening_s = time.monotonic() - started_s
         checks = search.run(options.budget_s, opening_s)
@@ -88,7 +91,7 @@ def tune(
         [Table(devices=[DeviceEntries(device=device, memory_bytes_per_s=rate, entries=entries)])]
     )
     table = merge([own, _without(imported, device, search.answered)])
-    write_table(table, _beside(artifact, "json"))
+    write_table(table, table_path)
     if options.export is not None:
         write_table(merge([table, known]), options.export)
     if options.plot is not None:
@@ -111,7 +114,7 @@ def tune(
         not_checked=checks.not_checked,
         num_untried=search.num_untried,
         num_left=search.num_left,
-        table=str(_beside(artifact, "json")),
+        table=str(table_path),
         artifact=None if made is None else str(made),
     )
 
@@ -140,10 +143,6 @@ def _alone(artifact: Path) -> Iterator[None]:
                 )
             stack.callback(os.close, lock)
         yield
-
-
-def _beside(artifact: Path, suffix: str) -> Path:
-    return artifact.with_name(f"{artifact.name}.tuning.{suffix}")
 
 
 def _begun(artifact: Path, device: Device) -> Begun:

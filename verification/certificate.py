@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct, json
 
-from ..artifact.beside import write_whole
+from ..artifact.beside import beside, write_whole
 
 Status = Literal["passed", "failed", "not done"]
 
@@ -89,8 +89,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
 
 def certificate_path(artifact: Path) -> Path:
     """Beside the artifact."""
-    artifact = artifact.absolute()
-    return artifact.with_name(f"{artifact.name}.certificate.json")
+    return beside(artifact, "certificate.json")
 
 
 def write(certificate: Certificate, artifact: Path) -> Path:

@@ -101,10 +101,11 @@ def _row(level: str, bucket: Bucket, configuration: Configuration) -> str:
 
 
 def _checked(function: Function, bucket: Bucket, configuration: Configuration) -> Configuration:
-    for name, values in KNOBS.items():
-        if configuration.get(name) not in values or configuration.keys() != KNOBS.keys():
+    for name in dict.fromkeys([*KNOBS, *configuration]):
+        if name not in KNOBS or configuration.get(name) not in KNOBS[name]:
+            may = f"may be one of {KNOBS[name]}" if name in KNOBS else f"is none of {[*KNOBS]}"
             raise BuildError(
                 f"{function.name} cannot have the configuration {configuration} in steps of "
-                f"{bucket.name}: {name} may be one of {values}; take it out of the table"
+                f"{bucket.name}: {name} {may}; take it out of the table"
             )
     return configuration

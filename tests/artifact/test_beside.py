@@ -1,8 +1,10 @@
 """Files beside artifacts are written whole, or not at all."""
 
+from pathlib import Path
+
 import pytest
 
-from tapeout.artifact.beside import check_file, check_place, write_whole
+from tapeout.artifact.beside import beside, check_file, check_place, write_whole
 from tapeout.errors import InputError
 
 
@@ -32,3 +34,11 @@ def test_a_file_in_the_place_of_its_folder_is_refused_by_name(tmp_path):
     for refuse in (check_place, lambda path: write_whole(path, b"data")):
         with pytest.raises(InputError, match="file is missing, read-only or no folder; use a"):
             refuse(tmp_path / "file" / "new.json")
+
+
+def test_what_is_beside_an_artifact_is_found_wherever_it_is_named_from(tmp_path, monkeypatch):
+    (tmp_path / "model" / "weights").mkdir(parents=True)
+    for here, name in (("", "model"), ("model", "."), ("model/weights", "..")):
+        monkeypatch.chdir(tmp_path / here)
+        assert beside(Path(name), "table") == tmp_path / "model.table"
+    assert beside(Path("/"), "table") == Path("/.table")

@@ -74,8 +74,9 @@ def test_what_is_asked_for_other_work_changes_nothing():
     "wrong",
     [{"prefetch": 7}, {"tile_rows": 1000}, {"unit_blocks": 0}, {"columns": 1}],
 )
-def test_a_configuration_that_a_kernel_cannot_have_is_refused_by_name(wrong):
+def test_a_configuration_that_a_kernel_cannot_have_is_refused_by_name_and_field(wrong):
     configuration = default_configuration(BUCKETS[0]) | wrong
     key = key_of(FUNCTION, BUCKETS[0].name, True)
-    with pytest.raises(BuildError, match="gated"):
+    [field] = wrong
+    with pytest.raises(BuildError, match=f"gated cannot have .*: {field} (may be|is none of)"):
         emit_region(FUNCTION, frozenset("wv"), {"x86-64-v4": {key: configuration}})

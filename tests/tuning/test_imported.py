@@ -40,3 +40,8 @@ def test_tables_of_another_model_or_device_come_with_a_remedy():
     assert f"the tables are for {DEVICE.arch}; import one of this model on such" in other_device
     nothing = imported_for(Table(), DEVICE, [LINEAR]).text()
     assert "none of 0" in nothing and "the tables are for nothing" in nothing
+
+
+def test_what_is_no_candidate_of_its_kernel_is_not_said_to_be_tried():
+    text = imported_for(TABLE, DEVICE, [LINEAR], [LINEAR]).text()
+    assert text.endswith("they are tried first, but for 1 that are no candidates here")

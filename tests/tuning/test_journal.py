@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from fake_space import DEVICE, USUAL, key_of
 
@@ -42,3 +44,15 @@ def test_the_journal_of_another_artifact_or_device_is_begun_anew(tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(InputError, match="is writable"):
         Journal(tmp_path / "none" / "journal", BEGUN)
+
+
+def test_a_folder_in_its_place_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match=f"cannot write {tmp_path}: Is a directory; copy the"):
+        Journal(tmp_path, BEGUN)
+
+
+def test_a_disk_that_is_full_is_told_in_one_line(tmp_path):
+    journal = Journal(tmp_path / "journal", BEGUN)
+    journal.path = Path("/dev/full")
+    with pytest.raises(InputError, match="/dev/full: No space left on device; copy the artifact"):
+        journal.add(TRIALS[0])

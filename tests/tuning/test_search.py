@@ -191,3 +191,10 @@ def test_progress_tells_what_is_left_and_what_is_gained(tmp_path):
     seen = []
     search(FakeSpace(cost), tmp_path, report=seen.append)
     assert seen[0].to_go_s > seen[-1].to_go_s and seen[-1].speedup > 1.05
+
+
+def test_an_imported_configuration_that_is_no_candidate_is_named_and_not_tried(tmp_path):
+    for brought, unknown in ((BEST | {"depth": 9}, True), (BEST, False), (USUAL, False)):
+        space, journal = FakeSpace(cost), Journal(tmp_path / str(brought), BEGUN)
+        found = Search(space, journal, {key_of("linear"): brought}, lambda progress: None)
+        assert found.unknown == [key_of("linear")] * unknown

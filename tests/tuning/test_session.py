@@ -195,6 +195,27 @@ def test_a_search_that_had_no_time_for_anything_asks_for_more():
     said = "opening the artifact took 0.5 s and left no time to try or check anything"
     assert said in text_of(outcomes={"slower": 7})
     assert said not in text_of(num_tried=1) and said not in text_of(step_ratios={"rows1": 0.9})
+    known = text_of(num_untried=0, num_left=0)
+    assert "no time" not in known and "give a longer --budget" not in known
+
+
+def test_a_search_whose_time_went_into_checks_alone_asks_for_more():
+    said = "took 0.5 s, checks of whole steps left no time to try anything: give a longer --budget"
+    assert said in text_of(step_ratios={"rows1": 0.9})
+    assert said not in text_of(num_tried=1, step_ratios={"rows1": 0.9})
+
+
+def test_an_artifact_may_be_named_from_inside_itself(linked, monkeypatch):
+    monkeypatch.chdir(linked)
+    done = CliRunner().invoke(main, ["tune", ".", "--budget", "0.1s"])
+    assert done.exit_code == 0 and f"the table is {linked}.tuning.json" in done.output
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl"])
+def test_a_folder_in_the_place_of_a_table_or_a_journal_is_refused_before_the_search(linked, kind):
+    linked.with_name(f"{linked.name}.tuning.{kind}").mkdir()
+    done = CliRunner().invoke(main, ["tune", str(linked), "--budget", "1h"])
+    assert done.exit_code == 2 and f"tuning.{kind}: " in done.output
 
 
 def test_a_budget_that_is_gone_at_the_start_is_held_and_what_is_left_is_said(linked, tmp_path):
