@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import (
@@ -12,15 +11,12 @@ from ..artifact import (
     SlotBuffer,
     Target,
     WeightBuffer,
-    evaluate,
 )
 from ..kvcache.budget import bytes_per_page
-from .layout import Sizes, lay_out_arena, lay_out_inputs
+from .layout import Sizes, input_views, lay_out_arena, lay_out_inputs
 from .memory import Bytes, allocate
 from .plan import MemoryPlan
 from .weights import LoadedWeights
-
-_DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
 
 
 class Buffers:
@@ -68,13 +64,8 @@ class Buffers:
 
 def _allocate_inputs(target: Target, sizes: Sizes) -> tuple[Bytes, dict[str, NDArray[Any]]]:
     """The memory of all inputs, and a flat view of each."""
-    layout = lay_out_inputs(target.inputs, sizes)
-    memory = allocate(layout.num_bytes, "the inputs")
-    views = {
-        entry.name: memory[start:][: evaluate(entry.bytes, sizes)].view(_DTYPES[entry.dtype])
-        for entry, start in zip(target.inputs, layout.offsets, strict=True)
-    }
-    return memory, views
+    memory = allocate(lay_out_inputs(target.inputs, sizes).num_bytes, "the inputs")
+    return memory, input_views(target.inputs, sizes, memory)
 
 
 def _address_of(array: Bytes | NDArray[Any]) -> int:

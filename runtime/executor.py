@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..artifact import Artifact, Buffer
 from .buffers import Buffers
-from .frame import F32, Frame, Logprobs, StepResult
+from .frame import F32, NUM_TOP_LOGPROBS, Frame, Logprobs, StepResult
 from .layout import coefficients
 from .machine import choose_level, choose_num_threads
 from .memory import Place
@@ -24,7 +24,6 @@ from .step_thread import StepThread
 from .weights import LoadedWeights
 
 TARGET = "cpu"
-NUM_TOP_LOGPROBS = 20  # columns of the outputs `top_token_ids` and `top_logprobs`
 
 _STEP_INPUTS = (
     "token_places",

@@ -15,6 +15,8 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
 
+NUM_TOP_LOGPROBS = 20  # columns of the most probable tokens, K
+
 
 class Edits(msgspec.Struct, frozen=True):
     """What is added to single logits: biases, and bans as minus infinity.

@@ -5,13 +5,17 @@ sequences, L tokens in all of them.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..artifact import Expression, Input, Slot, evaluate
-from .memory import round_up
+from .memory import Bytes, round_up
 from .player import Coefficients
 
 Sizes = Mapping[str, int]  # the largest value of each symbol
+_DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
 _STEP_SYMBOLS = {"T", "S", "R", "SP"}
 
 
@@ -44,6 +48,14 @@ def slot_bytes(slot: Slot, sizes: Sizes) -> int:
 def lay_out_inputs(inputs: Sequence[Input], sizes: Sizes) -> Layout:
     """Input arrays in order, each at the bounds."""
     return _lay_out([evaluate(entry.bytes, sizes) for entry in inputs])
+
+
+def input_views(inputs: Sequence[Input], sizes: Sizes, memory: Bytes) -> dict[str, NDArray[Any]]:
+    """A flat view of each input in `memory`, which begins where they do."""
+    return {
+        entry.name: memory[start:][: evaluate(entry.bytes, sizes)].view(_DTYPES[entry.dtype])
+        for entry, start in zip(inputs, lay_out_inputs(inputs, sizes).offsets, strict=True)
+    }
 
 
 def inputs_bytes(inputs: Sequence[Input], sizes: Sizes, on_device: bool) -> int:

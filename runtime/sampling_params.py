@@ -12,9 +12,10 @@ import msgspec
 
 from ..errors import InputError, shown
 from .checks import check_flag, check_number, check_texts, check_token_ids, check_whole
+from .frame import NUM_TOP_LOGPROBS
 from .grammars.params import StructuredOutputsParams
 
-MAX_LOGPROBS = 20
+MAX_LOGPROBS = NUM_TOP_LOGPROBS
 MAX_STOP_STRINGS = 256
 _MAX_STOP_CHARACTERS = 16384
 _MAX_BAD_WORDS = 1024

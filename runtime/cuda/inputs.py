@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...artifact import Input, evaluate
-from ..layout import Layout, Sizes, is_of_step, lay_out_inputs
+from ...artifact import Input
+from ..layout import Layout, Sizes, input_views, is_of_step, lay_out_inputs
 from ..memory import Bytes
 
-_DTYPES = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
 _COLUMN_BYTES = 8  # an entry of a column at most
 
 
@@ -56,12 +55,7 @@ class InputBlock:
 
     def views(self, memory: Bytes) -> dict[str, NDArray[Any]]:
         """A flat view of each input in `memory`, which begins where the block does."""
-        return {
-            entry.name: memory[start:][: evaluate(entry.bytes, self._sizes)].view(
-                _DTYPES[entry.dtype]
-            )
-            for entry, start in zip(self._inputs, self._layout.offsets, strict=True)
-        }
+        return input_views(self._inputs, self._sizes, memory)
 
 
 def addresses_of(base: int, offsets: Mapping[str, int]) -> dict[str, int]:

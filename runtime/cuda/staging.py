@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...artifact import Target
-from ..frame import Frame
+from ..frame import NUM_TOP_LOGPROBS, Frame
 from ..memory import Bytes, round_up
 from ..plan import MemoryPlan
 from .device import Device
 from .inputs import InputBlock, addresses_of, fill
 from .memory import DeviceMemory, Places
 
-NUM_TOP_LOGPROBS = 20  # columns of the outputs `top_token_ids` and `top_logprobs`
 _WIDTHS = {"top_token_ids": NUM_TOP_LOGPROBS, "top_logprobs": NUM_TOP_LOGPROBS}
 _DTYPES = {"sampled": np.int32, "ranks": np.int32, "top_token_ids": np.int32}
 LOGPROBS = ("chosen_logprobs", "ranks", "top_token_ids", "top_logprobs")
