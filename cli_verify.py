@@ -26,7 +26,7 @@ def verify_command(
     """
     from .artifact.beside import check_file
     from .runtime.progress import BuildProgress
-    from .verification.certificate import certificate_path, write
+    from .verification.certificate import certificate_path, text_of, write
     from .verification.run import verify
 
     check_file(certificate_path(artifact))
@@ -35,15 +35,17 @@ def verify_command(
         certificate = verify(artifact, checkpoint, progress)
     finally:
         progress.close()
-    path = write(certificate, artifact)
     if as_json:
-        click.echo(path.read_text(), nl=False)
+        click.echo(text_of(certificate), nl=False)
     else:
-        _print(certificate, path)
+        _print(certificate)
+    path = write(certificate, artifact)  # last, for what was found is told whatever becomes of it
+    if not as_json:
+        click.echo(f"{_verdict(certificate)}: {path}")
     context.exit(0 if certificate.passed else 1)
 
 
-def _print(certificate: "Certificate", path: Path) -> None:
+def _print(certificate: "Certificate") -> None:
     from .inspection.text import wrapped
 
     for (status, detail), checks in groupby(certificate.checks, lambda c: (c.status, c.detail)):
@@ -61,7 +63,6 @@ def _print(certificate: "Certificate", path: Path) -> None:
         click.echo(f"  the kernel nearest its limit: {', '.join(kernel.kernels)}, at {share:.0%}")
     for fault in certificate.faults:
         click.echo(f"fault: {fault}", err=True)
-    click.echo(f"{_verdict(certificate)}: {path}")
 
 
 def _verdict(certificate: "Certificate") -> str:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 _MAX_MANIFEST_BYTES = 64 << 20
 _ATTEMPTS = 20
 _COMPILE = "give the folder of one, or compile a checkpoint into one first"
+_REMOVE = "remove it, or copy the artifact again from where it is whole"
 _REBUILD = "build the artifact again, or copy it again from where it is whole"
 
 
@@ -152,8 +153,9 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
     data = _read_small(path / MANIFEST, _MAX_MANIFEST_BYTES)
     found = f"{digest_of(data)}\n".encode()
     if found != wanted:
-        raise ArtifactError(path / MANIFEST, "digest", found.strip(), wanted.strip(), _REBUILD)
-    version = _decode(data, _Versioned, path / MANIFEST).schema
+        texts = [line.decode(errors="backslashreplace").strip() for line in (found, wanted)]
+        raise ArtifactError(path / MANIFEST, "digest", texts[0], texts[1] or "nothing", _REBUILD)
+    version = _decode(data, _Versioned, path / MANIFEST, "a Manifest").schema
     if version != SCHEMA_VERSION:
         remedy = "open it with the tapeout that built it, or build it again"
         raise ArtifactError(path / MANIFEST, "schema", version, SCHEMA_VERSION, remedy)
@@ -163,14 +165,18 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
 
 
 class _Versioned(msgspec.Struct):
+    """Of a manifest of any version."""
+
     schema: int
 
 
-def _decode(data: bytes, kind: type[T], path: Path) -> T:
+def _decode(data: bytes, kind: type[T], path: Path, wanted: str = "") -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(path, "JSON", str(error), f"a {kind.__name__}", _REBUILD) from None
+        raise ArtifactError(
+            path, "JSON", str(error), wanted or f"a {kind.__name__}", _REBUILD
+        ) from None
 
 
 def _check_file_set(path: Path, manifest: Manifest) -> None:
@@ -185,7 +191,7 @@ def _check_file_set(path: Path, manifest: Manifest) -> None:
     if missing := sorted(wanted - found):
         raise ArtifactError(path / missing[0], "file", "nothing", "a file", _REBUILD)
     if extra := sorted(found - wanted):
-        raise ArtifactError(path / extra[0], "file", "an extra file", "none", _REBUILD)
+        raise ArtifactError(path / extra[0], "file", "an extra file", "none", _REMOVE)
 
 
 def _walk(root: Path, folder: str, folders: set[str]) -> Iterator[str]:

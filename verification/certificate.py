@@ -92,10 +92,15 @@ def certificate_path(artifact: Path) -> Path:
     return beside(artifact, "certificate.json")
 
 
+def text_of(certificate: Certificate) -> str:
+    """What the file holds."""
+    return json.format(json.encode(certificate), indent=1).decode() + "\n"
+
+
 def write(certificate: Certificate, artifact: Path) -> Path:
     """Writes the file, in place of an earlier one; gives its path. Raises InputError."""
     path = certificate_path(artifact)
-    write_whole(path, json.format(json.encode(certificate), indent=1) + b"\n")
+    write_whole(path, text_of(certificate).encode())
     return path
 
 

@@ -68,6 +68,7 @@ class _Maker:
 
     def __init__(self, plan: MemoryPlan, vocab_size: int) -> None:
         self._plan, self._vocab_size = plan, vocab_size
+        self._samplings = _samplings(vocab_size)
         self._rng = np.random.default_rng(0)
 
     def frame(self, counts: Sequence[int]) -> Frame:
@@ -83,7 +84,7 @@ class _Maker:
             (self._block_table(spans),) * len(self._plan.num_pages),
             self._plan.max_model_len,
             rows=_rows(spans, self._plan.max_logit_rows),
-            samplings=[_SAMPLINGS[i % len(_SAMPLINGS)] for i in range(len(counts))],
+            samplings=[self._samplings[i % len(self._samplings)] for i in range(len(counts))],
         )
 
     def _block_table(self, spans: Sequence[range]) -> np.ndarray:
@@ -105,19 +106,19 @@ def _rows(spans: Sequence[range], most: int) -> list[int]:
     return [int(row) for row in last]
 
 
-_EDITS = Edits(
-    token_ids=i32([3, 5]),
-    values=np.array([2.0, -np.inf], np.float32),
-    ends=i32([1 << 20, 1 << 20]),
-    prefix_starts=i32([0, 0, 0]),
-    prefix_tokens=i32([]),
-)
-_SAMPLINGS = tuple(
-    replace(sampling, num_logprobs=20, num_prompt_logprobs=20)
-    for sampling in (
+def _samplings(vocab_size: int) -> list[Sampling]:
+    """One of each kind; edits are of the first and the last token."""
+    edits = Edits(
+        token_ids=i32([0, vocab_size - 1]),
+        values=np.array([2.0, -np.inf], np.float32),
+        ends=i32([1 << 20, 1 << 20]),
+        prefix_starts=i32([0, 0, 0]),
+        prefix_tokens=i32([]),
+    )
+    kinds = (
         Sampling(),
         Sampling(temperature=0.8, top_k=20, top_p=0.9, seed=1),
         Sampling(temperature=1.0, min_p=0.05, repetition_penalty=1.2, seed=2),
-        Sampling(temperature=1.2, presence_penalty=0.5, frequency_penalty=0.3, edits=_EDITS),
+        Sampling(temperature=1.2, presence_penalty=0.5, frequency_penalty=0.3, edits=edits),
     )
-)
+    return [replace(kind, num_logprobs=20, num_prompt_logprobs=20) for kind in kinds]

@@ -59,10 +59,17 @@ def test_a_missing_file_is_refused_by_name(path):
         Artifact.open(path)
 
 
+@pytest.mark.parametrize(("found", "shown"), [("0" * 64, "0" * 64), ("", "nothing")])
+def test_the_digests_of_a_manifest_are_shown_as_texts(path, found, shown):
+    (path / "manifest.digest").write_text(found)
+    with pytest.raises(ArtifactError, match=f"digest: found [0-9a-f]{{64}}, wanted {shown};"):
+        Artifact.open(path)
+
+
 @pytest.mark.parametrize("name", ["extra", "kernels/extra.so", "weights/.hidden"])
 def test_an_extra_file_is_refused_by_name(path, name):
     (path / name).write_text("")
-    with pytest.raises(ArtifactError, match=f"{re.escape(name)}: file: found an extra file"):
+    with pytest.raises(ArtifactError, match=f"{re.escape(name)}: .* extra file, .*; remove it"):
         Artifact.open(path)
 
 

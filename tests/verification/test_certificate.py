@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -77,6 +79,26 @@ def test_a_damaged_artifact_fails_and_says_where(fake, tmp_path):
     done = run(damaged)
     assert done.exit_code == 1 and "tokenizer.json" in done.output
     assert read(damaged).faults and not read(damaged).passed
+
+
+def test_what_was_found_is_told_though_the_certificate_cannot_be_written(
+    fake, tmp_path, monkeypatch
+):
+    damaged = shutil.copytree(fake, tmp_path / "m")
+    (damaged / "tokenizer.json").write_bytes(b"")
+    monkeypatch.setattr(Path, "replace", lambda *_: os.stat(tmp_path / "none"))
+    done, as_json = run(damaged), run(damaged, "--json")
+    assert done.exit_code == as_json.exit_code == 2 and "cannot write" in done.stderr
+    assert "fault: " in done.stderr and "failed: " not in done.output
+    assert json.loads(as_json.stdout)["faults"]
+
+
+def test_a_folder_in_the_place_of_the_certificate_is_refused_before_anything_is_run(fake, tmp_path):
+    copied = shutil.copytree(fake, tmp_path / "m")
+    certificate_path(copied).mkdir()
+    done = run(copied)
+    assert done.exit_code == 2 and "it is a folder; give a file" in done.stderr
+    assert done.stdout == ""
 
 
 def test_kernels_that_could_not_be_tried_are_not_said_to_have_passed(nano, tmp_path, monkeypatch):

@@ -24,6 +24,18 @@ def test_buckets_of_kernels_within_a_tape_are_tried_too():
     assert sizes_of(tape(16), 64, [1, 4, 32, 96]) == [1, 15, 16]
 
 
+@pytest.mark.parametrize("vocab_size", [2, 3, 2048])
+def test_steps_keep_to_the_vocabulary(nano, vocab_size):
+    artifact = Artifact.open(nano)
+    limits = limits_for(artifact, artifact.manifest.targets["cpu"], "cpu")
+    plan = plan_memory(artifact.manifest.targets["cpu"], 2048, limits)
+    for _, frame in trials({"sample.any": tape()}, plan, vocab_size, []):
+        for arrival in frame.arrivals:
+            edits = arrival.sampling.edits
+            tokens = [*arrival.token_ids, *(edits.token_ids if edits else ())]
+            assert 0 <= min(tokens) <= max(tokens) < vocab_size
+
+
 def test_steps_keep_to_the_plan_and_to_their_tape(nano):
     artifact = Artifact.open(nano)
     target = artifact.manifest.targets["cpu"]
