@@ -13,7 +13,9 @@ import torch
 
 from . import __version__
 from .artifact import PASSES, Described, Model, encode
+from .artifact.beside import check_place
 from .artifact.schema import MANIFEST_DIGEST
+from .artifact.staging import check_replaceable
 from .artifact.tuning_table import Table
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.cpp.toolchain import LEVELS
@@ -91,6 +93,9 @@ def compile_model(
     table = Table() if tuning is None else open_table(tuning, archs)
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
+    check_replaceable(path.resolve())
+    if path.resolve().parent.exists():  # else it is made
+        check_place(path.resolve())
     source = open_source(folder, load_format, seed)
     module, reports = lower(source, dtype, target, progress)
     if dump_ir is not None:

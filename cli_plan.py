@@ -52,10 +52,11 @@ def plan_command(
 
     from .runtime.describe import describe_model
     from .runtime.limits import Limits
-    from .runtime.plan_devices import choose_devices, targets_of
+    from .runtime.plan_devices import check_asked, choose_devices, targets_of
     from .runtime.plan_report import plan_target
     from .runtime.plan_text import plans_text
 
+    check_asked(gpu_memory_bytes, cpu_bytes_per_s, contexts)
     asked = Limits.among(options)
     options = {k: value for k, value in options.items() if k not in Limits.__struct_fields__}
     facts, described = describe_model(model, targets or targets_of(devices), **options)

@@ -11,14 +11,13 @@ import msgspec
 from ..artifact import (
     Artifact,
     CacheGroup,
-    File,
     Input,
     Kernel,
     Model,
     Slot,
 )
 from ..artifact.choices import KernelChoice, read_choices
-from ..artifact.schema import Expression
+from ..artifact.schema import MANIFEST, MANIFEST_DIGEST, Expression
 from ..errors import ArtifactError
 from ..verification.certificate import Certificate, certificate_path
 from ..verification.certificate import read as read_certificate
@@ -106,15 +105,15 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def facts_of(artifact: Artifact) -> ArtifactFacts:
     """The record of an opened artifact, and of the certificate beside it. Raises ArtifactError."""
-    manifest = artifact.manifest
+    manifest, sizes = artifact.manifest, _sizes(artifact)
     return ArtifactFacts(
         name=artifact.path.name,
         digest=artifact.digest,
         model=manifest.model,
         tool=manifest.tool,
-        files=len(manifest.files),
-        bytes=sum(file.bytes for file in manifest.files.values()),
-        folders=_folders(manifest.files),
+        files=len(sizes),
+        bytes=sum(sizes.values()),
+        folders=_folders(sizes),
         targets={name: _target(artifact, name) for name in manifest.targets},
         certificate=_certificate(artifact),
     )
@@ -128,12 +127,18 @@ def _certificate(artifact: Artifact) -> Certificate | None:
         raise ArtifactError(path, "JSON", str(error), "a certificate", remedy) from None
 
 
-def _folders(files: dict[str, File]) -> list[FolderFacts]:
+def _sizes(artifact: Artifact) -> dict[str, int]:
+    """Of all files on the disk: the manifest does not list itself."""
+    own = {name: (artifact.path / name).stat().st_size for name in (MANIFEST, MANIFEST_DIGEST)}
+    return {name: file.bytes for name, file in artifact.manifest.files.items()} | own
+
+
+def _folders(files: dict[str, int]) -> list[FolderFacts]:
     """By folder, the largest first; what lies at the top is one."""
     sizes, counts = Counter[str](), Counter[str]()
-    for path, file in files.items():
+    for path, size in files.items():
         folder = str(PurePosixPath(path).parent)
-        sizes[folder] += file.bytes
+        sizes[folder] += size
         counts[folder] += 1
     return [FolderFacts(name, counts[name], size) for name, size in sizes.most_common()]
 

@@ -180,7 +180,8 @@ def _kv_budget(
             f"the {share} bytes that are gpu_memory_utilization="
             f"{limits.gpu_memory_utilization:g} of this {'GPU' if device_bytes else 'machine'}"
         )
-        raise _shortage(weights_bytes(target), others, max(wanted, 0), share, there)
+        whole = device_bytes or memory_bytes()
+        raise _shortage(weights_bytes(target), others, max(wanted, 0), share, whole, there)
     return wanted
 
 
@@ -195,12 +196,14 @@ def _step_bytes(target: Target, step: StepSize, max_model_len: int, on_device: b
     return arena.num_bytes + inputs_bytes(target.inputs, sizes, on_device)
 
 
-def _shortage(weights: int, others: int, cache: int, share: int, there: str) -> CapacityError:
-    """What is too large for a share of the memory, and what helps; all in bytes."""
+def _shortage(
+    weights: int, others: int, cache: int, share: int, whole: int, there: str
+) -> CapacityError:
+    """What is too large for a share of the whole memory, and what helps; all in bytes."""
     if weights >= share:
+        raised = ", or raise gpu_memory_utilization" if weights < whole else ""
         return CapacityError(
-            f"weights take {weights} bytes, more than {there}; take one with more memory, or raise "
-            "gpu_memory_utilization"
+            f"weights take {weights} bytes, more than {there}; take one with more memory{raised}"
         )
     return CapacityError(
         f"weights, arena and inputs take {others} bytes and the key-value cache {cache}, more than "

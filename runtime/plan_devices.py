@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import InputError
-from .checks import check_number
+from .checks import check_number, check_whole
 from .cpu_limits import measure_cpu
 from .cuda.card_limits import CARDS, Card, card_of
 from .device_limits import DeviceLimits
 from .executor import TARGET as CPU
 from .plan_report import Device
 
-_MOST = 1e18
+_MOST, _MOST_TOKENS = 1e18, 1 << 24
 
 Chosen = tuple[str, Device]
 """A target, and what it runs on."""
@@ -19,6 +19,18 @@ Chosen = tuple[str, Device]
 def targets_of(words: Sequence[str]) -> tuple[str, ...]:
     """The targets that devices run."""
     return tuple(dict.fromkeys(card_of(word).target for word in words))
+
+
+def check_asked(
+    memory_bytes: int | None, cpu_bytes_per_s: float | None, contexts: Sequence[int]
+) -> None:
+    """Refuses numbers that cannot be, before a model is traced. Raises InputError."""
+    numbers = {"gpu_memory_bytes": memory_bytes, "cpu_bytes_per_s": cpu_bytes_per_s}
+    for name, number in numbers.items():
+        if number is not None:
+            check_number(name, number, 0, _MOST, is_open=True)
+    for context in contexts:
+        check_whole("context", context, 0, _MOST_TOKENS)
 
 
 def choose_devices(
@@ -32,10 +44,6 @@ def choose_devices(
     `memory_bytes` is what a GPU has, whatever its card says; `cpu_bytes_per_s` what the CPU reads,
     instead of a measurement. Raises InputError for a target or a device that is left alone.
     """
-    numbers = {"gpu_memory_bytes": memory_bytes, "cpu_bytes_per_s": cpu_bytes_per_s}
-    for name, number in numbers.items():
-        if number is not None:
-            check_number(name, number, 0, _MOST, is_open=True)
     cards = {word: card_of(word) for word in words}
     for word, card in cards.items():
         if card.target not in targets:

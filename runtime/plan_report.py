@@ -6,7 +6,6 @@ import msgspec
 
 from ..artifact import CacheGroup, Described, Model
 from ..kvcache.budget import whole_pages
-from .checks import check_whole
 from .cuda.graphs import graphs_bytes
 from .device_limits import DeviceLimits
 from .kernel_costs import LaunchCosts
@@ -16,7 +15,6 @@ from .plan import MemoryPlan, plan_memory
 from .predict import predict_launches, predict_step
 from .step_shape import StepShape, decode_shape, prompt_shape
 
-_MAX_COUNT = 1 << 24
 _PROMPTS = (128, 1024)  # tokens, and as many as a step takes
 
 
@@ -65,8 +63,6 @@ def plan_target(
     contexts: Sequence[int],
 ) -> TargetPlan:
     """The plan of one target. Raises InputError or CapacityError for what does not fit."""
-    for context in contexts:
-        check_whole("context", context, 0, _MAX_COUNT)
     groups, longest = described.target.cache_groups, model.max_position_embeddings
     memory = plan_memory(described.target, longest, limits, device.memory_bytes)
     most = min(memory.bounds[:3])

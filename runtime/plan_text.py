@@ -17,7 +17,7 @@ def plans_text(plans: Sequence[TargetPlan]) -> str:
     rows += _times("prompt, predicted ms", [plan.prompts for plan in plans])
     kinds = [[*plan.decode, *plan.prompts] for plan in plans]
     for name in _telling(kinds):
-        rows += _section(f"kernels, {name}, us", [_kernels(steps, name) for steps in kinds])
+        rows += _kernels(name, kinds)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     assumed = dict.fromkeys(f"{plan.device}: {plan.assumed}" for plan in plans)
     notes = [f"{p.target} on {p.device}: {note}" for p in plans for note in _notes(p)]
@@ -79,13 +79,17 @@ def _times(title: str, columns: Sequence[Sequence[PredictedStep]]) -> Iterator[l
     yield from _section(title, [dict.fromkeys(names, "-") | cells[0], *cells[1:]])
 
 
-def _kernels(steps: Sequence[PredictedStep], name: str) -> Column:
-    found = (row for step in steps if _name(step) == name for row in step.kernels)
-    return {
-        f"{row.num_launches} x {row.name}": f"{row.time_s * 1e6:.1f}"
-        for row in found
-        if row.share >= _LEAST_SHARE
-    }
+def _kernels(title: str, columns: Sequence[Sequence[PredictedStep]]) -> Iterator[list[str]]:
+    """Those with a share of the time worth a row on any device, with their times on all."""
+    found = [
+        [row for step in steps if _name(step) == title for row in step.kernels] for steps in columns
+    ]
+    told = {row.name for rows in found for row in rows if row.share >= _LEAST_SHARE}
+    cells = [
+        {f"{r.num_launches} x {r.name}": f"{r.time_s * 1e6:.1f}" for r in rows if r.name in told}
+        for rows in found
+    ]
+    yield from _section(f"kernels, {title}, us", cells)
 
 
 def _telling(columns: Sequence[Sequence[PredictedStep]]) -> Iterator[str]:

@@ -66,6 +66,19 @@ def test_a_page_is_written_where_a_file_can_be(page, message, places):
 
 
 @pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("taken", "taken exists and is not an artifact (it has no manifest.digest); give another"),
+        ("file", "file exists and is not an artifact"),
+        ("file/new", "file is missing, read-only or no folder; use a folder that is writable"),
+    ],
+)
+def test_a_build_refuses_an_output_that_cannot_be_before_it_begins(output, message, places):
+    pytest.importorskip("torch")
+    assert message in refused(["compile", "checkpoint", "-o", output], places)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--require-fusion", "fuse_all"], "'fuse_all' is not known; for this target use roll_lay"),

@@ -142,6 +142,12 @@ def test_a_checkpoint_is_planned_with_what_compiling_would_refuse(checkpoint, op
     assert "is not supported yet" in invoke(checkpoint, *option, exit_code=2).stderr
 
 
+@pytest.mark.parametrize("name", ["--gpu-memory-bytes", "--cpu-bytes-per-s", "--context"])
+def test_a_number_that_cannot_be_is_refused_before_the_model_is_looked_at(tmp_path, name):
+    error = invoke(tmp_path / "none", "--target", "cpu", name, -1, exit_code=2).stderr
+    assert error.startswith(f"Error: {name[2:].replace('-', '_')}=-1")
+
+
 def test_an_artifact_that_is_not_batch_invariant_says_so(fake, fake_cuda):
     [plan] = plans(fake, "--batch-invariant", *READ)
     assert plan["batch_invariant"]

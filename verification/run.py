@@ -66,7 +66,9 @@ class _Verification:
             self.findings.fault(str(error))
             self.findings.check("hashes", "failed", "nothing else was looked at")
             return None
-        self.findings.check("hashes", "passed", f"{len(artifact.manifest.files)} files")
+        self.findings.check(
+            "hashes", "passed", f"{len(artifact.manifest.files)} files of the manifest"
+        )
         return artifact
 
     def _weights(self, artifact: Artifact) -> None:

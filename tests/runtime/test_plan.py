@@ -136,7 +136,13 @@ def test_all_together_stays_within_the_share_of_the_machine(planned, monkeypatch
 
 def test_weights_that_are_too_large_are_named_alone(planned, monkeypatch):
     monkeypatch.setattr(plan_module, "memory_bytes", lambda: 64)
-    with pytest.raises(CapacityError, match="weights take 64 bytes, more than the 57 .* more mem"):
+    with pytest.raises(CapacityError, match=r"weights take 64 bytes, more than the 57 .* memory$"):
+        planned()
+
+
+def test_a_larger_share_is_named_where_weights_would_fit_then(planned, monkeypatch):
+    monkeypatch.setattr(plan_module, "memory_bytes", lambda: 65)
+    with pytest.raises(CapacityError, match="more memory, or raise gpu_memory_utilization$"):
         planned()
 
 

@@ -1,5 +1,6 @@
 import pytest
 from fake_cuda_model import build_fake_cuda
+from msgspec.structs import replace
 
 from tapeout.artifact import Artifact
 from tapeout.runtime.cuda.card_limits import CARDS
@@ -9,8 +10,8 @@ from tapeout.runtime.plan_text import plans_text
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """Lines of a table whose first device has too few pages for some steps."""
+def plans(tmp_path_factory):
+    """Of two devices, of which the first has too few pages for some steps."""
     artifact = Artifact.open(build_fake_cuda(tmp_path_factory.mktemp("fake") / "fake.tapeout", b""))
     model, described = artifact.manifest.model, artifact.described("cuda:sm_90")
     limits = Limits(max_num_seqs=4, max_model_len=100)
@@ -19,6 +20,12 @@ def table(tmp_path_factory):
         facts = {"limits": CARDS["h100"].limits, "assumed": f"as {name} as said"}
         device = Device(name=name, memory_bytes=memory_bytes, **facts)
         plans.append(plan_target("cuda:sm_90", model, described, device, limits, (5, 90)))
+    return plans
+
+
+@pytest.fixture(scope="module")
+def table(plans):
+    """Their lines."""
     return plans_text(plans).splitlines()
 
 
@@ -43,3 +50,14 @@ def test_kernels_have_their_launches_and_all_of_a_steps_time_but_little(table):
     assert all(row[1] == "x" for row in rows) and len(rows) == 4
     [step] = [line.split() for line in table if line.startswith("  1 after 5 ")]
     assert sum(float(row[-1]) for row in rows) == pytest.approx(1e3 * float(step[-1]), abs=0.6)
+
+
+def test_a_kernel_that_is_told_of_one_device_is_told_of_all_that_run_it(plans):
+    first, second = plans
+    [step, *_] = second.decode
+    little = [replace(row, share=0.001) for row in step.kernels]
+    fast = replace(second, decode=[replace(step, kernels=little)], prompts=[])
+    rows = plans_text([replace(first, prompts=[]), fast]).splitlines()
+    start = rows.index("kernels, 1 after 5 tokens, us")
+    told = [row.split() for row in rows[start + 1 : rows.index("", start)]]
+    assert len(told) == 4 and all("-" not in row for row in told)
