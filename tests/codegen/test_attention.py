@@ -54,6 +54,7 @@ CASES = {
     "grouped heads": {},
     "one head": {"h": 1, "hk": 1, "dim": 8, "dv": 8},
     "wide": {"h": 3, "hk": 1, "dim": 256, "dv": 256},
+    "very wide values": {"h": 1, "hk": 1, "dim": 16, "dv": 530},
     "other width of values": {"dim": 24, "dv": 88},
     "window": {"options": ", window = 20"},
     "window, softcap and sinks": {"options": ", window = 70, softcap = 2.0", "sinks": True},

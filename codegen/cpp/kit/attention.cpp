@@ -10,7 +10,6 @@ namespace {
 constexpr int TILE_ROWS = 48;  // rows are (token, head of the group) pairs, tokens outermost
 constexpr int BLOCK_PAGES = 4;
 constexpr i64 BLOCK_KEYS = BLOCK_PAGES * PAGE_TOKENS;
-constexpr i64 MAX_VALUE_DIM = 512;
 
 #ifdef __AVX512F__
 constexpr int VALUE_ROWS = 4, VALUE_BLOCKS = 4;
@@ -22,9 +21,11 @@ constexpr int VALUE_ROWS = 4, VALUE_BLOCKS = 1;
 struct tile_state {
     alignas(64) float sums[TILE_ROWS][LANES];      // of exp(score - top), lane by lane
     alignas(64) float scores[TILE_ROWS][BLOCK_KEYS];
-    alignas(64) float out[TILE_ROWS * MAX_VALUE_DIM];  // [row][padded value_dim]
+    float *out;  // [row][padded value_dim], 64-byte aligned
     float top[TILE_ROWS], decay[TILE_ROWS];
 };
+
+inline i64 padded(i64 dim) { return ceil_div(dim, LANES) * LANES; }
 
 template <class X> struct tile {
     const attention_shape &shape;
@@ -38,7 +39,7 @@ template <class X> struct tile {
     i64 first_seen(i64 row) const {
         return shape.window ? max_of(0, position(row) - shape.window + 1) : 0;
     }
-    i64 out_stride() const { return ceil_div(shape.value_dim, LANES) * LANES; }
+    i64 out_stride() const { return padded(shape.value_dim); }
     const X *page(i64 key) const {
         const i64 id = step.block_table[sequence * step.table_width + key / PAGE_TOKENS];
         return step.cache + id * page_elements(shape.key_heads, shape.head_dim, shape.value_dim);
@@ -197,6 +198,8 @@ template <class X> void run(const tile<X> &t, tile_state &state) {
 template <class X>
 void paged_attention(const attention_shape &shape, const attention_step<X> &step, i64 *ticket) {
     tile_state state;
+    const i64 out_bytes = TILE_ROWS * padded(shape.value_dim) * sizeof(float);
+    state.out = (float *)__builtin_alloca_with_align(out_bytes, 8 * 64);  // of the stack, in bits
     const i64 group = shape.heads / shape.key_heads;
     i64 sequence = 0, first_unit = 0;
     for (i64 unit = next_unit(ticket); sequence < step.sequences;) {
