@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from ...errors import UnsupportedModelError
 from ...ir.graph import Function, Node, Value
 from ...ir.types import Dim
 from .choices import Asked
@@ -12,10 +13,15 @@ from .kernel import KernelLaunch, Operand, RegionKernel, params
 
 
 def emit_attention(function: Function, packed: frozenset[str], asked: Asked) -> RegionKernel:
-    """The kernel of an attention region."""
+    """The kernel of an attention region. Raises UnsupportedModelError for keys without a layout."""
     node = next(n for n in function.nodes if n.op == "paged_attention")
     query, cache, positions, _, table, *sinks = node.operands
     q, offset, stride = _strided(function, query)
+    if q.dtype.itemsize == 2 and int(query.shape[2]) % 2:  # keys lie in pages by pairs
+        raise UnsupportedModelError(
+            f"attention heads of {query.shape[2]} elements, an odd number, have no place in the "
+            f"key-value cache of a CPU in {q.dtype}; compile the model with dtype=float32"
+        )
     kind = CPP_TYPES[q.dtype]
     lines = ["TAPEOUT_KERNEL(NAME) {", *_shape(node), "    void *const *b = launch->buffers;"]
     if sinks:

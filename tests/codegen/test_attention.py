@@ -3,6 +3,7 @@ import torch
 from region_kernels import Region, relative_error
 from region_texts import ATTEND, WRITE
 
+from tapeout.errors import UnsupportedModelError
 from tapeout.ir.cache import TokenCache
 
 TOLERANCE = {"f32": 2e-6, "bf16": 6e-3}
@@ -55,6 +56,7 @@ CASES = {
     "one head": {"h": 1, "hk": 1, "dim": 8, "dv": 8},
     "wide": {"h": 3, "hk": 1, "dim": 256, "dv": 256},
     "very wide values": {"h": 1, "hk": 1, "dim": 16, "dv": 530},
+    "odd": {"h": 2, "hk": 1, "dim": 6, "dv": 7},
     "other width of values": {"dim": 24, "dv": 88},
     "window": {"options": ", window = 20"},
     "window, softcap and sinks": {"options": ", window = 70, softcap = 2.0", "sinks": True},
@@ -69,6 +71,11 @@ def test_attention_over_pages_is_that_of_the_interpreter(level, dtype, case):
     found = attention.step(attention.cache(), qkv, [0] * 4, lengths, 2)
     wanted = attention.step(TokenCache(), qkv, [0] * 4, lengths, reference=True)
     assert relative_error(found, wanted) <= TOLERANCE[dtype]
+
+
+def test_odd_heads_are_refused_where_keys_are_stored_in_pairs():
+    with pytest.raises(UnsupportedModelError, match="heads of 5 elements, .* with dtype=float32"):
+        Attention("x86-64-v3", "bf16", dim=5)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
