@@ -107,18 +107,18 @@ def explain(artifact: Artifact) -> Explanation:
 
 def _section(name: str, record: Passes, regions: "_Regions") -> Section:
     did = list(_work(record, name))
-    left = [
+    left = dict.fromkeys(  # a pass that runs again may leave a place again
         Left(name=one.name, stage=one.stage, miss=miss)
         for one, called in zip(record.passes, record.names_of(name), strict=True)
         for miss in one.misses
         if miss.function == called
-    ]
+    )
     busy = {work.name for work in did} | {miss.name for miss in left}
     return Section(
         function=name,
         layers=[place for place, layer in enumerate(record.layers) if layer == name],
         did=did,
-        left=left,
+        left=[*left],
         idle=list(dict.fromkeys(p.name for p in record.passes[1:] if p.name not in busy)),
         regions=regions.of(name),
     )

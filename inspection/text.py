@@ -69,7 +69,8 @@ _COLUMNS = 100
 def _kernel_table(kernels: list[KernelFacts]) -> Iterator[str]:
     """On a GPU a region has many kernels: each says what it is for, below the region's name."""
     if not any(kernel.machine for kernel in kernels):
-        yield from table(["kernel", "anchor"], [[kernel.name, kernel.anchor] for kernel in kernels])
+        cells = [[k.name, k.anchor, str(sum(k.launches.values()))] for k in kernels]
+        yield from table(["kernel", "anchor", "launches"], cells)
         return
     regions: dict[tuple[str, str], list[list[str]]] = {}
     for kernel in kernels:

@@ -15,8 +15,9 @@ from ..runtime.player import Launch, Player, PlayerLibrary
 
 _MIB = 1 << 20
 _MOST_BYTES = 256 * _MIB  # no cache holds more
-_NUM_ROUNDS = 8
-_NUM_TILES = 20_000
+_NUM_ROUNDS = 8  # at least, and as many as there is time for:
+_LEAST_S = 0.2
+_NUM_TILES = 500  # a millisecond: a longer round is disturbed each time on a busy machine
 
 _SOURCE = """
 #include "region.h"
@@ -51,7 +52,7 @@ _FLOPS_PER_TILE = 2 * 12 * 32 * 128
 
 
 class CpuProbe:
-    """Measures with the threads that kernels have; the best of some rounds counts."""
+    """Measures with the threads that kernels have; the best of some short rounds counts."""
 
     def __init__(self, library: PlayerLibrary, level: str, num_threads: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -82,8 +83,9 @@ class CpuProbe:
     def _per_s(self, kernel: str, count: int) -> float:
         buffers = [self._memory.ctypes.data, self._result.ctypes.data]
         tape = self._player.add_tape([Launch(kernel, buffers, [(count, 0, 0, 0, 0)])])
-        times_s = []
-        for _ in range(_NUM_ROUNDS):
+        times_s: list[float] = []
+        until_s = time.perf_counter() + _LEAST_S
+        while len(times_s) < _NUM_ROUNDS or time.perf_counter() < until_s:
             started_s = time.perf_counter()
             self._player.run(tape, (1, 1, 1, 1))
             times_s.append(time.perf_counter() - started_s)

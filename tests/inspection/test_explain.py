@@ -6,11 +6,13 @@ import re
 import pytest
 from click.testing import CliRunner
 from cpu import native_levels
+from msgspec.structs import replace
 from planted_models import planted_checkpoint
 
 from tapeout import compile_model
 from tapeout.artifact import Artifact
 from tapeout.artifact.choices import Candidate
+from tapeout.artifact.passes import Miss
 from tapeout.cli import main
 from tapeout.inspection.explain import Chosen, Explanation, RegionWork, Section, explain
 from tapeout.inspection.explanation_text import ranges, text_of_explanation
@@ -55,6 +57,19 @@ def test_explain_says_what_each_fusion_saves_in_a_layer(nano):
     assert did["group_regions"].launches_saved > 5
     assert did["group_regions"].bytes_saved["T"] > 0
     assert section.left == [] and "fold_weights" in section.idle
+
+
+def test_a_place_that_a_pass_leaves_twice_is_told_once(nano, monkeypatch):
+    artifact = Artifact.open(nano)
+    record = artifact.passes()
+    miss = Miss(function="step", value="x", origin="", predicate="it fits", found="it does not")
+    twice = [
+        replace(one, misses=[miss] * (one.name == "select_rows_early")) for one in record.passes
+    ]
+    assert sum(map(len, (one.misses for one in twice))) > 1
+    monkeypatch.setattr(artifact, "passes", lambda: replace(record, passes=twice))
+    [section] = [one for one in explain(artifact).sections if one.function == "step"]
+    assert [left.miss for left in section.left] == [miss]
 
 
 def test_every_kernel_of_an_artifact_is_in_the_explanation(nano):

@@ -23,3 +23,11 @@ def test_an_array_of_a_slow_path_is_local_memory_and_reads_as_no_fault(eighty_la
     text = text_of(facts_of(Artifact.open(eighty_layers)))
     head = next(line for line in text.splitlines() if line.startswith("kernel "))
     assert "local" in head.split() and "spill" not in text
+
+
+def test_launches_of_kernels_add_up_to_those_of_the_tapes(nano):
+    facts = facts_of(Artifact.open(nano))
+    rows = [line.split() for line in text_of(facts).splitlines()]
+    start = rows.index(["kernel", "anchor", "launches"])
+    told = [int(row[-1]) for row in rows[start + 1 : rows.index([], start)]]
+    assert sum(told) == sum(facts.targets["cpu"].launches.values())
