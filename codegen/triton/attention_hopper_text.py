@@ -10,19 +10,21 @@ HEADS = gl.constexpr({H})
 KEY_HEADS = gl.constexpr({Hk})
 GROUP = gl.constexpr({group})  # query heads of a key head
 PADDED_GROUP = gl.constexpr({padded_group})
-DIM = gl.constexpr({D})
+WIDTH = gl.constexpr({D})  # of a head
+DIM = gl.constexpr({dim})  # of it in shared memory: beyond its width are zeros
 PAGE = gl.constexpr({page})
 FACTOR = gl.constexpr({factor})  # turns scores into exponents of two
 FLOAT = gl.constexpr(gl.{float})
 TOKENS = gl.constexpr({tokens})  # of a tile
 ROWS = gl.constexpr(64)  # of a warpgroup
+MADE = gl.constexpr({made})  # of these, whose queries are made at a time
 BLOCK = gl.constexpr({block})  # keys
 SLOTS = gl.constexpr(4)
 PARTS = gl.constexpr({warpgroups})
 BOX = gl.constexpr({box})  # elements of a row that are copied at a time
 SWIZZLED = gl.constexpr(gl.NVMMASharedLayout(128, 16, rank=2))
 SCORES = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, {block}, 16]))
-SUMS = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, {D}, 16]))
+SUMS = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, {dim}, 16]))
 WEIGHTS = gl.constexpr(gl.DotOperandLayout(0, SUMS.value, 2))
 LOADS = gl.constexpr(gl.BlockedLayout([1, 8], [{load_rows}, {load_columns}], [4, 1], [1, 0]))
 """
@@ -47,19 +49,21 @@ def copy_blocks(cache, p_pages, head, num_blocks, last_page, ring, ready, empty)
 
 
 @gluon.jit
-def clear_after(values, num_rows):
-    """Puts zeros in places that nobody wrote; each warpgroup does, before it reads the block."""
+def clear_around(values, first, end):
+    """Puts zeros in places that are not the sequence's own, for a weight of zero times NaN is NaN;
+    each warpgroup does, before it reads the block."""
     rows = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, LOADS))
     found = values.load(LOADS)
-    values.store(gl.where((rows < num_rows)[:, None], found, gl.zeros_like(found)))
+    own = (rows >= first) & (rows < end)
+    values.store(gl.where(own[:, None], found, gl.zeros_like(found)))
     fence_async_shared()
 
 
 @gluon.jit
 def soften(scores, top, total, positions, keys, IS_MASKED: gl.constexpr):
     """Weights of a block of keys, and what is left of what was summed before."""
-    if IS_MASKED:
-        scores = gl.where(keys[None, :] <= positions[:, None], scores, float("-inf"))
+{capped}    if IS_MASKED:
+        scores = gl.where({seen}, scores, float("-inf"))
     new_top = gl.maximum(top, gl.max(scores, 1) * FACTOR)
     weights = gl.exp2(scores * FACTOR - new_top[:, None])
     fade = gl.exp2(top - new_top)
@@ -88,27 +92,29 @@ def attend_block(q, ring, ready, empty, block, weights, top, total, sums, positi
 
 
 @gluon.jit
-def places(rows, query_start, query, num_queries, head):
-    """Token and head of rows of a tile, and which of them are queries."""
-    local = query + rows // PADDED_GROUP
-    inside = rows % PADDED_GROUP
-    real = (local < num_queries) & (inside < GROUP)
-    return (query_start + local)[:, None], (head * GROUP + inside)[:, None], real[:, None]
+def places(rows, num_left):
+    """Token and head of rows of a tile, within it, and which of them are queries."""
+    token, head = rows // PADDED_GROUP, rows % PADDED_GROUP
+    real = (token < num_left) & (head < GROUP)
+    return token[:, None], head[:, None], real[:, None]
 
 
 @gluon.jit
-def attend({made_of}, o_out, queries, ring, ready, empty, query_start, query,
-           num_queries, context, head, num_full, num_blocks, PART: gl.constexpr):
-    """A warpgroup's queries over all blocks, of which the first ``num_full`` need no mask."""
-    rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, LOADS))
-    token, heads, real = places(rows, query_start, query, num_queries, head)
-{query}    queries.index(PART).store(q)
+def attend({made_of}, o_tile, queries, ring, ready, empty, first_token, first_head,
+           num_left, position, begin, num_full, num_blocks, PART: gl.constexpr):
+    """A warpgroup's queries over all blocks, of which the first ``num_full`` need no mask for what
+    comes after a query. Keys before ``begin`` are not the sequence's own."""
+    for i in gl.static_range(ROWS // MADE):
+        rows = PART * ROWS + i * MADE + gl.arange(0, MADE, layout=gl.SliceLayout(1, LOADS))
+        token, heads, real = places(rows, num_left)
+        token, heads = first_token + token, first_head + heads
+{query}        queries.index(PART).slice(i * MADE, MADE).store(q)
     fence_async_shared()
     q = queries.index(PART)
     rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, SCORES))
-    positions = context + query + rows // PADDED_GROUP
+    positions = position + rows // PADDED_GROUP
     keys = gl.arange(0, BLOCK, layout=gl.SliceLayout(0, SCORES))
-    top = gl.full([ROWS], float("-inf"), gl.float32, layout=gl.SliceLayout(1, SCORES))
+    top = gl.full([ROWS], -3e38, gl.float32, layout=gl.SliceLayout(1, SCORES))
     total = gl.zeros([ROWS], gl.float32, layout=gl.SliceLayout(1, SCORES))
     sums = gl.zeros([ROWS, DIM], gl.float32, layout=SUMS)
     mbarrier.wait(ready.index(0), 0)
@@ -119,31 +125,29 @@ def attend({made_of}, o_out, queries, ring, ready, empty, query_start, query,
     mbarrier.arrive(empty.index(0), count=1)
     made, top, total, fade = soften(scores, top, total, positions, keys, True)
     weights = gl.convert_layout(made.to(FLOAT), WEIGHTS)
-    for block in range(1, num_full):
-        weights, top, total, sums = attend_block(
-            q, ring, ready, empty, block, weights, top, total, sums, positions, keys, False)
-    for block in range(gl.maximum(num_full, 1), num_blocks):
+    first = 1
+{clear}{far}{full}    for block in range(first, num_blocks):
         weights, top, total, sums = attend_block(
             q, ring, ready, empty, block, weights, top, total, sums, positions, keys, True)
     turn = 2 * num_blocks - 1
     values = ring.index(turn % SLOTS)
     mbarrier.wait(ready.index(turn % SLOTS), turn // SLOTS & 1)
-    num_written = context + num_queries - (num_blocks - 1) * BLOCK
-    if num_written < BLOCK:  # a weight of zero times NaN is NaN
-        clear_after(values, num_written)
+    num_written = position + num_left - (num_blocks - 1) * BLOCK
+    if num_written < BLOCK:
+        clear_around(values, 0, num_written)
     sums = warpgroup_mma(weights, values, sums, is_async=True)
     sums = warpgroup_mma_wait(0, deps=[sums])
-    total = gl.convert_layout(total, gl.SliceLayout(1, SUMS))
-    result = (sums / gl.maximum(total, 1e-30)[:, None]).to(FLOAT)
+    total = gl.convert_layout(total, gl.SliceLayout(1, SUMS))[:, None]
     rows = PART * ROWS + gl.arange(0, ROWS, layout=gl.SliceLayout(1, SUMS))
     d = gl.arange(0, DIM, layout=gl.SliceLayout(0, SUMS))[None, :]
-    token, heads, real = places(rows, query_start, query, num_queries, head)
-    gl.store(o_out + token * (HEADS * DIM) + heads * DIM + d, result, mask=real)
+    token, heads, real = places(rows, num_left)
+{sinks}    result = (sums / gl.maximum(total, 1e-30)).to(FLOAT)
+    gl.store(o_tile + (token * HEADS + heads) * WIDTH + d, result, mask=real{d_mask})
 '''
 
 ATTENDING = """\
-            (attend, ({made_of}, o_out, queries, ring, ready, empty, query_start,
-                      query, num_queries, context, head, num_full, num_blocks, {part})),
+            (attend, ({made_of}, o_tile, queries, ring, ready, empty, first_token, first_head,
+                      num_left, position, begin, num_full, num_blocks, {part})),
 """
 
 KERNEL = '''
@@ -164,8 +168,15 @@ def NAME({names}, num_sequences, num_table_columns):
     query = (tile - query_start // TOKENS - sequence) * TOKENS
     if query < num_queries:
         context = gl.load(p_context_lengths + sequence) - num_queries
-        end = gl.minimum(context + query + TOKENS, context + num_queries)
-        num_full = (context + query + 1) // BLOCK
+        p_pages = p_table + sequence * num_table_columns
+        begin = 0
+{skip}        position = context + query
+        num_left = num_queries - query
+        first_token = query_start + query
+        first_head = head * GROUP
+        o_tile = o_out + (first_token * HEADS + first_head) * WIDTH
+        end = position + gl.minimum(num_left, TOKENS)
+        num_full = (position + 1) // BLOCK
         num_blocks = (end + BLOCK - 1) // BLOCK
         swizzled: gl.constexpr = gl.NVMMASharedLayout.get_default_for([BLOCK, DIM], FLOAT)
         ring = gl.allocate_shared_memory(FLOAT, [SLOTS, BLOCK, DIM], swizzled)
@@ -176,7 +187,6 @@ def NAME({names}, num_sequences, num_table_columns):
             mbarrier.init(ready.index(slot), count=1)
             mbarrier.init(empty.index(slot), count=PARTS)
         fence_async_shared()
-        p_pages = p_table + sequence * num_table_columns
         last_page = (context + num_queries - 1) // PAGE
         gl.warp_specialize([
 {attending}            (copy_blocks, (p_cache, p_pages, head, num_blocks, last_page, ring, ready,

@@ -22,10 +22,12 @@ def attention_of(function: Function) -> Node:
     return next(node for node in function.nodes if node.op == "paged_attention")
 
 
-def query_lines(elements: Elements, token: Index, heads: Index) -> list[str]:
+def query_lines(
+    elements: Elements, token: Index, heads: Index, least_columns: int = LEAST_DIM
+) -> list[str]:
     """What makes `q`, the region's queries of tokens and heads, in their own type."""
     query = attention_of(elements.function).operands[0]
-    column = elements.full(int(query.shape[-1]), least=LEAST_DIM)
+    column = elements.full(int(query.shape[-1]), least=least_columns)
     made = elements.at(query, (token, heads, column))
     return [*elements.heads, *elements.lines, f"q = {made}.to(tl.{_FLOATS[query.dtype]})"]
 

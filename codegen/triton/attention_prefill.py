@@ -22,7 +22,7 @@ def emit_prefill(function: Function, steps: Steps, asked: Configuration | None) 
     """The kernel of a region, in the target's own form or the one for all."""
     shape = Shape(attention_of(function))
     is_own = is_for_hopper(shape, steps.target)
-    choice = choose(Prefill(steps.max_rows, shape.heads, is_own), asked)
+    choice = choose(Prefill(steps.max_rows, shape.heads, is_own, shape.is_plain), asked)
     if isinstance(choice.chosen, HopperTile):
         kernel = emit_hopper(function, shape, choice.chosen)
     else:

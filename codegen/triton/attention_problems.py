@@ -13,8 +13,7 @@ from .kernel import padded
 from .targets import GpuTarget
 
 HOPPER_ROWS = 64  # queries of a warpgroup
-HOPPER_REGISTERS = {2: (232, 40), 3: (160, 24)}
-"""By the warpgroups that compute: of a thread there, and of one that copies."""
+_WARPGROUPS = (2, 3)  # that compute, in Hopper's form
 _HOPPER_SLOTS = 4  # of blocks of keys or values
 _LEAST_BLOCK = 16  # keys: of a page
 _MAX_SPLITS = 64
@@ -51,6 +50,13 @@ class HopperTile:
     kind: ClassVar[str] = "hopper"
     warpgroups: int
     block: int
+
+
+def hopper_registers(tile: HopperTile) -> tuple[int, int]:
+    """Of a thread that computes, and of one that copies, for which more pages take more."""
+    if tile.warpgroups == 3:
+        return 160, 24
+    return (232, 40) if tile.block > 64 else (240, 24)
 
 
 AnyPrefillTile: TypeAlias = HopperTile | PrefillTile
@@ -151,21 +157,23 @@ class Prefill:
 
     max_rows: int | None
     heads: Heads
-    is_for_hopper: bool  # the target has a form of its own, and it can do all that is asked for
+    is_for_hopper: bool  # the target has a form of its own, and the heads fit it
+    is_plain: bool = True  # no window, no bound of scores and no sinks
 
     def ruled(self) -> Ruled[AnyPrefillTile]:
         """The target's own form where there is one; more queries share the keys of long steps.
 
-        Heads wider than 64 leave three warpgroups too few registers.
+        Heads wider than 64, or more than plain attention, leave three warpgroups too few
+        registers; heads wider than 128 leave two enough for half as many keys.
         """
         is_wide = self.heads.widest > 128
         rows, block, stages = max(128, self.heads.group), *((32, 2) if is_wide else (64, 3))
         portable = PrefillTile(rows, block, 8, stages)
         if not self.is_for_hopper:
             return Ruled(portable, "the form for all targets", {})
-        two, three = HopperTile(2, 128), HopperTile(3, 128)
+        two, three = HopperTile(2, 64 if is_wide else 128), HopperTile(3, 128)
         slower: dict[AnyPrefillTile, str] = {portable: "the target has a form of its own"}
-        if self.refusal(three) is not None or self.heads.dim != 64:
+        if self.refusal(three) or self.heads.dim != 64 or not self.is_plain:
             return Ruled(two, "two warpgroups: three lack registers", slower)
         if self.max_rows is not None:
             others = slower | {three: "pays for steps of more than 1024 tokens"}
@@ -187,9 +195,9 @@ class Prefill:
                 return f"rows are a power of two from {max(16, group)} on"
             return _refusal(tile.block, tile.num_warps, tile.num_stages)
         if not self.is_for_hopper:
-            return "the form is for Hopper, and for plain attention"
-        if tile.warpgroups not in HOPPER_REGISTERS:
-            return f"warpgroups are one of {[*HOPPER_REGISTERS]}"
+            return "the form is for Hopper, and for keys and values of one width"
+        if tile.warpgroups not in _WARPGROUPS:
+            return f"warpgroups are one of {[*_WARPGROUPS]}"
         if group > (2 if tile.warpgroups == 2 else 1) * HOPPER_ROWS:
             return "a token's queries are more than its warpgroups have"
         return _refusal(tile.block, 4, 1)
@@ -197,9 +205,9 @@ class Prefill:
     def candidates(self, target: GpuTarget) -> Iterator[AnyPrefillTile]:
         """Tiles of other sizes, of the form that the rule takes."""
         if self.is_for_hopper:
-            for warpgroups, block in product(HOPPER_REGISTERS, (64, 128)):
+            for warpgroups, block in product(_WARPGROUPS, (64, 128)):
                 keys = _HOPPER_SLOTS * block + warpgroups * HOPPER_ROWS
-                if keys * self.heads.dim * self.heads.itemsize <= target.shared_bytes:
+                if keys * padded(self.heads.dim, 64) * self.heads.itemsize <= target.shared_bytes:
                     yield HopperTile(warpgroups, block)
             return
         for tile in product((64, 128), (32, 64, 128), (4, 8), (2, 3)):

@@ -55,6 +55,11 @@ class Shape:
         return len(self.node.operands) > 5
 
     @property
+    def is_plain(self) -> bool:
+        """Whether a query sees all keys before it, and nothing joins or bounds their scores."""
+        return not (self.window or self.softcap or self.has_sinks)
+
+    @property
     def factor(self) -> float:
         """What turns scores, after the tanh if there is one, into exponents of two."""
         return (self.softcap or float(self.node.attrs["scale"])) * LOG2E

@@ -24,7 +24,7 @@ def compile_job(job: dict[str, Any]) -> None:
     made = _fitting(job)
     facts = _write(job, made)
     if facts["local_bytes"] and job["target"]["backend"] == "cuda":
-        most = min(255, 65536 // (32 * facts["num_warps"]))
+        most = min(255, 65536 // (32 * facts["num_warps"]) // 8 * 8)  # they are given by eights
         freed = _write(job, _compile(job, facts["num_stages"], maxnreg=most))
         if (
             freed["local_bytes"] < facts["local_bytes"]

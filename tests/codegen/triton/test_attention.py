@@ -111,11 +111,28 @@ def forms_for(target, **case):
     return {s.name: Attention(s, "bf16", **case).attend.emitted.kernels[0] for s in steps}
 
 
+BESIDES = {
+    "nothing": {},
+    "window": {"window": 70},
+    "window and softcap": {"window": 70, "softcap": 2.0},
+    "window and sinks": {"window": 70, "sinks": True},
+}
+
+
 @pytest.mark.parametrize(
-    "dim", [64, 128, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (80, 96, 256))]
+    ("dim", "besides"),
+    [
+        *((dim, besides) for dim in (64, 128) for besides in ("nothing", "window")),
+        *((256, "window and softcap"), (64, "window and sinks")),
+        *(
+            pytest.param(dim, besides, marks=pytest.mark.slow)
+            for dim in (24, 80, 96, 128, 256)
+            for besides in BESIDES
+        ),
+    ],
 )
-@pytest.mark.parametrize("case", [{}, {"window": 70}], ids=["all", "window"])
-def test_no_form_of_attention_spills(dim, case):
+def test_no_form_of_attention_spills(dim, besides):
+    case = BESIDES[besides]
     kernels = forms_for(TARGET, h=32, hk=8, dim=dim, **case)
     kernels |= {"portable": forms_for(None, h=32, hk=8, dim=dim, **case)["any"]}
     compiled = compile_kernels(kernels, TARGET, settings.CACHE.get() / "objects")
@@ -125,13 +142,13 @@ def test_no_form_of_attention_spills(dim, case):
         assert found.num_warps == kernels[name].num_warps + kernels[name].more_warps, name
 
 
-def test_hopper_has_a_form_of_its_own_for_prefill_that_asks_for_nothing_special():
+def test_hopper_has_a_form_of_its_own_for_prefill_whose_keys_and_values_have_one_width():
     def is_own(target, **case):
         return forms_for(target, **{"h": 8, "hk": 2, "dim": 64} | case)["any"].is_gluon
 
-    assert all(is_own(TARGET, dim=dim) for dim in (64, 128)) and is_own(TARGET, h=6)
-    for case in ({"dim": 80}, {"dv": 128}, {"window": 9}, {"softcap": 2.0}, {"sinks": True}):
-        assert not is_own(TARGET, **case), case
+    assert all(is_own(TARGET, dim=dim) for dim in (8, 64, 80, 128, 256)) and is_own(TARGET, h=6)
+    assert all(is_own(TARGET, **case) for case in BESIDES.values())
+    assert not any(is_own(TARGET, **case) for case in ({"dim": 264}, {"dim": 20}, {"dv": 128}))
     assert not any(is_own(target) for target in TARGETS if target != TARGET)
 
 
@@ -142,6 +159,7 @@ def test_a_long_step_of_narrow_heads_has_larger_tiles_on_hopper():
 
     assert tiles() == [32, 48] and tiles(h=2) == [128, 192]
     assert tiles(dim=128) == [32, 32] and tiles(h=256) == [1, 1]
+    assert tiles(window=70) == tiles(sinks=True) == [32, 32]
 
 
 def test_all_forms_of_prefill_have_the_same_buffers_and_scalars():

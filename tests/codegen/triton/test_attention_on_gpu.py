@@ -24,8 +24,9 @@ CASES = {
     "softcap": {"softcap": 2.0, "dim": 256},
     "sinks": {"sinks": True},
     "window, softcap and sinks": {"window": 70, "softcap": 2.0, "sinks": True, "dim": 128},
+    "24 wide, window of a few": {"window": 5, "dim": 24},
+    "256 wide, window and softcap": {"window": 200, "softcap": 2.0, "dim": 256},
 }
-OWN = ("64 wide", "128 wide", "three heads", "as many key heads")  # Hopper's
 
 
 def attention(steps, case):
@@ -38,10 +39,10 @@ def attention(steps, case):
     ("case", "steps"),
     [
         *((case, ANY) for case in CASES),
-        *((case, LONG) for case in OWN),
-        *((case, SHORT) for case in OWN),
+        *((case, LONG) for case in CASES),
+        *((case, SHORT) for case in CASES),
     ],
-    ids=[*CASES, *(f"{case}, {length} step" for length in ("long", "short") for case in OWN)],
+    ids=[*CASES, *(f"{case}, {length} step" for length in ("long", "short") for case in CASES)],
 )
 def test_prefill_is_that_of_the_interpreter(case, steps):
     of_case = attention(steps, case)
@@ -54,7 +55,7 @@ def test_prefill_is_that_of_the_interpreter(case, steps):
         assert of_case.error(contexts, counts) <= TOLERANCE["bf16"], counts
 
 
-@pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize("dim", [64, 96, 128, 256])
 @pytest.mark.parametrize("steps", [ANY, LONG, SHORT], ids=["portable", "long", "short"])
 def test_prefill_that_makes_its_queries_is_that_of_the_interpreter(steps, dim):
     joined = Joined(steps, "bf16", h=8, dim=dim)
@@ -73,8 +74,9 @@ def test_decoding_is_that_of_the_interpreter(case, rows):
 
 
 @pytest.mark.parametrize("steps", [ANY, LONG, SHORT], ids=["portable", "long", "short"])
-def test_a_token_of_a_prefill_is_bitwise_equal_whatever_is_beside_it(steps):
-    of_case = attention(steps, "64 wide")
+@pytest.mark.parametrize("case", ["64 wide", "window"])
+def test_a_token_of_a_prefill_is_bitwise_equal_whatever_is_beside_it(case, steps):
+    of_case = attention(steps, case)
     whole, _ = of_case.run([200], [377])
     for count in (1, 30, 128):
         part, _ = of_case.run([577 - count], [count])
