@@ -44,27 +44,31 @@ def emit_hopper(function: Function, shape: Shape, tile: HopperTile) -> Kernel:
     computing, copying = hopper_registers(tile)
     width = padded(D, BOX_COLUMNS)
     lanes = min(32, width // 8)  # of 16 bytes, along a row
-    values = shape.values(rows, tile.block) | _extras(shape, width) | {
-        "dim": width,
-        "made": min(HOPPER_ROWS, _MADE // width),
-        "padded_group": group,
-        "tokens": rows // group,
-        "float": FLOATS[shape.query.dtype],
-        "load_rows": 32 // lanes,
-        "load_columns": lanes,
-        "box": BOX_COLUMNS,
-        "warpgroups": tile.warpgroups,
-        "attending": "".join(
-            ATTENDING.format(part=part, made_of=made_of) for part in range(tile.warpgroups)
-        ),
-        "names": ", ".join(names),
-        "made_of": made_of,
-        "query": _query(function, shape, width),
-        "aliases": aliases(function, names),
-        "warps": [4] * others + [1],
-        "registers": [computing] * others + [copying],
-        "d_mask": "" if width == D else f" & (d < {D})",
-    }
+    values = (
+        shape.values(rows, tile.block)
+        | _extras(shape, width)
+        | {
+            "dim": width,
+            "made": min(HOPPER_ROWS, _MADE // width),
+            "padded_group": group,
+            "tokens": rows // group,
+            "float": FLOATS[shape.query.dtype],
+            "load_rows": 32 // lanes,
+            "load_columns": lanes,
+            "box": BOX_COLUMNS,
+            "warpgroups": tile.warpgroups,
+            "attending": "".join(
+                ATTENDING.format(part=part, made_of=made_of) for part in range(tile.warpgroups)
+            ),
+            "names": ", ".join(names),
+            "made_of": made_of,
+            "query": _query(function, shape, width),
+            "aliases": aliases(function, names),
+            "warps": [4] * others + [1],
+            "registers": [computing] * others + [copying],
+            "d_mask": "" if width == D else f" & (d < {D})",
+        }
+    )
     body = "".join(text.format(**values) for text in (CONSTANTS, FUNCTIONS, KERNEL))
     scalars, grid = (Dim.of("S"), Dim.of("P")), shape.tiles(rows // group)
     pages = Box(names.index(cache), D, PAGE_SIZE_TOKENS, BOX_COLUMNS)

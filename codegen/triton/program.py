@@ -62,9 +62,16 @@ class _Emitter:
     regions: dict[str, list[EmittedRegion]] = field(default_factory=dict)
     kernels: dict[str, tuple[Kernel, EmittedRegion]] = field(default_factory=dict)
     chosen: dict[tuple[str, Key], EmittedRegion] = field(default_factory=dict)
+    emitted: dict[tuple[str, Steps], EmittedRegion] = field(default_factory=dict)
 
     def of(self, function: Function, steps: Steps) -> EmittedRegion:
         """The kernels of a region, named after the first size they are made for."""
+        key = function.name, steps
+        if key not in self.emitted:  # a region stands for a piece of many layers
+            self.emitted[key] = self._emit(function, steps)
+        return self.emitted[key]
+
+    def _emit(self, function: Function, steps: Steps) -> EmittedRegion:
         made = emit_region(function, replace(steps, target=self.target), self.tuned)
         known = self.regions.setdefault(function.name, [])
         alike = (other.name for other in known if other.kernels == made.kernels)

@@ -16,8 +16,8 @@ BOX_COLUMNS = 64  # of K: 128 bytes, as rows lie in shared memory
 MAX_STREAM_ROWS = 64
 
 _FEW_ROWS = 32
-_LARGE = 4096  # columns and K that stream with more rows
-_MOST_TILES = 2  # of a block that streams with more rows
+_LEAST = 1024  # columns and K that stream with more rows
+_LARGE = 4096  # columns and K whose weights keep memory busy for long
 _RING_BYTES = 199 << 10  # less of them is slower, by 5 % and more
 _SUMS_COST_ROWS = 16  # with more, what is left of parts is much
 _SMALL_TILE_BYTES = 256 << 10  # of weights
@@ -81,8 +81,8 @@ def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream 
     """
     if rows is None or rows > MAX_STREAM_ROWS:
         return f"a step may have more than {MAX_STREAM_ROWS} rows"
-    if rows > _FEW_ROWS and not _is_large(n, k):
-        return f"of more than {_FEW_ROWS} rows x takes as much of the ring as a weight"
+    if rows > _FEW_ROWS and min(n, k) < _LEAST:
+        return f"of more than {_FEW_ROWS} rows, weights of fewer than {_LEAST} columns or K are few"
     if n % 64 or k % BOX_COLUMNS:
         return f"the columns are no multiple of 64, or K is none of {BOX_COLUMNS}"
     depth = BOX_COLUMNS if k % (2 * BOX_COLUMNS) else 2 * BOX_COLUMNS
@@ -91,15 +91,6 @@ def choose_stream(rows: int | None, n: int, k: int, num_weights: int) -> Stream 
     streams = [_full(padded(rows, 8), 64, depth, splits, num_weights) for splits in ways]
     filling = (stream for stream in streams if shares_of(stream, n, k).num_blocks >= MOST)
     return next(filling, streams[-1])
-
-
-def _is_large(n: int, k: int) -> bool:
-    """Whether a product is worth it with more rows, where x takes as much of a ring as a weight.
-
-    Small ones then have too little of their weights on the way; of very large ones an early
-    beginning, by which they win, is a small part.
-    """
-    return _LARGE <= n <= _MOST_TILES * NUM_MULTIPROCESSORS * 64 and k >= _LARGE
 
 
 def num_ahead(slots: int, slot_bytes: int, n: int, k: int) -> int:
