@@ -16,6 +16,7 @@ from .artifact import PASSES, Described, Model, encode
 from .artifact.beside import check_place
 from .artifact.schema import MANIFEST_DIGEST
 from .artifact.staging import check_replaceable
+from .artifact.tokenizer_file import read_tokenizer
 from .artifact.tuning_table import Table
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.cpp.toolchain import LEVELS
@@ -46,10 +47,11 @@ TARGETS = ("cpu", *GPU_TARGETS)
 _MAX_JSON_BYTES = 1 << 20
 _UNBOUNDED_POSITIONS = 1 << 20  # for models whose config names no longest context
 
+TOKENIZER = "tokenizer.json"
 COPIED_FILES = (
     "config.json",
     "generation_config.json",
-    "tokenizer.json",
+    TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
@@ -96,6 +98,8 @@ def compile_model(
     check_replaceable(path.resolve())
     if path.resolve().parent.exists():  # else it is made
         check_place(path.resolve())
+    if (folder / TOKENIZER).is_file():
+        read_tokenizer(folder / TOKENIZER)  # a broken one is told before the work, not at load
     source = open_source(folder, load_format, seed)
     module, reports = lower(source, dtype, target, progress)
     if dump_ir is not None:

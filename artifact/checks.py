@@ -75,6 +75,8 @@ def check_tape(tape: Tape, target: Target, path: Path) -> None:
 def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
     if manifest.schema != SCHEMA_VERSION:
         yield "schema", manifest.schema, SCHEMA_VERSION
+    if not manifest.targets:
+        yield "targets", {}, "one or more"
     for name, target in manifest.targets.items():
         yield from _wrong_of_target(target, manifest, f"targets.{name}")
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..artifact.tokenizer_file import read_tokenizer
 from ..errors import CheckpointError, InputError, TapeoutError, shown
 
 if TYPE_CHECKING:
@@ -24,14 +25,8 @@ class Tokenizer:
     """`tokenizer.json` of a folder, with its special tokens and its chat template."""
 
     def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer as Backend
-
         self._folder = folder
-        path = tokenizer_file(folder)
-        try:
-            self._backend = Backend.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            raise CheckpointError(path, "content", str(error), "a tokenizer") from None
+        self._backend = read_tokenizer(tokenizer_file(folder))
         self._backend.no_padding()
         self._backend.no_truncation()
         self._config = {

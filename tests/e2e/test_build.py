@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ from cpu import native_levels
 
 from tapeout import LLM, compile_model
 from tapeout.artifact import Artifact
-from tapeout.errors import InputError
+from tapeout.errors import CheckpointError, InputError
 
 GENERATE = """
 import sys
@@ -63,6 +64,16 @@ def test_a_target_that_nothing_plays_is_compiled_and_says_so(checkpoint_of, tmp_
     assert all(kernel.cubin.file.endswith(".hsaco") for kernel in target.kernels)
     with pytest.raises(InputError, match=r"hip:gfx942 \(there is no player for it yet\)"):
         LLM(path, skip_tokenizer_init=True)
+
+
+def test_a_tokenizer_that_cannot_be_read_is_refused_before_a_model_is_built(
+    checkpoint_of, tmp_path
+):
+    folder = shutil.copytree(checkpoint_of("llama"), tmp_path / "checkpoint")
+    (folder / "tokenizer.json").write_text('{"version": "1.0", "mod')
+    with pytest.raises(CheckpointError, match="tokenizer.json: content: .* wanted a tokenizer"):
+        compile_model(folder, tmp_path / "new.tapeout")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
 @pytest.mark.parametrize(
