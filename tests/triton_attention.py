@@ -23,7 +23,7 @@ class Attention:
     ):  # fmt: skip
         dv = dv or dim
         self.shape, self.window, self.dtype = (h, hk, dim, dv), window, DTYPES[d]
-        options = f", window = {window}" * bool(window) + f", softcap = {softcap}" * bool(softcap)
+        options = options_of(window=window, softcap=softcap)
         texts = {"d": d, "h": h, "hk": hk, "dim": dim, "dv": dv, "scale": scale}
         texts |= {"sinks": f", %sinks: {d}[{h}]" if sinks else "", "use": ", %sinks" * sinks}
         self.write = TritonRegion(WRITE.format(**texts), steps)
@@ -83,7 +83,7 @@ func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}]
   %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
     {{group = "full", layer = 0}}
   %y: {d}[T, {h}, {dim}] = paged_attention(%q, %new, %positions, %sequence_ids, %table)
-    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dim}}}
+    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dim}{options}}}
   return %new, %y
 }}
 """
@@ -92,11 +92,11 @@ func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}]
 class Joined:
     """A region that makes its queries, writes the cache and reads it."""
 
-    def __init__(self, steps, d, h=6, hk=2, dim=64):
+    def __init__(self, steps, d, h=6, hk=2, dim=64, **asked):
         self.steps, self.dtype, self.shape = steps, DTYPES[d], (h, hk, dim)
         sizes = {"h": h, "hk": hk, "dim": dim, "hd": h * dim, "kd": hk * dim, "half": dim // 2}
         sizes |= {"n": (h + 2 * hk) * dim, "hkd": (h + hk) * dim}
-        text = JOINED.format(d=d, **sizes)
+        text = JOINED.format(d=d, options=options_of(**asked), **sizes)
         self.region, self.of_prompts = TritonRegion(text, steps), TritonRegion(text, Steps("any"))
 
     def errors(self, contexts):
@@ -123,6 +123,11 @@ class Joined:
             [found] = region.run([x, gain, cos, sin, cache, *where], symbols, inputs)
             _, wanted = region.reference([x, gain, cos, sin, pages, *where], symbols)
             yield relative_error(found, wanted)
+
+
+def options_of(**asked):
+    """Attributes of attention as text: those that have a value."""
+    return "".join(f", {name} = {value}" for name, value in asked.items() if value)
 
 
 def packed(contexts, counts):

@@ -84,13 +84,16 @@ def test_a_row_at_position_minus_one_writes_nothing_and_attends_to_nothing():
     assert not cache.any() and not found.any()
 
 
-@pytest.mark.parametrize("dim", [40, 64])
+@pytest.mark.parametrize(
+    ("d", "case"),
+    [("f32", {"dim": 40}), ("bf16", {}), ("bf16", {"window": 20, "softcap": 2.0})],
+    ids=["40 wide", "64 wide", "window and softcap"],
+)
 @pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
 def test_a_region_that_makes_its_queries_and_writes_the_cache_is_that_of_the_interpreter(
-    steps, dim
+    steps, d, case
 ):
-    d = "f32" if dim == 40 else "bf16"
-    assert max(Joined(steps, d, dim=dim).errors([0, 3, 70])) <= TOLERANCE[d]
+    assert max(Joined(steps, d, **case).errors([0, 3, 70])) <= TOLERANCE[d]
 
 
 def test_prefill_makes_its_queries_itself_and_under_batch_invariance_reads_them():

@@ -55,10 +55,14 @@ def test_prefill_is_that_of_the_interpreter(case, steps):
         assert of_case.error(contexts, counts) <= TOLERANCE["bf16"], counts
 
 
-@pytest.mark.parametrize("dim", [64, 96, 128, 256])
+@pytest.mark.parametrize(
+    "case",
+    [*({"dim": dim} for dim in (64, 96, 128, 256)), {"dim": 256, "window": 200, "softcap": 2.0}],
+    ids=str,
+)
 @pytest.mark.parametrize("steps", [ANY, LONG, SHORT], ids=["portable", "long", "short"])
-def test_prefill_that_makes_its_queries_is_that_of_the_interpreter(steps, dim):
-    joined = Joined(steps, "bf16", h=8, dim=dim)
+def test_prefill_that_makes_its_queries_is_that_of_the_interpreter(steps, case):
+    joined = Joined(steps, "bf16", h=8, **case)
     assert joined.region.emitted.kernels[1].is_gluon == (steps is not ANY)
     for contexts in ([0, 3, 70], [300, 700, 127, 128]):
         assert max(joined.errors(contexts)) <= TOLERANCE["bf16"]
