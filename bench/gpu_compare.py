@@ -1,9 +1,11 @@
-"""Decode steps of artifacts of the same weights, side by side on one card.
+"""Decode steps and prompts of artifacts of the same weights, side by side on one card.
 
     PYTHONPATH=tests python bench/gpu_compare.py OLD NEW... [--anew] [--steps 8x128,32x2048]
+        [--prompts 1x8192,8x2048]
 
 For each: how far logits of decode steps are from the first artifact's, then what a step's graph
-takes alone. So a change of kernels is judged in one run, whatever the card is that day.
+takes alone, and what prompts take to their first token. So a change of kernels is judged in one
+run, whatever the card is that day.
 """
 
 import gc
@@ -26,6 +28,13 @@ from tapeout.artifact.tuning_table import Table
 from tapeout.tuning.rebuild import rebuild
 
 REPEATS = 4
+Cases = list[tuple[int, int]]
+
+
+def read_cases(text: str) -> Cases:
+    """Pairs of numbers, as `8x128,32x2048`."""
+    pairs = (case.split("x") for case in text.split(",") if case)
+    return [(int(batch), int(context)) for batch, context in pairs]
 
 
 def logits_of(artifact: Path) -> Any:
@@ -41,13 +50,16 @@ def logits_of(artifact: Path) -> Any:
         torch.cuda.empty_cache()
 
 
-def graphs_ms(artifact: Path, cases: list[tuple[int, int]]) -> dict[str, float]:
-    """Milliseconds of a graph of each batch and context, the least of some runs."""
+def times_ms(artifact: Path, steps: Cases, prompts: Cases) -> dict[str, float]:
+    """Milliseconds of a graph of each batch and context, the least of some runs, and of prompts."""
     llm = LLM(artifact, skip_tokenizer_init=True, enable_prefix_caching=False, **LIMITS)
     bench, found = Bench(llm, lambda batch: 0.0, 0, 1.0), {}
-    for batch, context in cases:
+    for batch, context in steps:
         times = [bench.graph_s(batch, context) for _ in range(REPEATS)]
         found[f"{batch}x{context} ms"] = 1000 * min(times)
+    for batch, context in prompts:
+        [row] = bench.prefill_ms(batch, context)
+        found[f"{row.what} ms"] = row.value
     llm._close()
     gc.unfreeze()
     return found
@@ -57,19 +69,18 @@ def graphs_ms(artifact: Path, cases: list[tuple[int, int]]) -> dict[str, float]:
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--anew", is_flag=True, help="The first once more, with kernels of this tree.")
 @click.option("--steps", default="1x128,8x128,32x128,64x128", help="Batch x context.")
-def main(artifacts: tuple[Path, ...], anew: bool, steps: str) -> None:
+@click.option("--prompts", default="", help="Batch x tokens.")
+def main(artifacts: tuple[Path, ...], anew: bool, steps: str, prompts: str) -> None:
     """Prints a row for each artifact."""
     require_gpu()
-    cases = [
-        (int(batch), int(context)) for batch, context in (s.split("x") for s in steps.split(","))
-    ]
+    cases = read_cases(steps), read_cases(prompts)
     rows, wanted = [], logits_of(artifacts[0])
     with TemporaryDirectory(dir=artifacts[0].absolute().parent) as folder:
         others = [rebuild(artifacts[0], Path(folder) / "anew.tapeout", Table())] if anew else []
         for artifact in (*artifacts, *others):
             off = np.linalg.norm(logits_of(artifact) - wanted) / np.linalg.norm(wanted)
             row = {"artifact": artifact.name, "logits off": float(off)}
-            rows.append(row | graphs_ms(artifact, cases))
+            rows.append(row | times_ms(artifact, *cases))
             print(rows[-1], flush=True)
     report("gpu-compare", rows, gpu=torch.cuda.get_device_name())
 
