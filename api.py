@@ -16,7 +16,7 @@ from .artifact import PASSES, Described, Model, encode
 from .artifact.beside import check_place
 from .artifact.schema import MANIFEST_DIGEST
 from .artifact.staging import check_replaceable
-from .artifact.tokenizer_file import read_tokenizer
+from .artifact.tokenizer_file import TOKENIZER, read_tokenizer
 from .artifact.tuning_table import Table
 from .codegen.build import Progress, build_artifact, describe_target
 from .codegen.cpp.toolchain import LEVELS
@@ -47,7 +47,6 @@ TARGETS = ("cpu", *GPU_TARGETS)
 _MAX_JSON_BYTES = 1 << 20
 _UNBOUNDED_POSITIONS = 1 << 20  # for models whose config names no longest context
 
-TOKENIZER = "tokenizer.json"
 COPIED_FILES = (
     "config.json",
     "generation_config.json",
@@ -95,11 +94,7 @@ def compile_model(
     table = Table() if tuning is None else open_table(tuning, archs)
     folder = _folder(checkpoint)
     path = Path(output) if output is not None else Path(f"{folder.resolve().name}.tapeout")
-    check_replaceable(path.resolve())
-    if path.resolve().parent.exists():  # else it is made
-        check_place(path.resolve())
-    if (folder / TOKENIZER).is_file():
-        read_tokenizer(folder / TOKENIZER)  # a broken one is told before the work, not at load
+    _check_files(folder, path.resolve())
     source = open_source(folder, load_format, seed)
     module, reports = lower(source, dtype, target, progress)
     if dump_ir is not None:
@@ -268,6 +263,15 @@ def describe_model(module: Module, folder: Path, config: Mapping[str, Any]) -> M
 
 def _read_json(path: Path) -> dict[str, Any]:
     return read_json_object(path, _MAX_JSON_BYTES) if path.is_file() else {}
+
+
+def _check_files(folder: Path, output: Path) -> None:
+    """Refuses before the work what would be refused after it, or at load."""
+    check_replaceable(output)
+    if output.parent.exists():  # else it is made
+        check_place(output)
+    if (folder / TOKENIZER).is_file():
+        read_tokenizer(folder / TOKENIZER)
 
 
 def _copied(folder: Path) -> dict[str, bytes]:

@@ -10,9 +10,11 @@ from ..errors import CheckpointError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+TOKENIZER = "tokenizer.json"
+
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """A `tokenizer.json` as its library reads it. Raises CheckpointError naming the file."""
+    """The file as its library reads it. Raises CheckpointError naming it."""
     from tokenizers import Tokenizer
 
     try:

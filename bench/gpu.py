@@ -38,8 +38,15 @@ STEPS = [(1, 128), (1, 2048), (8, 128), (8, 2048), (32, 128), (32, 2048), (64, 1
 STEPS += [(128, 128), (256, 128)]
 PREFILLS = [(1, 128), (1, 1024), (1, 8192), (8, 2048)]
 LIMITS = {"max_model_len": 9216, "max_num_seqs": 256}
+Cases = list[tuple[int, int]]
 _EXPERTS = ".experts."  # in the names of their weights
 _TABLES = ("model.embed_tokens.weight", "lm_head.weight")
+
+
+def read_cases(text: str) -> Cases:
+    """Pairs of numbers, as `8x128,32x2048`."""
+    pairs = (case.split("x") for case in text.split(",") if case)
+    return [(int(batch), int(context)) for batch, context in pairs]
 
 
 def make_checkpoint(shape: str, folder: Path) -> Path:
@@ -232,7 +239,7 @@ def main(shape: str, rows: str, steps: str, record: Path | None, folder: Path | 
         if "logits" in kinds:
             found += (ratios := logit_ratios(checkpoint, artifact))
             print(*ratios, sep="\n", flush=True)
-        chosen = [tuple(map(int, case.split("x"))) for case in steps.split(",")]
+        chosen = read_cases(steps)
         if "experts" in kinds:
             found += (counts := expert_rows(artifact, chosen))
             print(*counts, sep="\n", flush=True)

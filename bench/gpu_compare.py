@@ -17,7 +17,7 @@ import click
 import numpy as np
 import torch
 from device import require_gpu
-from gpu import LENGTHS, LIMITS, decode
+from gpu import LENGTHS, LIMITS, Cases, decode, read_cases
 from gpu_rows import Bench
 from report import report
 from steps import Steps
@@ -28,13 +28,6 @@ from tapeout.artifact.tuning_table import Table
 from tapeout.tuning.rebuild import rebuild
 
 REPEATS = 4
-Cases = list[tuple[int, int]]
-
-
-def read_cases(text: str) -> Cases:
-    """Pairs of numbers, as `8x128,32x2048`."""
-    pairs = (case.split("x") for case in text.split(",") if case)
-    return [(int(batch), int(context)) for batch, context in pairs]
 
 
 def logits_of(artifact: Path) -> Any:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..artifact.tokenizer_file import read_tokenizer
+from ..artifact.tokenizer_file import TOKENIZER, read_tokenizer
 from ..errors import CheckpointError, InputError, TapeoutError, shown
 
 if TYPE_CHECKING:
@@ -140,10 +140,10 @@ class Tokenizer:
 
 def tokenizer_file(folder: Path) -> Path:
     """Where a folder's tokenizer is. Raises InputError if it has none."""
-    path = folder / "tokenizer.json"
+    path = folder / TOKENIZER
     if not path.is_file():
         raise InputError(
-            f"{folder} has no tokenizer.json; put the model's beside its weights and compile it "
+            f"{folder} has no {TOKENIZER}; put the model's beside its weights and compile it "
             "anew, or in Python give tokenizer=FOLDER, or skip_tokenizer_init=True and prompts of "
             "token ids"
         )

@@ -84,16 +84,11 @@ class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
         if self.not_checked or self.num_left:
             yield f"{self.num_left} configurations are left; the same command goes on from here"
         if not self.num_tried and (self.not_checked or self.num_left):
-            checked = self.step_ratios or self.taken_back
-            left = (
-                ", checks of whole steps left no time to try"
-                if checked
-                else (" and left no time to try or check")
-            )
-            yield (
-                f"opening the artifact took {self.opening_s:.1f} s{left} anything: give a longer "
-                "--budget"
-            )
+            left = " and left no time to try or check"
+            if self.step_ratios or self.taken_back:
+                left = ", checks of whole steps left no time to try"
+            opening = f"opening the artifact took {self.opening_s:.1f} s"
+            yield f"{opening}{left} anything: give a longer --budget"
 
     def _entry_lines(self) -> Iterator[str]:
         if not self.entries:

@@ -9,15 +9,14 @@ from ...ir.types import Dim
 from . import attention_hopper_extras as extras
 from .attention_hopper_text import ATTENDING, CONSTANTS, FUNCTIONS, KERNEL
 from .attention_operands import SEQUENCES, aliases, operands_of, query_lines
-from .attention_problems import HOPPER_ROWS, HopperTile, hopper_registers
+from .attention_problems import HOPPER_ROWS, HopperTile
 from .attention_shape import LOG2E, Shape
 from .elements import Elements, in_gluon, name_of
 from .indices import Index
 from .kernel import Box, Kernel, padded
-from .streams import FLOATS
+from .streams import BOX_COLUMNS, FLOATS
 from .targets import GpuTarget
 
-BOX_COLUMNS = 64  # 128 bytes: how rows lie in shared memory where products read it
 _WIDEST = 256  # heads: a product's columns
 _MOST_WITHOUT_MASKS = 128  # elements of a head
 _MADE = 64 * 128  # elements of queries that registers hold while they are made
@@ -39,10 +38,11 @@ def emit_hopper(function: Function, shape: Shape, tile: HopperTile) -> Kernel:
     names, buffers, types = operands_of(function, SEQUENCES)
     cache, table = (f"p_{name_of(shape.node.operands[place])}" for place in (1, 4))
     others_read = (cache, table, *(f"p_{name}" for name in SEQUENCES), "o_out")
-    made_of = ", ".join(name for name in names if name not in others_read)  # the queries
+    # queries, and sinks
+    made_of = ", ".join(name for name in names if name not in others_read)
     rows, others = tile.warpgroups * HOPPER_ROWS, tile.warpgroups - 1
-    computing, copying = hopper_registers(tile)
-    width = padded(D, BOX_COLUMNS)
+    computing, copying = tile.registers
+    width = shape.heads.boxed_dim
     lanes = min(32, width // 8)  # of 16 bytes, along a row
     values = (
         shape.values(rows, tile.block)

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeAlias
 from ...artifact.tuning_table import Configuration
 from .choice import Ruled, read_fields
 from .kernel import padded
+from .streams import BOX_COLUMNS
 from .targets import GpuTarget
 
 HOPPER_ROWS = 64  # queries of a warpgroup
@@ -51,12 +52,12 @@ class HopperTile:
     warpgroups: int
     block: int
 
-
-def hopper_registers(tile: HopperTile) -> tuple[int, int]:
-    """Of a thread that computes, and of one that copies, for which more pages take more."""
-    if tile.warpgroups == 3:
-        return 160, 24
-    return (232, 40) if tile.block > 64 else (240, 24)
+    @property
+    def registers(self) -> tuple[int, int]:
+        """Of a thread that computes, and of one that copies, for which more pages take more."""
+        if self.warpgroups == 3:
+            return 160, 24
+        return (232, 40) if self.block > 64 else (240, 24)
 
 
 AnyPrefillTile: TypeAlias = HopperTile | PrefillTile
@@ -90,6 +91,11 @@ class Heads:
     def widest(self) -> int:
         """The larger of the widths of keys and of values."""
         return max(self.dim, self.value_dim)
+
+    @property
+    def boxed_dim(self) -> int:
+        """The width of keys as boxes bring them: zeros are behind their own."""
+        return padded(self.dim, BOX_COLUMNS)
 
     @property
     def key_bytes(self) -> int:
@@ -207,7 +213,7 @@ class Prefill:
         if self.is_for_hopper:
             for warpgroups, block in product(_WARPGROUPS, (64, 128)):
                 keys = _HOPPER_SLOTS * block + warpgroups * HOPPER_ROWS
-                if keys * padded(self.heads.dim, 64) * self.heads.itemsize <= target.shared_bytes:
+                if keys * self.heads.boxed_dim * self.heads.itemsize <= target.shared_bytes:
                     yield HopperTile(warpgroups, block)
             return
         for tile in product((64, 128), (32, 64, 128), (4, 8), (2, 3)):

@@ -12,7 +12,7 @@ from .kernel import padded
 from .tiles import MOST, NUM_MULTIPROCESSORS
 
 FLOATS = {DType.F16: "float16", DType.BF16: "bfloat16"}
-BOX_COLUMNS = 64  # of K: 128 bytes, as rows lie in shared memory
+BOX_COLUMNS = 64  # 128 bytes: how rows lie in shared memory where products read them
 MAX_STREAM_ROWS = 64
 
 _FEW_ROWS = 32
