@@ -105,14 +105,11 @@ def compile_model(
         return stream_weights(weights, source, PACKERS)
 
     model = describe_model(module, folder, source.config)
+    common = (module, model, _tools(), stream, path)
     files = _copied(folder) | {PASSES: encode(record_passes(reports))}
     if target != "cpu":
         return build_gpu_artifact(
-            module,
-            model,
-            _tools(),
-            stream,
-            path,
+            *common,
             target,
             batch_invariant=batch_invariant,
             tuned=tuned_for(table, archs[0]),
@@ -120,11 +117,7 @@ def compile_model(
             progress=progress,
         )
     return build_artifact(
-        module,
-        model,
-        _tools(),
-        stream,
-        path,
+        *common,
         files=files,
         levels=cpu_levels,
         tuned={level: tuned_for(table, level) for level in archs},
