@@ -75,7 +75,7 @@ class Tensor(Strict, frozen=True, kw_only=True):
 class Weights(Strict, frozen=True, kw_only=True):
     """Every weight by name; a member of a family is named `layer0.qkv/3`."""
 
-    total_bytes: Count  # of the tensors alone, without headers and padding
+    total_bytes: Count  # of the tensors alone, without headers and padding: less than in memory
     tensors: dict[str, Tensor]
 
 

@@ -15,6 +15,7 @@ from ..artifact import PASSES, Artifact
 from ..artifact.choices import KernelChoice, read_choices
 from ..artifact.passes import Passes
 from ..artifact.schema import MANIFEST, Expression
+from ..runtime.memory import round_up
 from ..runtime.units import counted
 from .explain import less
 from .facts import ArtifactFacts, KernelFacts, facts_of
@@ -149,7 +150,7 @@ def _of_bytes(artifact: Artifact, facts: ArtifactFacts) -> Pairs:
             yield f"{kernel.name} FLOPs", _maybe(kernel.flops)
         families = Counter[str]()
         for weight, tensor in artifact.manifest.targets[name].weights.tensors.items():
-            families[family_of(weight)[0]] += tensor.bytes
+            families[family_of(weight)[0]] += round_up(tensor.bytes)  # as the target's
         yield from ((f"{name} weight {family}", size) for family, size in families.items())
 
 

@@ -19,6 +19,7 @@ from ..artifact import (
 from ..artifact.choices import KernelChoice, read_choices
 from ..artifact.schema import MANIFEST, MANIFEST_DIGEST, Expression
 from ..errors import ArtifactError
+from ..runtime.weights import weights_bytes
 from ..verification.certificate import Certificate, certificate_path
 from ..verification.certificate import read as read_certificate
 from .occupancy import occupancy_of, threads_of
@@ -71,7 +72,7 @@ class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
     levels: list[str]
     batch_invariant: bool
     weights: int
-    weights_bytes: int
+    weights_bytes: int  # as `plan` counts them: in memory each begins on a border of 64 bytes
     cache_groups: list[CacheFacts]
     inputs: list[Input]
     slots: list[Slot]
@@ -157,7 +158,7 @@ def _target(artifact: Artifact, name: str) -> TargetFacts:
         levels=[*target.levels],
         batch_invariant=target.batch_invariant,
         weights=len(target.weights.tensors),
-        weights_bytes=target.weights.total_bytes,
+        weights_bytes=weights_bytes(target),
         cache_groups=[_cache_group(group) for group in target.cache_groups],
         inputs=target.inputs,
         slots=target.slots,

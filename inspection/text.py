@@ -44,7 +44,7 @@ def _certificate_line(facts: ArtifactFacts) -> str:
 def _target_lines(name: str, target: TargetFacts) -> Iterator[str]:
     levels = f" ({', '.join(target.levels)})" if target.levels else ""
     yield f"{name}{levels}, batch-invariant: {'yes' if target.batch_invariant else 'no'}"
-    yield f"{counted(target.weights, 'weight')}, {readable_bytes(target.weights_bytes)}"
+    yield f"{counted(target.weights, 'weight')}, {readable_bytes(target.weights_bytes)} in memory"
     for group in target.cache_groups:
         layers = counted(group.layers, "layer")
         window = f"a window of {counted(group.window, 'token')}" if group.window else "no window"

@@ -12,6 +12,7 @@ import msgspec
 
 from ..artifact import Artifact, Expression, Kernel
 from ..artifact.region_forms import form_of
+from ..runtime.weights import weights_bytes
 
 _GRAPH = "graph.ir"
 _FUNCTION = re.compile(r"^(entry|func) @(\w+)\(.*?^}", re.MULTILINE | re.DOTALL)
@@ -53,7 +54,7 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     target: str
     max_model_len: int
-    weights_bytes: int
+    weights_bytes: int  # in memory
     sections: list[SectionView]
 
 
@@ -66,7 +67,7 @@ def view_artifact(folder: Path, target: str, name: str, max_model_len: int) -> M
         architecture=artifact.manifest.model.architecture,
         target=target,
         max_model_len=max_model_len,
-        weights_bytes=own.weights.total_bytes,
+        weights_bytes=weights_bytes(own),
         sections=list_sections(artifact.read(_GRAPH).decode(), own.kernels),
     )
 

@@ -66,6 +66,13 @@ def test_plan_says_what_is_then_allocated(kind, fake, checkpoint):
     assert "pages of full" in invoke(model, *limits).stdout
 
 
+def test_plan_and_inspect_give_the_same_bytes_of_weights(fake):
+    [plan] = plans(fake, *READ)
+    found = CliRunner().invoke(main, ["inspect", fake, "--json"])
+    inspected = json.loads(found.stdout)["targets"]["cpu"]["weights_bytes"]
+    assert plan["memory"]["weights_bytes"] == inspected == 64  # for a tensor of 8
+
+
 def test_targets_and_devices_stand_side_by_side(checkpoint):
     targets = ["--target", "cpu", "--target", "cuda:sm_90"]
     devices = ["--device", "h100", "--device", "h200", *READ]

@@ -46,7 +46,7 @@ function overviewTiles() {
   return element(
     "div",
     { className: "tiles" },
-    tile(bytes(weights_bytes), "of weights", plural(weights, "tensor")),
+    tile(bytes(weights_bytes), "of weights in memory", plural(weights, "tensor")),
     tile(number(kernels.length), "kernels", levels.join(", ") || `for ${state.target}`),
     first && tile(number(first.num_launches), `launches in ${first.name}`, runsText(first.runs)),
     timeTile(first),
