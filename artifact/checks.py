@@ -20,6 +20,8 @@ from .schema import (
 )
 from .weights import ALIGNMENT
 
+REBUILD = "build the artifact again, or copy it again from where it is whole"
+
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
 
@@ -33,7 +35,7 @@ def check_manifest(manifest: Manifest, path: Path) -> None:
     """Refuses a manifest that contradicts itself. Raises ArtifactError."""
     wrong = _wrong_of(manifest)
     for field, found, wanted in wrong:
-        raise ArtifactError(path / "manifest.json", field, found, wanted)
+        raise ArtifactError(path / "manifest.json", field, found, wanted, REBUILD)
 
 
 def check_tape(tape: Tape, target: Target, path: Path) -> None:
@@ -93,6 +95,7 @@ def _wrong_of_target(
     for name, slot in target.outputs.items():
         if slot >= len(target.slots):
             yield f"{at}.outputs.{name}", slot, f"a slot below {len(target.slots)}"
+    yield from _wrong_of_vocabulary(target, manifest.model.vocab_size, at)
     sizes = [expression for slot in target.slots for expression in slot.bytes]
     sizes += [term.extent for kernel in target.kernels for term in kernel.tiles or ()]
     costs = [e for k in target.kernels for e in (k.flops, k.bytes, k.multiplied) if e is not None]
@@ -104,6 +107,18 @@ def _wrong_of_target(
         if not set(entry.bytes) <= set(INPUT_SYMBOLS):
             yield f"{at}.inputs.{entry.name}", entry.bytes, f"symbols of {INPUT_SYMBOLS}"
     yield from _wrong_of_weights(target, manifest, f"{at}.weights")
+
+
+def _wrong_of_vocabulary(
+    target: Target, vocab_size: int, at: str
+) -> Iterator[tuple[str, object, object]]:
+    """A row of the target's logits has an f32 for each token that the model knows."""
+    if "logits" in target.outputs:
+        slot = target.slots[target.outputs["logits"]]
+        row_bytes = [size["R"] for size in slot.bytes if size.keys() == {"R"}]
+        if 4 * vocab_size not in row_bytes:
+            known = " or ".join(str(num_bytes // 4) for num_bytes in row_bytes) or "another"
+            yield "model.vocab_size", vocab_size, f"{known}, as {at}.outputs.logits has in a row"
 
 
 def _wrong_of_weights(

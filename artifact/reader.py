@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .. import settings
 from ..errors import ArtifactError
-from .checks import check_manifest, check_path, check_tape
+from .checks import REBUILD, check_manifest, check_path, check_tape
 from .digests import CHUNK_BYTES, combine, digest_of
 from .passes import PASSES, Passes
 from .schema import MANIFEST, MANIFEST_DIGEST, SCHEMA_VERSION, Described, Manifest, Tape, Target
@@ -32,7 +32,6 @@ _MAX_MANIFEST_BYTES = 64 << 20
 _ATTEMPTS = 20
 _COMPILE = "give the folder of one, or compile a checkpoint into one first"
 _REMOVE = "remove it, or copy the artifact again from where it is whole"
-_REBUILD = "build the artifact again, or copy it again from where it is whole"
 
 
 class Artifact:
@@ -115,7 +114,7 @@ class Artifact:
 
     def _file(self, name: str) -> "_File":
         if name not in self._files:
-            raise ArtifactError(self.path, "files", f"no {name}", "a file that is listed", _REBUILD)
+            raise ArtifactError(self.path, "files", f"no {name}", "a file that is listed", REBUILD)
         return self._files[name]
 
 
@@ -154,7 +153,7 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
     found = f"{digest_of(data)}\n".encode()
     if found != wanted:
         texts = [line.decode(errors="backslashreplace").strip() for line in (found, wanted)]
-        raise ArtifactError(path / MANIFEST, "digest", texts[0], texts[1] or "nothing", _REBUILD)
+        raise ArtifactError(path / MANIFEST, "digest", texts[0], texts[1] or "nothing", REBUILD)
     version = _decode(data, _Versioned, path / MANIFEST, "a Manifest").schema
     if version != SCHEMA_VERSION:
         remedy = "open it with the tapeout that built it, or build it again"
@@ -175,7 +174,7 @@ def _decode(data: bytes, kind: type[T], path: Path, wanted: str = "") -> T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(
-            path, "JSON", str(error), wanted or f"a {kind.__name__}", _REBUILD
+            path, "JSON", str(error), wanted or f"a {kind.__name__}", REBUILD
         ) from None
 
 
@@ -187,9 +186,9 @@ def _check_file_set(path: Path, manifest: Manifest) -> None:
     try:
         found = set(_walk(path, "", folders))
     except OSError as error:
-        raise ArtifactError(path, "folder", error.strerror, "a readable folder", _REBUILD) from None
+        raise ArtifactError(path, "folder", error.strerror, "a readable folder", REBUILD) from None
     if missing := sorted(wanted - found):
-        raise ArtifactError(path / missing[0], "file", "nothing", "a file", _REBUILD)
+        raise ArtifactError(path / missing[0], "file", "nothing", "a file", REBUILD)
     if extra := sorted(found - wanted):
         raise ArtifactError(path / extra[0], "file", "an extra file", "none", _REMOVE)
 
@@ -209,7 +208,7 @@ def _map(path: Path, num_bytes: int) -> _File:
     with _opened(path) as file:
         identity = _identity(os.fstat(file.fileno()))
         if identity.bytes != num_bytes:
-            raise ArtifactError(path, "bytes", identity.bytes, num_bytes, _REBUILD)
+            raise ArtifactError(path, "bytes", identity.bytes, num_bytes, REBUILD)
         if not num_bytes:
             return _File(memoryview(b""), identity)
         mapping = mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ)
@@ -220,7 +219,7 @@ def _read_small(path: Path, max_bytes: int) -> bytes:
     with _opened(path) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise ArtifactError(path, "bytes", "more", f"at most {max_bytes}", _REBUILD)
+        raise ArtifactError(path, "bytes", "more", f"at most {max_bytes}", REBUILD)
     return data
 
 
@@ -231,10 +230,10 @@ def _opened(path: Path) -> io.FileIO:
         file = io.FileIO(descriptor)  # refuses folders
     except OSError as error:
         found = error.strerror or "nothing"
-        raise ArtifactError(path, "file", found, "a readable file", _REBUILD) from None
+        raise ArtifactError(path, "file", found, "a readable file", REBUILD) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()
-        raise ArtifactError(path, "file", "a device or pipe", "a readable file", _REBUILD)
+        raise ArtifactError(path, "file", "a device or pipe", "a readable file", REBUILD)
     return file
 
 
@@ -254,7 +253,7 @@ def _verify(path: Path, manifest: Manifest, files: dict[str, _File]) -> None:
 def _check_digest(path: Path, manifest: Manifest, name: str, digests: Sequence[bytes]) -> None:
     found, wanted = combine(list(digests)), manifest.files[name].digest
     if found != wanted:
-        raise ArtifactError(path / name, "digest", found, wanted, _REBUILD)
+        raise ArtifactError(path / name, "digest", found, wanted, REBUILD)
 
 
 def _chunks(view: memoryview) -> Iterator[memoryview]:

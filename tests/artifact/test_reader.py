@@ -191,6 +191,14 @@ def test_a_manifest_that_lies_is_refused_even_with_a_right_digest(path, edit):
         Artifact.open(path)
 
 
+@pytest.mark.parametrize("vocab_size", [0, 4, 6, 1 << 40])
+def test_a_vocabulary_that_is_not_that_of_the_logits_is_refused_naming_both(path, vocab_size):
+    edit_manifest(path, lambda data: data["model"].update(vocab_size=vocab_size))
+    wanted = rf"model\.vocab_size: found {vocab_size}, wanted 5, as targets\.cpu\.outputs\.logits"
+    with pytest.raises(ArtifactError, match=f"{wanted} has in a row; build the artifact again"):
+        Artifact.open(path)
+
+
 WRONG_LAUNCHES = {
     "kernel": Launch(kernel="none", buffers=[], scalars=[]),
     "buffers": Launch(kernel="embed", buffers=[SlotBuffer(1)], scalars=[]),
