@@ -29,7 +29,7 @@ from .debug import topic_log
 from .errors import InputError
 from .frontend.checkpoint import TensorSource
 from .frontend.source import choose_dtype, open_source
-from .frontend.strict_json import read_json_object
+from .frontend.special_tokens import special_tokens
 from .frontend.trace import trace
 from .frontend.weights import stream_weights
 from .ir.graph import Module
@@ -44,7 +44,6 @@ from .settings import CHECK_PASSES
 
 TARGETS = ("cpu", *GPU_TARGETS)
 
-_MAX_JSON_BYTES = 1 << 20
 _UNBOUNDED_POSITIONS = 1 << 20  # for models whose config names no longest context
 
 COPIED_FILES = (
@@ -237,25 +236,21 @@ def _folder(checkpoint: str | os.PathLike[str]) -> Path:
 
 
 def describe_model(module: Module, folder: Path, config: Mapping[str, Any]) -> Model:
-    """The facts of a model that its artifact carries."""
-    generation = _read_json(folder / "generation_config.json")
-    eos = generation.get("eos_token_id", config.get("eos_token_id"))
+    """The facts of a model that its artifact carries. Raises CheckpointError."""
+    vocab_size = int(module.attrs["vocab_size"])
+    eos_token_ids, bos_token_id = special_tokens(folder, config, vocab_size)
     weights = module.weights.values()
     floats = [w.type.dtype for w in weights if w.type.dtype.is_float and w.type.rank == 2]
     return Model(
         architecture=str(module.attrs["architecture"]),
         dtype=min(floats, key=lambda d: d.itemsize).value,
-        vocab_size=int(module.attrs["vocab_size"]),
+        vocab_size=vocab_size,
         max_position_embeddings=int(
             module.attrs["max_position_embeddings"] or _UNBOUNDED_POSITIONS
         ),
-        eos_token_ids=eos if isinstance(eos, list) else [] if eos is None else [eos],
-        bos_token_id=generation.get("bos_token_id", config.get("bos_token_id")),
+        eos_token_ids=eos_token_ids,
+        bos_token_id=bos_token_id,
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return read_json_object(path, _MAX_JSON_BYTES) if path.is_file() else {}
 
 
 def _check_files(folder: Path, output: Path) -> None:

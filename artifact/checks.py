@@ -81,6 +81,10 @@ def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
         yield "targets", {}, "one or more"
     for name, target in manifest.targets.items():
         yield from _wrong_of_target(target, manifest, f"targets.{name}")
+    for token_id in manifest.model.eos_token_ids:
+        if not 0 <= token_id < manifest.model.vocab_size:
+            wanted = f"ids from 0 to {manifest.model.vocab_size - 1}"
+            yield "model.eos_token_ids", token_id, wanted
 
 
 def _wrong_of_target(

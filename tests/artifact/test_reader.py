@@ -199,6 +199,14 @@ def test_a_vocabulary_that_is_not_that_of_the_logits_is_refused_naming_both(path
         Artifact.open(path)
 
 
+@pytest.mark.parametrize("token_id", [-1, 5, 1 << 40])
+def test_an_end_of_sequence_outside_of_the_vocabulary_is_refused(path, token_id):
+    edit_manifest(path, lambda data: data["model"].update(eos_token_ids=[2, token_id]))
+    wanted = rf"eos_token_ids: found {token_id}, wanted ids from 0 to 4; build"
+    with pytest.raises(ArtifactError, match=wanted):
+        Artifact.open(path)
+
+
 WRONG_LAUNCHES = {
     "kernel": Launch(kernel="none", buffers=[], scalars=[]),
     "buffers": Launch(kernel="embed", buffers=[SlotBuffer(1)], scalars=[]),
