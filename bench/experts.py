@@ -5,6 +5,7 @@ python bench/experts.py [--tokens 1,8,64,256,2048] [--shape qwen3-30b-a3b] [--co
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,18 @@ from tapeout import settings
 from tapeout.artifact import evaluate
 from tapeout.codegen.triton.choice import fields_of
 from tapeout.codegen.triton.compile import compile_kernels
-from tapeout.codegen.triton.expert_problem import ExpertTiles
+from tapeout.codegen.triton.expert_problem import BLOCKS, ExpertBlocks, ExpertTiles
 from tapeout.codegen.triton.experts import emit_experts
 from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.targets import TARGETS
 from tapeout.ir.parser import parse_function
 
-SHAPES = {"qwen3-30b-a3b": (2048, 768, 128, 8), "odd": (1000, 328, 60, 6)}  # H, I, experts, k
+SHAPES = {  # H, I, experts, k
+    "qwen3-30b-a3b": (2048, 768, 128, 8),
+    "gpt-oss-20b": (2880, 2880, 32, 4),
+    "odd": (1000, 328, 60, 6),
+}
+TARGET = "cuda:sm_90"
 TEXT = """
 func @mix(%x: bf16[T, {h}], %indices: i32[T, {k}], %weights: bf16[T, {k}],
           %up: bf16[{e}, {u}, {h}], %down: bf16[{e}, {h}, {i}]) {{anchor = "experts"}} {{
@@ -30,14 +37,16 @@ func @mix(%x: bf16[T, {h}], %indices: i32[T, {k}], %weights: bf16[T, {k}],
     {{activation = "(a / (1.0 + exp(-a))) * b"}}
   return %y
 }}"""
-MAX_ROWS = (1, 16, 32, 64, 256, None)  # of the variants of steps
+MAX_ROWS = (1, 16, 32, 64, 128, 256, 512, 1024, None)  # of the variants of steps
 NUM_CHOICES = 8  # random choices of experts that a graph goes through: more than caches hold
 TOLERANCE = 8e-3
 
 
-def tiles_of(function, steps: Steps) -> list[ExpertTiles]:
+def tiles_of(function, steps: Steps) -> list[ExpertTiles | ExpertBlocks]:
     """The tiles that the compiler takes, then others."""
     taken = emit_experts(function, steps).choice.chosen
+    if steps.max_rows is not None and steps.max_rows > 64:
+        return [taken, BLOCKS]
     found = [taken]
     if steps.max_rows == 1:
         ups = [(2, 2048, 2), (4, 512, 4), (8, 512, 3), (2, 1024, 3)]
@@ -45,6 +54,8 @@ def tiles_of(function, steps: Steps) -> list[ExpertTiles]:
         found += [replace(taken, up_columns=a, up_depth=b, up_stages=c) for a, b, c in ups]
         found += [replace(taken, down_columns=a, down_depth=b, down_stages=c) for a, b, c in downs]
     elif steps.max_rows is None:
+        tile = ExpertTiles(64, 64, 64, 4, 4, 128, 64, 4, 3)
+        found.append(tile)
         for rows, columns, warps, stages in ((128, 64, 8, 3), (128, 128, 8, 4), (64, 128, 4, 3)):
             wide = min(256, 2 * columns)
             down = wide, 64, max(warps, wide // 32), 3
@@ -113,7 +124,9 @@ class Kernels:
 
     def __init__(self, made, compiled, layer: Layer):
         self.made, self.layer, self.sizes = made, layer, {"": 1, "T": layer.tokens}
-        self.cubins = [Cubin(c.cubin, c.entry, c.num_warps, c.shared_bytes) for c in compiled]
+        self.cubins = [
+            Cubin(c.cubin, c.entry, c.num_warps, c.shared_bytes, c.maps) for c in compiled
+        ]
         self.workspaces = [
             torch.full([size.evaluate(self.sizes)], 255, device="cuda", dtype=torch.uint8)
             for size in made.workspaces
@@ -149,8 +162,8 @@ class Kernels:
             worst = max(worst, error)
         return worst
 
-    def microseconds(self, places: list[int]) -> float:
-        """Of those kernels, for a step."""
+    def microseconds(self, places: Iterable[int]) -> float:
+        """Of those kernels, for a step; each finds what those before it have left."""
 
         def run() -> None:
             for choices in self.layer.choices:
@@ -176,7 +189,7 @@ def main() -> None:
     cases = []
     for tokens in map(int, options.tokens.split(",")):
         rows = next(rows for rows in MAX_ROWS if rows is None or tokens <= rows)
-        steps = Steps("bench", rows)
+        steps = Steps("bench", rows, target=TARGETS[TARGET])
         for tiles in tiles_of(function, steps):
             cases.append((tokens, tiles, emit_experts(function, steps, fields_of(tiles))))
     kernels = {
@@ -184,7 +197,7 @@ def main() -> None:
         for i, (_, _, made) in enumerate(cases)
         for kernel in made.kernels
     }
-    compiled = compile_kernels(kernels, "cuda:sm_90", settings.objects_folder())
+    compiled = compile_kernels(kernels, TARGET, settings.objects_folder())
     if not options.compile_only:
         _measure(shape, cases, compiled, options.record)
 
@@ -198,9 +211,9 @@ def _measure(shape, cases, compiled, record: Path) -> None:
             continue
         kernels = Kernels(made, found, Layer(shape, tokens))
         error = kernels.check()
-        every = list(range(len(names)))
-        times = {name: kernels.microseconds([place]) for place, name in enumerate(names)}
-        total = kernels.microseconds(every)
+        ends = [kernels.microseconds(range(place + 1)) for place in range(len(names))]
+        starts, total = [0.0, *ends], ends[-1]
+        times = {n: end - start for n, end, start in zip(names, ends, starts, strict=False)}
         row = {"tokens": tokens, "tiles": fields_of(tiles)}
         row |= {"us": total, "error": error, **times}
         row["tb_per_s"] = kernels.layer.weight_bytes() / total / 1e6

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import ClassVar
 
 from ...artifact.tuning_table import Configuration
 from .choice import Ruled, read_fields
 from .kernel import padded
+from .persistent_tiles import ROWS
 from .targets import GpuTarget
 
 EXPECTED_ROWS = 4096  # tokens of a step that may have any number
+_FEW_ROWS = 64
+_WORTH_BLOCKS = 16  # tokens for an expert; of 8 tiles are 9 % faster
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ class ExpertTiles:
 
 
 @dataclass(frozen=True)
+class ExpertBlocks:
+    """Blocks that stay, and take tile after tile of groups of ``rows`` pairs."""
+
+    kind: ClassVar[str] = "persistent"
+    rows: int
+
+
+BLOCKS = ExpertBlocks(ROWS)
+Form = ExpertTiles | ExpertBlocks
+
+
+@dataclass(frozen=True)
 class Experts:
     """Up to ``max_rows`` tokens, or any number, of which each goes to ``k`` experts."""
 
@@ -65,8 +80,24 @@ class Experts:
     inner: int
     itemsize: int
     batch_invariant: bool
+    can_stay: bool = False  # the target has blocks that stay, and the element type suits them
 
-    def ruled(self) -> Ruled[ExpertTiles]:
+    def ruled(self) -> Ruled[Form]:
+        """Blocks that stay, where there are such and an expert can expect some tokens."""
+        tiles, refusal = self._ruled_tiles(), self.refusal(BLOCKS)
+        if refusal is not None:
+            return replace(tiles, kinds={ExpertBlocks.kind: refusal})
+        if self._expected() < _WORTH_BLOCKS:
+            others: dict[Form, str] = {**tiles.others, BLOCKS: "few tokens leave most rows idle"}
+            return replace(tiles, others=others)
+        rule = f"{tiles.rule}: blocks stay, and copy a tile while one is finished"
+        return Ruled(BLOCKS, rule, {tiles.chosen: f"{tiles.rule}, but the end of a tile is bare"})
+
+    def _expected(self) -> int:
+        """Tokens of a step for an expert."""
+        return (self.max_rows or EXPECTED_ROWS) * self.k // self.num_experts
+
+    def _ruled_tiles(self) -> Ruled[Form]:
         """Tiles for the tokens that an expert can expect.
 
         Few tokens wait for weights: small groups waste little, and a second group of an expert
@@ -77,7 +108,7 @@ class Experts:
             up, down = _even_depth(self.hidden, 1024), _even_depth(self.inner, 512)
             tiles = ExpertTiles(1, 4, up, 4, 3, 8, down, 4, 4)
             return Ruled(tiles, "a token alone needs no sorting", {})
-        expected = (self.max_rows or EXPECTED_ROWS) * self.k // self.num_experts
+        expected = self._expected()
         rule = f"{expected} tokens for an expert"
         if expected >= 64:
             depth = 64 // wide
@@ -86,14 +117,35 @@ class Experts:
         up, down = min(depth, padded(self.hidden, 16)), min(depth, padded(self.inner, 16))
         return Ruled(ExpertTiles(rows, 32, up, 4, 4, 64, down, 4, 4), rule, {})
 
-    def read(self, configuration: Configuration) -> ExpertTiles:
-        """Tiles of those fields."""
-        return read_fields(ExpertTiles, configuration)
+    def read(self, configuration: Configuration) -> Form:
+        """The form of those fields."""
+        if "up_columns" in configuration:
+            return read_fields(ExpertTiles, configuration)
+        return read_fields(ExpertBlocks, configuration)
 
-    def refusal(self, tiles: ExpertTiles) -> str | None:
-        """Why no kernel can have the tiles, or why its bits would be others."""
+    def refusal(self, form: Form) -> str | None:
+        """Why no kernel can have the form, or why its bits would be others."""
+        if isinstance(form, ExpertBlocks):
+            return self._blocks_refusal(form)
+        return self._tiles_refusal(form)
+
+    def _blocks_refusal(self, form: ExpertBlocks) -> str | None:
         if self.batch_invariant:
-            return None if tiles == self.ruled().chosen else "steps of all sizes have one tile"
+            return "steps of all sizes have one tile"
+        if not self.can_stay:
+            return "the target or the element type has no such form"
+        if self.max_rows is not None and self.max_rows <= _FEW_ROWS:
+            return f"it is for steps of more than {_FEW_ROWS} tokens"
+        if form.rows != ROWS:
+            return f"a group has the {ROWS} rows of three warpgroups"
+        if self.hidden % 8 or self.inner % 8:
+            return "no tensor map has rows that long"
+        return None
+
+    def _tiles_refusal(self, tiles: ExpertTiles) -> str | None:
+        if self.batch_invariant:
+            same = tiles == self._ruled_tiles().chosen
+            return None if same else "steps of all sizes have one tile"
         if (tiles.rows == 1) != (self.max_rows == 1):
             return "a token alone, and no other, has tiles of a row"
         least = 1 if tiles.rows == 1 else 16
@@ -105,11 +157,13 @@ class Experts:
                 return "warps are a power of two, stages from 1 to 8"
         return None
 
-    def candidates(self, target: GpuTarget) -> Iterator[ExpertTiles]:
-        """Each product in other tiles, the other's as the rule has it."""
+    def candidates(self, target: GpuTarget) -> Iterator[Form]:
+        """Blocks that stay; each product in other tiles, the other's as the rule has it."""
         if self.batch_invariant or self.itemsize > 2:
             return
-        kept = self.ruled().chosen
+        yield BLOCKS
+        kept = self._ruled_tiles().chosen
+        assert isinstance(kept, ExpertTiles)
         all_rows = (1,) if self.max_rows == 1 else (16, 32, 64, 128)
         for rows in all_rows:
             for columns, depth, warps, stages in self._sizes(rows):

@@ -3,7 +3,8 @@
 Three launches: *sort* puts the (token, choice) pairs of an expert beside one another, in groups;
 *up* multiplies the groups by gate and up and applies the activation; *down* multiplies by down, and
 the block that brings a token's last product adds up all of them, in the order of its choices. An
-expert's weights are read once for each of its groups. A step of one token needs no sorting.
+expert's weights are read once for each of its groups. A step of one token needs no sorting. On
+Hopper steps of many tokens are done as `experts_hopper` says.
 """
 
 from __future__ import annotations
@@ -13,68 +14,62 @@ from dataclasses import replace
 
 from ...artifact.schema import GridTerm
 from ...artifact.tuning_table import Configuration
-from ...ir.graph import Function, Node
+from ...ir.graph import Function
 from ...ir.types import Dim, DType
-from ..cpp.cost import NOTHING, experts_costs
 from . import experts_text as text
 from .choice import choose
-from .expert_problem import Experts, ExpertTile, ExpertTiles
+from .expert_problem import ExpertBlocks, Experts, ExpertTile, ExpertTiles
+from .expert_region import ExpertRegion
+from .experts_hopper import experts_by_blocks
 from .expressions import TRITON_SCALARS
-from .kernel import TYPES, Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type
+from .kernel import Kernel, RegionKernels, Steps, grid_of, padded
+from .streams import FLOATS
 
 MAX_CHUNK = 2048  # indices that sorting looks at at once
+
+Names = tuple[str, ...]
+GridExtent = tuple[Dim, int, int] | int
 
 
 def emit_experts(
     function: Function, steps: Steps, asked: Configuration | None = None
 ) -> RegionKernels:
     """The kernels of an experts region for steps of one size, in tiles that suit it or as asked."""
-    (node,) = function.nodes
-    problem = _problem(node, steps)
+    region = ExpertRegion(function)
+    problem = _problem(region, steps)
     choice = choose(problem, asked)
-    emitter = _Emitter(function, node, choice.chosen)
+    if isinstance(choice.chosen, ExpertBlocks):
+        return replace(experts_by_blocks(region, choice.chosen), choice=choice)
+    emitter = _Emitter(region, choice.chosen)
     made = emitter.one_token() if problem.max_rows == 1 else emitter.tokens(steps)
     return replace(made, choice=choice)
 
 
-def _problem(node: Node, steps: Steps) -> Experts:
-    num_experts, hidden, inner = (int(dim) for dim in node.operands[4].shape)
+def _problem(region: ExpertRegion, steps: Steps) -> Experts:
+    has_warpgroups = steps.target is not None and steps.target.has_warpgroup_products
     return Experts(
         max_rows=None if steps.batch_invariant else steps.max_rows,  # one tile for all sizes
-        num_experts=num_experts,
-        k=int(node.operands[1].shape[1]),
-        hidden=hidden,
-        inner=inner,
-        itemsize=node.operands[0].dtype.itemsize,
+        num_experts=region.experts,
+        k=region.k,
+        hidden=region.hidden,
+        inner=region.inner,
+        itemsize=region.dtype.itemsize,
         batch_invariant=steps.batch_invariant,
+        can_stay=has_warpgroups and region.dtype in FLOATS,
     )
 
 
-PARAMETERS = ("p_x", "p_indices", "p_weights", "p_up", "p_down", "p_up_bias", "p_down_bias")
-Names = tuple[str, ...]
-GridExtent = tuple[Dim, int, int] | int
-
-
 class _Emitter:
-    """The kernels of a region. ``buffers`` are the pointers that they may take, by name."""
+    """The kernels of a region in tiles, a block each."""
 
-    def __init__(self, function: Function, node: Node, tiles: ExpertTiles):
-        x, indices, weights, gate_up, down, *biases = node.operands
-        assert x.dtype is gate_up.dtype is down.dtype, f"{function.name}: {x} by {gate_up}"
-        self.node, self.tiles, self.biases, self.dtype = node, tiles, biases, x.dtype
-        self.experts, self.hidden, self.inner = (int(dim) for dim in down.shape)
-        self.costs = dict(zip(("_up", "_down"), experts_costs(node), strict=True))
-        self.num_tokens, self.k = indices.shape[0], int(indices.shape[1])
-        self.parts = int(gate_up.shape[1]) // self.inner
-        self.buffers = {
-            name: (Operand("param", function.params.index(value)), pointer_type(value))
-            for name, value in zip(PARAMETERS, node.operands, strict=False)
-        }
-        self.buffers["o_out"] = (Operand("result", 0), pointer_type(x))
+    def __init__(self, region: ExpertRegion, tiles: ExpertTiles):
+        self.region, self.tiles = region, tiles
+        self.dtype, self.k, self.parts = region.dtype, region.k, region.parts
+        self.experts, self.hidden, self.inner = region.experts, region.hidden, region.inner
 
     def one_token(self) -> RegionKernels:
         """Two launches: each choice is an expert's only one."""
-        self._add_workspaces({"w_active": self.dtype})
+        self.region.add_workspaces({"w_active": self.dtype})
         kernels = (
             self._up(text.UP_ONE, ("p_x", "p_indices"), self.k),
             self._down(text.DOWN_ONE, ("w_active", "p_indices"), ("p_weights", "o_out"), 1),
@@ -83,10 +78,10 @@ class _Emitter:
 
     def tokens(self, steps: Steps) -> RegionKernels:
         """Three launches: sort, up, down."""
-        pairs, tile = self.num_tokens * self.k, self.tiles.down
+        pairs, tile = self.region.num_pairs, self.tiles.down
         is_wide = steps.max_rows is not None and not steps.batch_invariant
         products = DType.F32 if is_wide else self.dtype
-        self._add_workspaces(
+        self.region.add_workspaces(
             {
                 "w_order": DType.I32,
                 "w_groups": DType.I32,
@@ -107,17 +102,13 @@ class _Emitter:
             (pairs + self.experts + 1) * 12,  # all that the grid has, with what no group fills
             pairs * (self.inner * self.dtype.itemsize),
             pairs * (self.hidden * products.itemsize),
-            self.num_tokens * (-(-self.hidden // tile.columns) * 4),
+            self.region.num_tokens * (-(-self.hidden // tile.columns) * 4),
         )
         return RegionKernels(kernels, sizes, frozenset({4}))
 
-    def _add_workspaces(self, types: Mapping[str, DType]) -> None:
-        for place, (name, dtype) in enumerate(types.items()):
-            self.buffers[name] = (Operand("workspace", place), "*" + TYPES[dtype])
-
     def _num_groups(self, steps: Steps) -> GridExtent:
         """As many as there can be: one for each pair, or full ones and one more an expert."""
-        pairs, rows = self.num_tokens * self.k, self.tiles.up.rows
+        pairs, rows = self.region.num_pairs, self.tiles.up.rows
         if steps.max_rows and steps.max_rows * self.k * (rows - 1) <= self.experts * rows:
             return pairs, 1, 1
         return pairs + self.experts * rows, rows, 1
@@ -127,18 +118,17 @@ class _Emitter:
         values = {"chunk": chunk, "bins": bins, "rows": rows, "experts": self.experts}
         names = ("p_indices", "w_order", "w_groups")
         body = text.SORT.format(names=", ".join((*names, "num_pairs")), **values)
-        scalars = (self.num_tokens * self.k,)
         grid = grid_of(self.experts)
-        return Kernel("_sort", body, *self._operands(names), scalars, grid, cost=NOTHING)
+        return self.region.kernel("_sort", body, names, grid, (self.region.num_pairs,))
 
     def _up(self, template: str, sources: Names, slots: GridExtent) -> Kernel:
         tile = self.tiles.up
-        activation = str(self.node.attrs["activation"])
+        activation = str(self.region.node.attrs["activation"])
         values = {
             **self._values(tile, self.hidden, self.inner, self.parts, "p_up_bias"),
             "activation": TRITON_SCALARS.text(activation, {"a": "sums0", "b": "sums1"}),
         }
-        names = (*sources, "p_up", *self._bias("p_up_bias"), "w_active")
+        names = (*sources, "p_up", *self.region.bias("p_up_bias"), "w_active")
         grid = grid_of(-(-self.inner // tile.columns), slots)
         return self._kernel("_up", template, names, values, tile, grid)
 
@@ -147,13 +137,10 @@ class _Emitter:
         columns, steps = -(-self.hidden // tile.columns), -(-self.inner // tile.depth)
         values = self._values(tile, self.inner, self.hidden, 1, "p_down_bias")
         values |= {"tiles": columns, "steps": steps, "turns": self.k * steps}
-        if self.biases and tile.rows == 1:
+        if self.region.has_biases and tile.rows == 1:
             values["biases"] = text.DOWN_ONE_BIAS.format(**values)
-        names = (*sources, "p_down", *self._bias("p_down_bias"), *ends)
+        names = (*sources, "p_down", *self.region.bias("p_down_bias"), *ends)
         return self._kernel("_down", template, names, values, tile, grid_of(columns, slots))
-
-    def _bias(self, name: str) -> Names:
-        return (name,) if name in self.buffers else ()
 
     def _kernel(
         self,
@@ -165,13 +152,8 @@ class _Emitter:
         grid: tuple[GridTerm, ...],
     ) -> Kernel:
         body = template.format(names=", ".join(names), **values)
-        cost = self.costs[suffix]
-        launch = (*self._operands(names), (), grid, tile.num_warps, tile.num_stages)
-        return Kernel(suffix, body, *launch, cost=cost)
-
-    def _operands(self, names: Names) -> tuple[tuple[Operand, ...], tuple[str, ...]]:
-        operands, types = zip(*(self.buffers[name] for name in names), strict=True)
-        return operands, types
+        warps, stages = tile.num_warps, tile.num_stages
+        return self.region.kernel(suffix, body, names, grid, num_warps=warps, num_stages=stages)
 
     def _values(
         self, tile: ExpertTile, depth: int, size: int, parts: int, bias: str
@@ -208,7 +190,7 @@ class _Emitter:
             text.BIAS.format(
                 part=i, name=bias, row=parts * size, start=i * size, axis=axis, **values
             )
-            for i in range(parts if self.biases else 0)
+            for i in range(parts if self.region.has_biases else 0)
         ]
         return values | {"biases": "".join(biases)}
 

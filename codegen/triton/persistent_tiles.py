@@ -12,7 +12,6 @@ ROWS = WARPGROUPS * PART  # of a tile
 COLUMNS = 256  # of a tile, of all weights
 DEPTH = 64  # of K, of a step: 128 bytes, as rows lie in shared memory
 SLOTS = 3  # steps on their way
-SLOT_BYTES = (ROWS + COLUMNS) * DEPTH * 2
 
 _LEAST_STEPS = 8  # of a tile
 

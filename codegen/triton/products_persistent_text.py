@@ -1,20 +1,20 @@
-"""Gluon of products of many rows on Hopper, see `products_persistent`."""
+"""Gluon of products of many rows on Hopper, see `persistent_body`."""
 
 CONSTANTS = """\
 FLOAT = gl.constexpr(gl.{float})
 N = gl.constexpr({n})
 K = gl.constexpr({k})
 DEPTH = gl.constexpr({depth})  # of K, of a step
-STEPS = gl.constexpr(K // DEPTH)  # of a tile
+STEPS = gl.constexpr((K + DEPTH - 1) // DEPTH)  # of a tile
 SLOTS = gl.constexpr({slots})
-SLOT_BYTES = gl.constexpr({slot_bytes})
 PARTS = gl.constexpr({warpgroups})
 PART = gl.constexpr({part})  # rows of a warpgroup
 ROWS = gl.constexpr(PARTS * PART)  # of a tile
 COLUMNS = gl.constexpr({columns})  # of a tile, of all weights
 EACH = gl.constexpr({each})  # of each weight
-NUM_N = gl.constexpr(N // EACH)  # tiles side by side
-GROUP = gl.constexpr({group})  # rows of tiles that are walked together
+NUM_N = gl.constexpr((N + EACH - 1) // EACH)  # tiles side by side
+PART_BYTES = gl.constexpr(PART * DEPTH * 2)  # of a step
+WEIGHT_BYTES = gl.constexpr(COLUMNS * DEPTH * 2)
 PIECE = gl.constexpr({piece})  # columns that are finished at a time
 TILES = gl.constexpr(gl.NVMMASharedLayout(128, 16, rank=2))
 ALL_SUMS = gl.constexpr(gl.NVMMADistributedLayout([3, 0], [4, 1], [16, COLUMNS // 2, 16]))
@@ -28,30 +28,25 @@ BY_PARTS = gl.constexpr(gl.BlockedLayout([1, 4], [2, 16], [4, 1], [1, 0]))
 lanes of a warp exchange elements between the two."""
 
 FUNCTIONS = '''
-@gluon.jit
-def place_of(tile, num_m):
-    """The first row and column of a tile."""
-    first = tile // (GROUP * NUM_N) * GROUP
-    inside = tile % (GROUP * NUM_N)
-    high = gl.minimum(num_m - first, GROUP)
-    return (first + inside % high) * ROWS, inside // high * EACH
-
+{places}
 
 @gluon.jit
-def copy({x}, {weights}, x_ring, w_ring, ready, empty, num_rows):
+def copy({x}, {weights}, {told}, x_ring, w_ring, ready, empty):
     """Has the tensor unit fill the slots of the ring, for all tiles of the block."""
-    num_m = (num_rows + ROWS - 1) // ROWS
     turn = 0
-    for tile in range(gl.program_id(0), num_m * NUM_N, gl.num_programs(0)):
-        row, column = place_of(tile, num_m)
+    for tile in range(gl.program_id(0), count_tiles({told}), gl.num_programs(0)):
+        row, end, column, expert = place_of(tile, {told})
+        parts = (gl.minimum(end - row, ROWS) + PART - 1) // PART
         for step in range(STEPS):
             slot = turn % SLOTS
             barrier = ready.index(slot)
             mbarrier.wait(empty.index(slot), (turn // SLOTS & 1) ^ 1)
-            mbarrier.expect(barrier, SLOT_BYTES)
+            for i in gl.static_range(PARTS):
+                mbarrier.expect(barrier, WEIGHT_BYTES + (i + 1) * PART_BYTES, pred=parts == i + 1)
             for i in gl.static_range(PARTS):
                 tma.async_copy_global_to_shared(
-                    {x}, [row + i * PART, step * DEPTH], barrier, x_ring.index(slot * PARTS + i))
+                    {x}, [row + i * PART, step * DEPTH], barrier, x_ring.index(slot * PARTS + i),
+                    pred=i < parts)
 {copies}
             turn += 1
 
@@ -74,6 +69,17 @@ def multiply(x_ring, w_ring, ready, empty, sums, turn, WHICH: gl.constexpr):
 
 
 @gluon.jit
+def pass_by(ready, empty, turn):
+    """Steps of a tile that has no rows for a warpgroup."""
+    for _ in range(STEPS):
+        slot = turn % SLOTS
+        mbarrier.wait(ready.index(slot), turn // SLOTS & 1)
+        mbarrier.arrive(empty.index(slot), count=1)
+        turn += 1
+    return turn
+
+
+@gluon.jit
 def halves(sums):
     """The left and the right half of columns, which stay where they are."""
     WIDTH: gl.constexpr = sums.shape[1] // 2
@@ -81,7 +87,7 @@ def halves(sums):
 
 
 @gluon.jit
-def finish({given}, {others}, row, column, num_rows):
+def finish({given}, {others}, row, end, column, expert):
     """A piece of the result, in the registers of sums, then in those of stores."""
     m = row + gl.arange(0, PART, layout=gl.SliceLayout(1, SUMS))
     n = column + gl.arange(0, PIECE, layout=gl.SliceLayout(0, SUMS))
@@ -89,17 +95,19 @@ def finish({given}, {others}, row, column, num_rows):
 
 
 @gluon.jit
-def compute({others}, x_ring, w_ring, ready, empty, num_rows, WHICH: gl.constexpr):
+def compute({others}, {told}, x_ring, w_ring, ready, empty, WHICH: gl.constexpr):
     """A warpgroup's rows of all tiles of the block."""
-    num_m = (num_rows + ROWS - 1) // ROWS
     turn = 0
-    for tile in range(gl.program_id(0), num_m * NUM_N, gl.num_programs(0)):
-        row, column = place_of(tile, num_m)
+    for tile in range(gl.program_id(0), count_tiles({told}), gl.num_programs(0)):
+        row, end, column, expert = place_of(tile, {told})
         row += WHICH * PART
+        if row < end:
 {scale}\
-        sums = gl.zeros([PART, COLUMNS], gl.float32, layout=ALL_SUMS)
-        sums, turn = multiply(x_ring, w_ring, ready, empty, sums, turn, WHICH)
+            sums = gl.zeros([PART, COLUMNS], gl.float32, layout=ALL_SUMS)
+            sums, turn = multiply(x_ring, w_ring, ready, empty, sums, turn, WHICH)
 {pieces}
+        else:
+            turn = pass_by(ready, empty, turn)
 '''
 
 KERNEL = '''
@@ -117,31 +125,52 @@ def NAME({signature}):
     fence_async_shared()
     gl.warp_specialize([
 {computing}\
-        (copy, ({x}, {weights}, x_ring, w_ring, ready, empty, num_rows)),
+        (copy, ({x}, {weights}, {told}, x_ring, w_ring, ready, empty)),
     ], [4, 4, 1], [160, 160, 24])
 '''
 
 COMPUTING = """\
-        (compute, ({others}, x_ring, w_ring, ready, empty, num_rows, {part})),
+        (compute, ({others}, {told}, x_ring, w_ring, ready, empty, {part})),
 """
 COPY = """\
             tma.async_copy_global_to_shared(
-                {weight}, [column, step * DEPTH], barrier,
+                {weight}, [{row}, step * DEPTH], barrier,
                 w_ring.index(slot).slice({place} * EACH, EACH))\
 """
 STORE = """\
 i = row + gl.arange(0, PART, layout=gl.SliceLayout(1, STORES))
 j = column + gl.arange(0, PIECE, layout=gl.SliceLayout(0, STORES))
 rounded = gl.convert_layout({result}.to(FLOAT), STORES)
-gl.store(o_{name} + i[:, None] * N + j[None, :], rounded, mask=(i < num_rows)[:, None])\
+gl.store({target} + i[:, None] * N + j[None, :], rounded, mask=(i < end)[:, None]{inside})\
 """
+
+BY_ROWS = '''\
+GROUP = gl.constexpr({group})  # rows of tiles that are walked together
+
+
+@gluon.jit
+def count_tiles(num_rows):
+    """Tiles of so many rows."""
+    return (num_rows + ROWS - 1) // ROWS * NUM_N
+
+
+@gluon.jit
+def place_of(tile, num_rows):
+    """A tile's first row, the end of rows, and its first column; all are of one expert."""
+    first = tile // (GROUP * NUM_N) * GROUP
+    inside = tile % (GROUP * NUM_N)
+    high = gl.minimum((num_rows + ROWS - 1) // ROWS - first, GROUP)
+    return (first + inside % high) * ROWS, num_rows, inside // high * EACH, 0
+'''
+"""Which tiles there are of one product."""
+
 SCALE = """\
-        i = row + gl.arange(0, PART, layout=gl.SliceLayout(1, BY_PARTS))
-        part = gl.arange(0, {at_once}, layout=gl.SliceLayout(0, BY_PARTS))
-        squares = gl.zeros([PART, {at_once}], gl.float32, layout=BY_PARTS)
-        for first in range(0, {num_parts}, {at_once}):
-            squares += gl.load({squares} + i[:, None] * {num_parts} + (first + part)[None, :],
-                               mask=(i < num_rows)[:, None]{inside}, other=0.0)
-        scale = gl.rsqrt(gl.sum(squares, 1) / K + {eps})
-        scale = gl.convert_layout(scale, gl.SliceLayout(1, SUMS))[:, None]
+            i = row + gl.arange(0, PART, layout=gl.SliceLayout(1, BY_PARTS))
+            part = gl.arange(0, {at_once}, layout=gl.SliceLayout(0, BY_PARTS))
+            squares = gl.zeros([PART, {at_once}], gl.float32, layout=BY_PARTS)
+            for first in range(0, {num_parts}, {at_once}):
+                squares += gl.load({squares} + i[:, None] * {num_parts} + (first + part)[None, :],
+                                   mask=(i < end)[:, None]{inside}, other=0.0)
+            scale = gl.rsqrt(gl.sum(squares, 1) / K + {eps})
+            scale = gl.convert_layout(scale, gl.SliceLayout(1, SUMS))[:, None]
 """

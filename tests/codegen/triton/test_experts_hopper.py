@@ -1,0 +1,147 @@
+"""Routed experts by blocks that stay: what is compiled for Hopper, and what is around products."""
+
+import gzip
+
+import pytest
+import torch
+import triton_regions
+from experts_regions import CLAMPED, Experts
+from region_kernels import relative_error
+
+from tapeout import settings
+from tapeout.artifact import evaluate
+from tapeout.codegen.triton.choice import choose, fields_of, legal_candidates
+from tapeout.codegen.triton.compile import compile_kernels
+from tapeout.codegen.triton.emit import emit_region
+from tapeout.codegen.triton.expert_problem import BLOCKS, ExpertBlocks
+from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.targets import TARGETS
+from tapeout.errors import BuildError
+from tapeout.ir.parser import parse_function
+
+TARGET = "cuda:sm_90"
+ANY = Steps("any", target=TARGETS[TARGET])
+SHAPES = {
+    "qwen3": {"h": 2048, "i": 768, "e": 128, "k": 8},
+    "gpt-oss": {"h": 2880, "i": 2880, "e": 32, "k": 4, "biases": True, "activation": CLAMPED},
+    "ragged": {"h": 72, "i": 40, "e": 6, "k": 2},
+    "no gate": {"h": 512, "i": 1024, "e": 8, "k": 3, "activation": "max(a, 0.0)", "gated": False},
+}
+
+
+def emitted(shape, steps=ANY, d="bf16"):
+    return emit_region(parse_function(Experts.text_of(d=d, **SHAPES[shape])), steps)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_its_machine_code_keeps_all_in_registers(shape):
+    kernels = {kernel.suffix: kernel for kernel in emitted(shape).kernels}
+    made = compile_kernels(kernels, TARGET, settings.CACHE.get() / "objects")
+    assert [*made] == ["_count", "_place", "_up", "_down", "_sum"]
+    for name, compiled in made.items():
+        assert compiled.local_bytes == 0, name
+        assert compiled.shared_bytes <= TARGETS[TARGET].shared_bytes, name
+    for name in ("_up", "_down"):
+        code = gzip.decompress(made[name].assembly.read_bytes()).decode()
+        assert "wgmma.mma_async" in code and "cp.async.bulk.tensor.2d" in code
+        assert "st.global.v4" in code and "st.global.b16" not in code
+
+
+class AroundProducts:
+    """The launches but up and down, by Triton's interpreter; between them torch multiplies."""
+
+    def __init__(self, experts, arguments):
+        self.experts, self.arguments = experts, arguments
+        self.made = emit_region(parse_function(experts.text), ANY)
+        self.symbols = {"": 1, "T": len(arguments[0])}
+        sizes = [size.evaluate(self.symbols) for size in self.made.workspaces]
+        self.workspaces = [torch.full([size], 255, dtype=torch.uint8) for size in sizes]
+        self.result = torch.full_like(arguments[0], 7)
+
+    def run(self):
+        count, place, _, _, add_up = self.made.kernels
+        self.launch(count)
+        self.launch(place)
+        rows = self.workspaces[4].view(self.experts.d).view(-1, self.experts.h)
+        for expert, first, last in self.groups():
+            rows[first:last] = self.multiply(expert, rows[first:last])
+        self.launch(add_up)
+        return self.result
+
+    def launch(self, kernel):
+        tables = {"param": self.arguments, "result": [self.result], "workspace": self.workspaces}
+        buffers = [tables[operand.kind][operand.place] for operand in kernel.buffers]
+        grid = [
+            max(1, -(-evaluate(t.extent, self.symbols) // t.divisor)) * t.factor
+            for t in kernel.grid
+        ]
+        scalars = [scalar.evaluate(self.symbols) for scalar in kernel.scalars]
+        triton_regions._interpret(kernel, buffers, scalars, grid)
+
+    def groups(self):
+        """Each group's expert, its first row and its end."""
+        told = self.workspaces[1].view(torch.int32).tolist()
+        for i in range(told[0]):
+            expert, first, end = told[1 + 3 * i : 4 + 3 * i]
+            assert first < end
+            yield expert, first, min(first + BLOCKS.rows, end)
+
+    def multiply(self, expert, rows):
+        up, down = (weight[expert].float() for weight in self.experts.weights[:2])
+        gate, up = (rows.float() @ up.T).chunk(2, -1)
+        return (torch.nn.functional.silu(gate) * up).to(rows.dtype).float() @ down.T
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sizes"),
+    [
+        (1, {}),
+        (3, {"e": 40, "k": 16, "h": 64, "i": 8}),
+        (200, {}),
+        (700, {"e": 3, "k": 3, "h": 264, "i": 16}),  # more than a chunk, and groups of an expert
+    ],
+)
+def test_what_is_around_the_products_is_that_of_the_interpreter(tokens, sizes):
+    experts = Experts("bf16", **sizes)
+    arguments = experts.arguments(tokens)
+    region = triton_regions.TritonRegion(experts.text, Steps("any"))
+    [wanted] = region.reference(arguments, {"T": tokens})
+    assert relative_error(AroundProducts(experts, arguments).run(), wanted) <= 1.2e-2
+
+
+@pytest.mark.parametrize("choices", [[[5, 0]], [[4, 4]], [[-1, 1 << 30]]])
+def test_groups_have_each_pair_once_whatever_is_chosen(choices):
+    experts, tokens = Experts("bf16"), 300
+    around = AroundProducts(experts, experts.arguments(tokens, choices * tokens))
+    around.run()
+    places = around.workspaces[2].view(torch.int32)
+    assert sorted(places.tolist()) == list(range(2 * tokens))
+    groups = [*around.groups()]
+    assert [first for _, first, _ in groups] == [0, *(end for _, _, end in groups[:-1])]
+    assert groups[-1][2] == 2 * tokens and all(end - first <= 192 for _, first, end in groups)
+
+
+def test_steps_that_give_an_expert_some_tokens_have_it():
+    for max_rows, has in ((None, True), (256, True), (128, False)):
+        choice = emitted("qwen3", Steps("some", max_rows, target=TARGETS[TARGET])).choice
+        assert (choice.chosen == BLOCKS) == has
+        assert choice.others and (has or BLOCKS in choice.others)
+        assert has == ("blocks stay" in choice.rule)
+
+
+def test_it_is_only_for_what_it_fits():
+    problem = emitted("qwen3").choice.problem
+    for case, said in [
+        ({"can_stay": False}, "no such form"),
+        ({"batch_invariant": True}, "one tile"),
+        ({"max_rows": 64}, "more than 64 tokens"),
+        ({"hidden": 2044}, "rows that long"),
+    ]:
+        changed = type(problem)(**{**vars(problem), **case})
+        assert changed.refusal(BLOCKS) and said in changed.refusal(BLOCKS)
+        with pytest.raises(BuildError, match=said):
+            choose(changed, fields_of(BLOCKS))
+        assert BLOCKS not in legal_candidates(changed, TARGETS[TARGET])
+    with pytest.raises(BuildError, match="three warpgroups"):
+        choose(problem, fields_of(ExpertBlocks(128)))
+    assert emitted("qwen3", Steps("any"), "f32").choice.chosen != BLOCKS
