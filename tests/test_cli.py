@@ -154,6 +154,33 @@ def test_an_interruption_has_a_code_of_its_own(fake, monkeypatch):
     assert "interrupted" in invoke("inspect", fake, exit_code=130).stderr
 
 
+_INTERRUPTED_IMPORT = """
+import sys
+
+class Interruption:
+    def find_spec(self, name, *_):
+        if name == "tapeout.cli_bench":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interruption())
+import tapeout.cli
+"""
+
+
+def test_an_interruption_while_the_commands_are_imported_ends_without_a_traceback():
+    command = [sys.executable, "-c", _INTERRUPTED_IMPORT]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_an_interruption_while_the_command_line_is_read_has_the_same_code(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "parse_args", interrupted)
+    assert "interrupted" in invoke("--version", exit_code=130).stderr
+
+
 def test_inspect_writes_no_page_of_what_is_no_artifact(tmp_path):
     page = tmp_path / "report.html"
     invoke("inspect", tmp_path / "none", "--html", page, exit_code=2)
