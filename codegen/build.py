@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from ..artifact import (
     table_of,
 )
 from ..artifact.choices import write_choices
+from ..artifact.scratch import scratch_folder
 from ..ir.graph import Module
 from ..ir.weights import Weight
 from .cpp.choice_records import TunedLevels, choices_of
@@ -75,10 +75,10 @@ def build_artifact(
     }
     program = compile_program(module, packed, asked)
     objects = settings.objects_folder()
-    with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
+    with ArtifactWriter(output) as writer, scratch_folder(objects) as folder:
         with ThreadPoolExecutor(1) as pool:  # the compiler runs while weights are packed
             wanted = [level for level in LEVELS if level in (levels or LEVELS)]
-            built = pool.submit(_build_kernels, program, wanted, objects, Path(folder))
+            built = pool.submit(_build_kernels, program, wanted, objects, folder)
             for path, data in sorted((files or {}).items()):
                 writer.add_bytes(path, data)
             writer.add_bytes("graph.ir", str(module).encode())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
 from .. import settings
+from ..artifact.scratch import scratch_folder
 from ..codegen.cpp.library import build_trial
 from ..runtime.memory import allocate
 from ..runtime.player import Launch, Player, PlayerLibrary
@@ -55,9 +55,9 @@ class CpuProbe:
     """Measures with the threads that kernels have; the best of some short rounds counts."""
 
     def __init__(self, library: PlayerLibrary, level: str, num_threads: int) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            objects = settings.objects_folder()
-            path = build_trial(_SOURCE, level, objects, Path(folder))
+        objects = settings.objects_folder()
+        with scratch_folder(objects) as folder:
+            path = build_trial(_SOURCE, level, objects, folder)
             self._player = Player(library, path, num_threads)
         self._memory = allocate(_MOST_BYTES, "a probe of the memory")
         self._memory.view(np.float32)[:] = 1.0

@@ -4,17 +4,16 @@ buffers, with the weights of every layer in turn."""
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import settings
 from ..artifact import Launch, SlotBuffer
+from ..artifact.scratch import scratch_folder
 from ..artifact.tuning_table import Configuration, Key
 from ..codegen.cpp.emit import EmittedRegion, emit_region
 from ..codegen.cpp.library import build_trial
@@ -56,10 +55,10 @@ class Variants:
             for configuration in configurations
         ]
         self._emitted = emitted[0]
-        with tempfile.TemporaryDirectory() as folder:
+        objects = settings.objects_folder()
+        with scratch_folder(objects) as folder:
             source = "\n".join(_renamed(made, number) for number, made in enumerate(emitted))
-            objects = settings.objects_folder()
-            path = build_trial(source, executor.level, objects, Path(folder))
+            path = build_trial(source, executor.level, objects, folder)
             self._player = Player(library, path, executor.num_threads)
         self._tapes = [self._add(number, product.launches) for number in range(len(emitted))]
         self._chance, self._next = random.Random(0), 0  # the launch that is timed next

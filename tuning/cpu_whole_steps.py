@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from .. import settings
 from ..artifact import Artifact
+from ..artifact.scratch import scratch_folder
 from ..artifact.tuning_table import Configuration, Key
 from ..codegen.cpp.library import build_trial
 from ..codegen.packing import pack_weights
@@ -67,10 +67,10 @@ class WholeSteps:
         _, packed = pack_weights(self._module)
         asked = {self._executor.level: {**self._own, **chosen}}
         program = compile_program(self._module, packed, asked)
-        with tempfile.TemporaryDirectory() as folder:
+        objects = settings.objects_folder()
+        with scratch_folder(objects) as folder:
             source = "\n".join(region.source for region in program.regions)
-            objects = settings.objects_folder()
-            path = build_trial(source, self._executor.level, objects, Path(folder))
+            path = build_trial(source, self._executor.level, objects, folder)
             self._tuned, self._chosen = self._load(path), dict(chosen)
 
     def _load(self, path: Path) -> tuple[Player, int]:

@@ -88,8 +88,11 @@ class GpuCompiler:
 
     def __init__(self, target: str, player: Path, executor: CudaExecutor) -> None:
         self._kind = TARGETS[target]
-        self._workers = Workers(num_free=1)  # launches are queued by this process meanwhile
-        self._compiler = Compiler(target, settings.objects_folder(), self._workers)
+        objects = settings.objects_folder()
+        self._workers = Workers(
+            objects, num_free=1
+        )  # launches are queued by this process meanwhile
+        self._compiler = Compiler(target, objects, self._workers)
         self._player, self._executor = player, executor
         self._rounds: list[GpuRound] = []
 

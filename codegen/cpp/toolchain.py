@@ -6,10 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
+from ...artifact.scratch import scratch_folder
 from ...errors import BuildError
 
 KIT = Path(__file__).parent / "kit"
@@ -63,12 +63,12 @@ def compile_object(name: str, source: str, flags: tuple[str, ...], objects: Path
     target = objects / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.o"
     if target.exists():
         return target
-    with tempfile.TemporaryDirectory(dir=objects) as folder:
-        (Path(folder) / name).write_text(source)
-        made = Path(folder) / "made.o"
+    with scratch_folder(objects) as folder:
+        (folder / name).write_text(source)
+        made = folder / "made.o"
         include = ("-I", str(KIT), f"-ffile-prefix-map={folder}=.", f"-ffile-prefix-map={KIT}=kit")
         driver = [compiler(), *(() if language is _CPP else ("-x", "c"))]
-        _run([*driver, *flags, *include, "-c", str(Path(folder) / name), "-o", str(made)])
+        _run([*driver, *flags, *include, "-c", str(folder / name), "-o", str(made)])
         made.replace(target)
     return target
 

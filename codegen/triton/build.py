@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from ...artifact import (
 )
 from ...artifact import Kernel as KernelRecord
 from ...artifact.choices import write_choices
+from ...artifact.scratch import scratch_folder
 from ...artifact.tuning_table import Key
 from ...ir.graph import Module
 from ..build import Progress, WeightStream, weight_specs, write_weights
@@ -69,7 +69,7 @@ def build_gpu_artifact(
     stored = list(module.weights.values())
     objects = settings.objects_folder()
     sources = {name: kernel for name, (kernel, _) in program.kernels.items()}
-    with ArtifactWriter(output) as writer, tempfile.TemporaryDirectory() as folder:
+    with ArtifactWriter(output) as writer, scratch_folder(objects) as folder:
         with ThreadPoolExecutor(1) as pool:  # workers compile while weights are written
             built = pool.submit(compile_kernels, sources, target, objects)
             for path, data in sorted((files or {}).items()):
@@ -82,8 +82,8 @@ def build_gpu_artifact(
             report("kernels", 1, 1)
         _write_tapes(writer, program, target)
         if _player_of(target):
-            build_cuda_player(objects, Path(folder) / "player_cuda.so")
-            writer.add_bytes(PLAYER, (Path(folder) / "player_cuda.so").read_bytes())
+            build_cuda_player(objects, folder / "player_cuda.so")
+            writer.add_bytes(PLAYER, (folder / "player_cuda.so").read_bytes())
         record = _target(module, program, weights, target, built.result())
         tool = {**tool, "triton": triton_version()}
         return writer.commit(Manifest(tool=tool, model=model, targets={target: record}))

@@ -88,7 +88,8 @@ def compile_kernels(
     """Machine code of each kernel by name; kept in the folder ``objects``. Raises BuildError."""
     found: dict[str, Compiled] = {}
     errors = []
-    with Workers() as workers:
+    objects.mkdir(parents=True, exist_ok=True)
+    with Workers(objects) as workers:
         compiler = Compiler(target, objects, workers)
         for future in [compiler.submit({name: kernel}) for name, kernel in kernels.items()]:
             try:

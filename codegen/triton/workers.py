@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from tempfile import TemporaryDirectory
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ...artifact.scratch import scratch_folder
 from ...errors import BuildError
 
 T = TypeVar("T")
@@ -23,13 +25,15 @@ Run = Callable[[dict[str, Any]], None]
 class Workers:
     """As many processes as there are cores at most; one is started when all others have a job.
 
+    What Triton keeps for itself goes to a folder in ``objects`` and is of no use afterwards;
     ``num_free`` cores are left to whoever wants them.
     """
 
-    def __init__(self, num_free: int = 0) -> None:
+    def __init__(self, objects: Path, num_free: int = 0) -> None:
         self._pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - num_free))
         self._own, self._processes = threading.local(), list[subprocess.Popen[str]]()
-        self._folder = TemporaryDirectory()  # Triton's own cache, of no use afterwards
+        self._closing = ExitStack()
+        self._folder = self._closing.enter_context(scratch_folder(objects))
 
     def __enter__(self) -> Workers:
         return self
@@ -51,7 +55,7 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
         for process in self._processes:
             process.communicate()
-        self._folder.cleanup()
+        self._closing.close()
 
     def _run(self, job: dict[str, Any]) -> None:
         process = self._process()
@@ -70,14 +74,14 @@ class Workers:
         """The thread's own, which is another if it has ended."""
         found: subprocess.Popen[str] | None = getattr(self._own, "process", None)
         if found is None or found.poll() is not None:
-            found = self._own.process = _start(self._folder.name)
+            found = self._own.process = _start(self._folder)
             self._processes.append(found)
         return found
 
 
-def _start(cache: str) -> subprocess.Popen[str]:
+def _start(cache: Path) -> subprocess.Popen[str]:
     environment = {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_INTERPRET": "0"}
-    environment = os.environ | environment | {"TRITON_CACHE_DIR": cache}
+    environment = os.environ | environment | {"TRITON_CACHE_DIR": str(cache)}
     return subprocess.Popen(
         [sys.executable, "-m", "tapeout.codegen.triton.worker"],
         stdin=subprocess.PIPE,

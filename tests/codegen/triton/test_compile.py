@@ -109,7 +109,7 @@ def test_a_kernel_that_is_asked_for_many_times_at_once_is_compiled_once(tmp_path
     [(name, kernel), *_] = program_of("llama").kernels.items()
     jobs, run = [], Workers._run
     monkeypatch.setattr(Workers, "_run", lambda self, job: (jobs.append(job), run(self, job)))
-    with Workers() as workers:
+    with Workers(tmp_path) as workers:
         compiler = Compiler(MAIN, tmp_path, workers)
         futures = [compiler.submit({name: kernel[0]}) for _ in range(8)]
         found = [future.result()[name] for future in futures]
