@@ -14,21 +14,19 @@ from pathlib import Path
 from ..errors import BuildError
 
 ASIDE = ".aside"
+_REMEDY = "give an output folder that is writable and has room"
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _AT_FDCWD = -100
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def reported(path: Path) -> Iterator[None]:
+def reported(path: Path, remedy: str = _REMEDY) -> Iterator[None]:
     """Turns an OSError of the block into a BuildError that names `path`."""
     try:
         yield
     except OSError as error:
-        raise BuildError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "give an output folder that is writable and has room"
-        ) from error
+        raise BuildError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
 
 
 def make_folder(path: Path) -> None:

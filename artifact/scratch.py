@@ -2,32 +2,33 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from ..errors import BuildError
-from . import staging
+from . import files, staging
+
+_REMEDY = "make room there, or set TAPEOUT_CACHE to a folder that is writable and has room"
 
 
 @contextmanager
-def scratch_folder(place: Path) -> Iterator[Path]:
-    """A new folder in the folder `place`, until the block ends.
+def scratch_folder(objects: Path) -> Iterator[Path]:
+    """A new folder in `objects`, the folder of compiled objects, until the block ends.
 
     First those go that dead processes have left there, by the lock of a build's own output.
     Raises BuildError where none can be made.
     """
-    target = place / "scratch"
-    try:
-        staging.sweep(target)
-        folder, lock = staging.make(target)
-    except OSError as error:
-        reason = error.strerror or error
-        raise BuildError(
-            f"cannot write {place}: {reason}; make room, or set TAPEOUT_CACHE"
-        ) from None
+    place = objects / "scratch"
+    with objects_reported(objects):
+        staging.sweep(place)
+        folder, lock = staging.make(place)
     try:
         yield folder
     finally:
         staging.discard(folder)
         if lock is not None:
             os.close(lock)
+
+
+def objects_reported(objects: Path) -> AbstractContextManager[None]:
+    """Turns an OSError of the block, which writes to `objects`, into a BuildError."""
+    return files.reported(objects, _REMEDY)

@@ -9,7 +9,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from ...artifact.scratch import scratch_folder
+from ...artifact.scratch import objects_reported, scratch_folder
 from ...errors import BuildError
 
 KIT = Path(__file__).parent / "kit"
@@ -63,7 +63,7 @@ def compile_object(name: str, source: str, flags: tuple[str, ...], objects: Path
     target = objects / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.o"
     if target.exists():
         return target
-    with scratch_folder(objects) as folder:
+    with scratch_folder(objects) as folder, objects_reported(objects):
         (folder / name).write_text(source)
         made = folder / "made.o"
         include = ("-I", str(KIT), f"-ffile-prefix-map={folder}=.", f"-ffile-prefix-map={KIT}=kit")
@@ -80,7 +80,12 @@ def link(objects: list[Path], target: Path, libraries: tuple[str, ...] = ()) -> 
 
 
 def _run(command: list[str]) -> str:
-    result = subprocess.run(command, capture_output=True, text=True)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise BuildError(
+            f"{command[0]} cannot be run: {error.strerror}; install g++, or name one in CXX"
+        ) from None
     if result.returncode:
         said = result.stderr.strip()[-2000:]
         raise BuildError(f"{' '.join(command)} ended with status {result.returncode}: {said}")

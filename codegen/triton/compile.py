@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...artifact import TensorMap
+from ...artifact.scratch import objects_reported
 from ...errors import BuildError
 from .kernel import Box, Kernel
 from .targets import TARGETS
@@ -97,7 +98,8 @@ def compile_kernels(
             except BuildError as error:
                 errors.append(str(error))
     if errors:
-        raise BuildError("; ".join(errors)[-2000:])
+        others = f"; {len(errors) - 1} others fail, too" if errors[1:] else ""
+        raise BuildError(errors[0][:2000] + others)
     return found
 
 
@@ -117,8 +119,9 @@ def _job(name: str, kernel: Kernel, target: str, objects: Path) -> dict[str, Any
     path = objects / f"{key}.py"
     if not path.exists():
         whole = path.with_suffix(f".{os.getpid()}")  # nobody is to read a part of it
-        whole.write_text(source)
-        whole.replace(path)
+        with objects_reported(objects):
+            whole.write_text(source)
+            whole.replace(path)
     return job | {"key": key, "source": str(path), "folder": str(objects)}
 
 

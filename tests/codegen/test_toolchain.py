@@ -1,5 +1,10 @@
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
+from tapeout.codegen.cpp import toolchain
 from tapeout.codegen.cpp.library import build_libraries
 from tapeout.codegen.cpp.toolchain import LEVELS, compile_object
 from tapeout.errors import BuildError
@@ -23,6 +28,23 @@ def test_an_object_is_compiled_once(tmp_path):
     stamp = made.stat().st_mtime_ns
     assert compile_object("a.cpp", SOURCE, flags, tmp_path).stat().st_mtime_ns == stamp
     assert compile_object("a.cpp", SOURCE + "// more\n", flags, tmp_path) != made
+
+
+def test_a_compiler_that_cannot_be_run_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(toolchain, "compiler", lambda: "/no/such/g++")
+    with pytest.raises(BuildError, match="/no/such/g.. cannot be run: No such file .*CXX"):
+        compile_object("a.cpp", SOURCE, (), tmp_path)
+
+
+def test_a_full_disk_of_the_cache_is_named(tmp_path, monkeypatch):
+    compile_object("a.cpp", SOURCE, (), tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(BuildError, match=f"cannot write {tmp_path}: No space left.*TAPEOUT_CACHE"):
+        compile_object("b.cpp", SOURCE, (), tmp_path)
 
 
 def test_what_the_compiler_says_is_in_the_error(tmp_path):
