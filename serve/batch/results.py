@@ -65,6 +65,7 @@ def _has_failed(response: _Status | None) -> bool:
 class _Known(msgspec.Struct):
     """What is read of a line again."""
 
+    id: str  # which a request has not: an output that is the input is none
     custom_id: str
     response: _Status | None = None
 

@@ -64,7 +64,11 @@ def test_results_are_found_again_and_a_torn_one_is_cut_off(tmp_path):
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("held", ["text\n", "text", '{"custom_id": "z"}\n', "\n"])
+_REQUEST = '{"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {}}\n'
+_UNKNOWN = '{"id": "batch_req_1", "custom_id": "z"}\n'
+
+
+@pytest.mark.parametrize("held", ["text\n", "text", _UNKNOWN, _REQUEST, "\n"])
 def test_a_file_that_holds_something_else_is_left_alone(tmp_path, held):
     path = tmp_path / "out"
     path.write_text(held)
