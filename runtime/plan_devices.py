@@ -100,4 +100,5 @@ def _cpu(bytes_per_s: float | None) -> Device:
 
 def _words(limits: DeviceLimits) -> str:
     tflops = limits.flops_per_s["bf16"] / 1e12
-    return f"{limits.bytes_per_s / 1e9:,.0f} GB/s and {tflops:,.3g} TFLOP/s"
+    rate = f"{tflops:,.0f}" if tflops >= 100 else f"{tflops:.3g}"
+    return f"{limits.bytes_per_s / 1e9:,.0f} GB/s and {rate} TFLOP/s"

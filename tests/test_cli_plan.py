@@ -11,6 +11,7 @@ from fake_model import build_fake
 from tapeout.artifact import Artifact
 from tapeout.cli import main
 from tapeout.errors import InputError
+from tapeout.runtime.plan_devices import choose_devices, targets_of
 
 READ = ["--cpu-bytes-per-s", 1e10]
 
@@ -71,6 +72,12 @@ def test_plan_and_inspect_give_the_same_bytes_of_weights(fake):
     found = CliRunner().invoke(main, ["inspect", fake, "--json"])
     inspected = json.loads(found.stdout)["targets"]["cpu"]["weights_bytes"]
     assert plan["memory"]["weights_bytes"] == inspected == 64  # for a tensor of 8
+
+
+@pytest.mark.parametrize(("device", "rate"), [("h200", "989"), ("b200", "2,250")])
+def test_what_a_device_can_do_is_told_without_an_exponent(device, rate):
+    [(_, found)] = choose_devices(targets_of([device]), [device], None, None)
+    assert f" {rate} TFLOP/s by its data sheet" in found.assumed
 
 
 def test_targets_and_devices_stand_side_by_side(checkpoint):
