@@ -49,8 +49,8 @@ def tiles_of(function, steps: Steps) -> list[ExpertTiles | ExpertBlocks]:
         return [taken, BLOCKS]
     found = [taken]
     if steps.max_rows == 1:
-        ups = [(2, 2048, 2), (4, 512, 4), (8, 512, 3), (2, 1024, 3)]
-        downs = [(4, 256, 6), (4, 1024, 3), (2, 1024, 4), (8, 1024, 3)]
+        ups = [(2, 2048, 2), (4, 1024, 3), (4, 512, 4), (8, 512, 3)]
+        downs = [(4, 256, 8), (8, 256, 8), (8, 512, 4), (4, 512, 8)]
         found += [replace(taken, up_columns=a, up_depth=b, up_stages=c) for a, b, c in ups]
         found += [replace(taken, down_columns=a, down_depth=b, down_stages=c) for a, b, c in downs]
     elif steps.max_rows is None:

@@ -105,8 +105,9 @@ class Experts:
         """
         wide = self.itemsize // 2
         if self.max_rows == 1:
-            up, down = _even_depth(self.hidden, 1024), _even_depth(self.inner, 512)
-            tiles = ExpertTiles(1, 4, up, 4, 3, 8, down, 4, 4)
+            columns, depth, stages = _up_of_one(self.hidden, wide)
+            down = min(padded(self.inner, 16), 1024 // wide)
+            tiles = ExpertTiles(1, columns, depth, 4, stages, 4, down, 4, 4)
             return Ruled(tiles, "a token alone needs no sorting", {})
         expected = self._expected()
         rule = f"{expected} tokens for an expert"
@@ -180,9 +181,9 @@ class Experts:
         return product((16, 32, 64, 128), (64, 128, 256), (4, 8), (3, 4, 5))
 
 
-def _even_depth(size: int, most: int) -> int:
-    """The largest power of two up to ``most`` that wastes at most an eighth of the lanes."""
-    depth = min(padded(size, 16), most)
-    while depth > 64 and -(-size // depth) * depth > size + size // 8:
-        depth //= 2
-    return depth
+def _up_of_one(hidden: int, wide: int) -> tuple[int, int, int]:
+    """Columns, depth and stages of gate and up of a token alone: even steps, the longest there
+    are."""
+    if hidden % 2048 == 0:
+        return 2, 2048 // wide, 2
+    return (4, 1024 // wide, 3) if hidden % 1024 == 0 else (4, min(padded(hidden, 16), 512), 4)

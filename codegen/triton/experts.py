@@ -20,6 +20,7 @@ from . import experts_text as text
 from .choice import choose
 from .expert_problem import ExpertBlocks, Experts, ExpertTile, ExpertTiles
 from .expert_region import ExpertRegion
+from .expert_turns import turns_of
 from .experts_hopper import experts_by_blocks
 from .expressions import TRITON_SCALARS
 from .kernel import Kernel, RegionKernels, Steps, grid_of, padded
@@ -134,11 +135,11 @@ class _Emitter:
 
     def _down(self, template: str, sources: Names, ends: Names, slots: GridExtent) -> Kernel:
         tile = self.tiles.down
-        columns, steps = -(-self.hidden // tile.columns), -(-self.inner // tile.depth)
+        columns = -(-self.hidden // tile.columns)
         values = self._values(tile, self.inner, self.hidden, 1, "p_down_bias")
-        values |= {"tiles": columns, "steps": steps, "turns": self.k * steps}
-        if self.region.has_biases and tile.rows == 1:
-            values["biases"] = text.DOWN_ONE_BIAS.format(**values)
+        values |= {"tiles": columns}
+        if tile.rows == 1:
+            values |= turns_of(self.region, tile, values)
         names = (*sources, "p_down", *self.region.bias("p_down_bias"), *ends)
         return self._kernel("_down", template, names, values, tile, grid_of(columns, slots))
 

@@ -106,6 +106,8 @@ def NAME({names}):
 UP_ONE = """@triton.jit
 def NAME({names}):
     \"\"\"DOC\"\"\"
+    _await_inputs()
+    _let_next_begin()  # which reads what is there now: the choices
     choice = tl.program_id(1)
     chosen = tl.load(p_indices + choice)
     expert = tl.minimum(tl.maximum(chosen, 0), {experts} - 1).to(tl.int64)
@@ -123,29 +125,38 @@ def NAME({names}):
     tl.store(w_active + choice * {inner} + n, result{n_mask})"""
 
 DOWN_ONE = """@triton.jit
+def weights_of(p_indices, choice):
+    \"\"\"Where those of a choice's expert begin, in elements.\"\"\"
+    chosen = tl.load(p_indices + choice, cache_modifier=".cg")
+    return tl.minimum(tl.maximum(chosen, 0), {experts} - 1).to(tl.int64) * {weight_elements}
+
+
+@triton.jit
 def NAME({names}):
     \"\"\"DOC\"\"\"
+    _let_next_begin()
     n = tl.program_id(0) * {columns} + tl.arange(0, {columns})
-    sums0 = tl.zeros([{columns}, {step}], tl.float32)
-    for turn in tl.range(0, {turns}, num_stages={num_stages}):
-        choice = turn // {steps}
-        d = turn % {steps} * {step} + tl.arange(0, {step})
-        chosen = tl.load(p_indices + choice)
-        expert = tl.minimum(tl.maximum(chosen, 0), {experts} - 1).to(tl.int64)
-        share = tl.load(p_weights + choice).to(tl.float32)
-        x = tl.load(w_active + choice * {depth} + d{d_mask}).to(tl.float32) * share
-        weight = p_down + expert * {weight_elements} + n[:, None] * {depth}
-        w0 = tl.load(weight + d[None, :]{w_mask},
-                     eviction_policy="evict_first")
-        sums0 += w0.to(tl.float32) * x[None, :]
-    total = tl.sum(sums0, axis=1)
+    d = tl.arange(0, {step})
+    weights = p_down + n[:, None] * {depth} + d[None, :]
+{experts_of_choices}{first_weights}    _await_inputs()
+{shares}{first_active}    sums0 = tl.zeros([{columns}, {step}], tl.float32)
+{turns}    total = tl.sum(sums0, axis=1)
 {biases}    tl.store(o_out + n, total{n_mask})"""
+"""A turn is a choice and a part of K. Weights of the first are on their way before what they are
+multiplied by is there: choices were there before the launch that makes it began."""
 
-DOWN_ONE_BIAS = """    for choice in range({k}):
-        chosen = tl.load(p_indices + choice)
-        expert = tl.minimum(tl.maximum(chosen, 0), {experts} - 1).to(tl.int64)
-        bias = tl.load(p_down_bias + expert * {hidden} + n{n_load_mask}).to(tl.float32)
-        total += tl.load(p_weights + choice).to(tl.float32) * bias
+EXPERT = "    expert{choice} = weights_of(p_indices, {choice})\n"
+SHARE = "    share{choice} = tl.load(p_weights + {choice}).to(tl.float32)\n"
+WEIGHTS = """    w{turn} = tl.load(weights + expert{choice} + {start}{mask},
+                eviction_policy="evict_first")
+"""
+ACTIVE = """    x{turn} = tl.load(w_active + {place} + d{mask}).to(tl.float32)
+"""
+TURN = """    sums0 += w{turn}.to(tl.float32) * (x{turn} * share{choice})[None, :]
+"""
+
+DOWN_ONE_BIAS = """    bias = tl.load(p_down_bias + expert{choice} // {depth} + n{n_load_mask})
+    total += share{choice} * bias.to(tl.float32)
 """
 
 ZEROS = "    sums1 = tl.zeros([{rows}, {columns}], tl.float32)\n"
