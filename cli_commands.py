@@ -20,6 +20,7 @@ from .cli_verify import verify_command
 from .errors import TapeoutError
 
 if TYPE_CHECKING:
+    from .artifact import Artifact
     from .runtime.llm import LLM
     from .runtime.outputs import RequestOutput
 
@@ -110,6 +111,7 @@ def compile_command(
     """Compile a CHECKPOINT folder into an artifact."""
     started_s = time.monotonic()
     with _build_progress() as progress:
+        from .artifact import Artifact
         from .runtime.choose_target import describe_devices
         from .runtime.compiler import load_compiler
         from .runtime.units import readable_bytes
@@ -118,7 +120,9 @@ def compile_command(
         path = load_compiler().compile_model(checkpoint, **options)
     took_s = time.monotonic() - started_s
     num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    devices, num_tuned = describe_devices(options["target"]), _num_tuned(path)
+    opened = Artifact.open(path, verify_weights=False)
+    levels = [*opened.manifest.targets[options["target"]].levels]
+    devices, num_tuned = describe_devices(options["target"], levels), _num_tuned(opened)
     if as_json:
         summary = {"artifact": str(path), "bytes": num_bytes, "seconds": took_s}
         _print_json(summary | {"runs_on": devices, "num_tuned": num_tuned})
@@ -166,12 +170,10 @@ def run_command(
 # ---- compile ----
 
 
-def _num_tuned(artifact: Path) -> int:
+def _num_tuned(opened: "Artifact") -> int:
     """Kernels and shapes that a table has configured."""
-    from .artifact import Artifact
     from .artifact.choices import read_choices
 
-    opened = Artifact.open(artifact, verify_weights=False)
     choices = [one for target in opened.manifest.targets for one in read_choices(opened, target)]
     return len({(choice.key, choice.level) for choice in choices if choice.device is not None})
 

@@ -1,6 +1,7 @@
 """Which of an artifact's targets runs here: a GPU's if there is such a GPU, else the CPU's."""
 
 import logging
+from collections.abc import Sequence
 
 from ..artifact import Artifact
 from ..errors import InputError
@@ -9,6 +10,11 @@ from .executor import TARGET as CPU
 
 _CUDA = "cuda:sm_"
 _OWN_FEATURES = 90  # code for this version and later ones uses what no other version has
+_NEEDS = {
+    "x86-64-v3": "AVX2",
+    "x86-64-v4": "AVX-512",
+    "x86-64-v4-bf16": "AVX-512, and its products of bf16",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -38,10 +44,10 @@ def choose_target(artifact: Artifact) -> tuple[str, Device | None]:
     return CPU, None
 
 
-def describe_devices(target_name: str) -> str:
-    """What runs an artifact's target, in words."""
+def describe_devices(target_name: str, levels: Sequence[str]) -> str:
+    """What runs an artifact's target, in words; `levels` are those of a CPU, the best first."""
     if target_name == CPU:
-        return "x86-64 CPUs with AVX2"
+        return f"x86-64 CPUs with {_NEEDS[levels[-1]]}"
     if not target_name.startswith(_CUDA):
         return "nothing yet: its kernels are compiled, but there is no player for it"
     version = int(target_name.removeprefix(_CUDA))

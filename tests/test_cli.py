@@ -13,6 +13,8 @@ from tapeout.artifact.choices import KernelChoice
 from tapeout.artifact.tuning_table import Key
 from tapeout.cli import main
 from tapeout.errors import InputError
+from tapeout.runtime.choose_target import describe_devices
+from tapeout.settings import CPU_LEVELS
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,18 @@ def test_compile_gives_the_artifact_and_its_size(compiler, checkpoint, tmp_path)
     assert report["bytes"] == sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
     assert (compiler["cpu_levels"], compiler["dtype"]) == (["x86-64-v3"], "bfloat16")
     assert compiler["batch_invariant"] is False and report["runs_on"] == "x86-64 CPUs with AVX2"
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ((*CPU_LEVELS[::-1],), "AVX2"),
+        (CPU_LEVELS[1:2], "AVX-512"),
+        (CPU_LEVELS[2:], "AVX-512, and its products of bf16"),
+    ],
+)
+def test_compile_says_what_cpu_the_least_of_its_levels_needs(levels, said):
+    assert describe_devices("cpu", levels) == f"x86-64 CPUs with {said}"
 
 
 def test_compile_takes_batch_invariance_and_the_artifact_tells(

@@ -126,9 +126,9 @@ def test_a_target_without_a_player_is_compiled_and_refused_at_load(fake_cuda, tm
     path = build_fake_cuda(tmp_path / "amd.tapeout", b"", "hip:gfx942", player=None)
     with pytest.raises(InputError, match=r"hip:gfx942 \(there is no player for it yet\)"):
         LLM(path)
-    assert choose_target.describe_devices("hip:gfx942").startswith("nothing yet")
-    assert choose_target.describe_devices("cuda:sm_90") == "NVIDIA GPUs of version sm_90"
-    assert choose_target.describe_devices("cuda:sm_80").endswith("sm_8x, from 80 on")
+    assert choose_target.describe_devices("hip:gfx942", []).startswith("nothing yet")
+    assert choose_target.describe_devices("cuda:sm_90", []) == "NVIDIA GPUs of version sm_90"
+    assert choose_target.describe_devices("cuda:sm_80", []).endswith("sm_8x, from 80 on")
 
 
 def test_with_both_targets_a_gpu_is_taken_where_there_is_one(
