@@ -14,7 +14,7 @@ import torch
 from . import __version__
 from .artifact import PASSES, Described, Model, encode
 from .artifact.beside import check_place
-from .artifact.schema import MANIFEST_DIGEST
+from .artifact.schema import LEAST_POSITIONS, MANIFEST_DIGEST
 from .artifact.staging import check_replaceable
 from .artifact.tokenizer_file import TOKENIZER, read_tokenizer
 from .artifact.tuning_table import Table
@@ -26,7 +26,7 @@ from .codegen.triton.build import build_gpu_artifact, describe_gpu_target
 from .codegen.triton.targets import TARGETS as GPU_TARGETS
 from .codegen.tuned_kernels import open_table, tuned_for
 from .debug import topic_log
-from .errors import InputError
+from .errors import CheckpointError, InputError
 from .frontend.checkpoint import TensorSource
 from .frontend.source import choose_dtype, open_source
 from .frontend.special_tokens import special_tokens
@@ -239,15 +239,17 @@ def describe_model(module: Module, folder: Path, config: Mapping[str, Any]) -> M
     """The facts of a model that its artifact carries. Raises CheckpointError."""
     vocab_size = int(module.attrs["vocab_size"])
     eos_token_ids, bos_token_id = special_tokens(folder, config, vocab_size)
+    num_positions = int(module.attrs["max_position_embeddings"] or _UNBOUNDED_POSITIONS)
+    if num_positions < LEAST_POSITIONS:
+        field, wanted = "max_position_embeddings", f"at least {LEAST_POSITIONS}"
+        raise CheckpointError(folder / "config.json", field, num_positions, wanted, "correct it")
     weights = module.weights.values()
     floats = [w.type.dtype for w in weights if w.type.dtype.is_float and w.type.rank == 2]
     return Model(
         architecture=str(module.attrs["architecture"]),
         dtype=min(floats, key=lambda d: d.itemsize).value,
         vocab_size=vocab_size,
-        max_position_embeddings=int(
-            module.attrs["max_position_embeddings"] or _UNBOUNDED_POSITIONS
-        ),
+        max_position_embeddings=num_positions,
         eos_token_ids=eos_token_ids,
         bos_token_id=bos_token_id,
     )

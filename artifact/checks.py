@@ -8,11 +8,13 @@ from ..errors import ArtifactError
 from .schema import (
     COST_SYMBOLS,
     INPUT_SYMBOLS,
+    LEAST_POSITIONS,
     SCHEMA_VERSION,
     SYMBOLS,
     CacheBuffer,
     InputBuffer,
     Manifest,
+    Model,
     SlotBuffer,
     Tape,
     Target,
@@ -22,6 +24,7 @@ from .weights import ALIGNMENT
 
 REBUILD = "build the artifact again, or copy it again from where it is whole"
 
+_DTYPES = ("bf16", "f16", "f32")
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
 
@@ -79,12 +82,27 @@ def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
         yield "schema", manifest.schema, SCHEMA_VERSION
     if not manifest.targets:
         yield "targets", {}, "one or more"
+    yield from _wrong_of_model(manifest.model)
     for name, target in manifest.targets.items():
         yield from _wrong_of_target(target, manifest, f"targets.{name}")
-    for token_id in manifest.model.eos_token_ids:
-        if not 0 <= token_id < manifest.model.vocab_size:
-            wanted = f"ids from 0 to {manifest.model.vocab_size - 1}"
-            yield "model.eos_token_ids", token_id, wanted
+    yield from _wrong_of_ends(manifest.model)
+
+
+def _wrong_of_model(model: Model) -> Iterator[tuple[str, object, object]]:
+    if model.dtype not in _DTYPES:
+        yield "model.dtype", model.dtype, f"one of {', '.join(_DTYPES)}"
+    if model.max_position_embeddings < LEAST_POSITIONS:
+        yield (
+            "model.max_position_embeddings",
+            model.max_position_embeddings,
+            f"at least {LEAST_POSITIONS}",
+        )
+
+
+def _wrong_of_ends(model: Model) -> Iterator[tuple[str, object, object]]:
+    for token_id in model.eos_token_ids:
+        if not 0 <= token_id < model.vocab_size:
+            yield "model.eos_token_ids", token_id, f"ids from 0 to {model.vocab_size - 1}"
 
 
 def _wrong_of_target(

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct, json
 SCHEMA_VERSION = 5
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.digest"
+LEAST_POSITIONS = 2  # of a token and an answer
 SYMBOLS = ("", "T", "S", "R", "P", "SP")
 COST_SYMBOLS = (*SYMBOLS, "K", "E")
 INPUT_SYMBOLS = (*SYMBOLS, "N", "L")

@@ -142,6 +142,8 @@ def test_another_schema_version_is_refused_naming_both(path, version):
 WRONG = {
     "an unknown field": lambda data: data["model"].update(surprise=1),
     "a missing field": lambda data: data["model"].pop("vocab_size"),
+    "a type that no model has": lambda data: data["model"].update(dtype="f31"),
+    "no place for an answer": lambda data: data["model"].update(max_position_embeddings=1),
     "no target": lambda data: data["targets"].clear(),
     "a negative size": lambda data: data["targets"]["cpu"]["weights"].update(total_bytes=-1),
     "a wrong total": lambda data: data["targets"]["cpu"]["weights"].update(total_bytes=1),

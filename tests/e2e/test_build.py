@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from cpu import native_levels
+from models import save_tiny
 
 from tapeout import LLM, compile_model
 from tapeout.artifact import Artifact
@@ -64,6 +65,13 @@ def test_a_target_that_nothing_plays_is_compiled_and_says_so(checkpoint_of, tmp_
     assert all(kernel.cubin.file.endswith(".hsaco") for kernel in target.kernels)
     with pytest.raises(InputError, match=r"hip:gfx942 \(there is no player for it yet\)"):
         LLM(path, skip_tokenizer_init=True)
+
+
+def test_a_model_with_no_position_for_an_answer_is_refused_before_it_is_built(tmp_path):
+    folder = save_tiny("llama", tmp_path / "checkpoint", max_position_embeddings=1)
+    with pytest.raises(CheckpointError, match="config.json: max_position_embeddings: found 1, "):
+        compile_model(folder, tmp_path / "new.tapeout")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
 def test_a_tokenizer_that_cannot_be_read_is_refused_before_a_model_is_built(
