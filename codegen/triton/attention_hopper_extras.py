@@ -16,7 +16,7 @@ SKIP = """\
 CLEAR = """\
     if begin > 0:
         mbarrier.wait(ready.index(1), 0)
-        clear_around(ring.index(1), begin, BLOCK)
+        clear_around(ring.index(1), begin, BLOCK, cleared.index(0), PART)
 """
 """What stands before the sequence's own keys in the first block of values."""
 

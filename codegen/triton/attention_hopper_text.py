@@ -49,14 +49,17 @@ def copy_blocks(cache, p_pages, head, num_blocks, last_page, ring, ready, empty)
 
 
 @gluon.jit
-def clear_around(values, first, end):
-    """Puts zeros in places that are not the sequence's own, for a weight of zero times NaN is NaN;
-    each warpgroup does, before it reads the block."""
-    rows = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, LOADS))
-    found = values.load(LOADS)
-    own = (rows >= first) & (rows < end)
-    values.store(gl.where(own[:, None], found, gl.zeros_like(found)))
-    fence_async_shared()
+def clear_around(values, first, end, cleared, PART: gl.constexpr):
+    """Puts zeros in places that are not the sequence's own, for a weight of zero times NaN is NaN.
+    One warpgroup does, and all wait for it: another one's stores would bring back what it found."""
+    if PART == 0:
+        rows = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, LOADS))
+        found = values.load(LOADS)
+        own = (rows >= first) & (rows < end)
+        values.store(gl.where(own[:, None], found, gl.zeros_like(found)))
+        fence_async_shared()
+        mbarrier.arrive(cleared, count=1)
+    mbarrier.wait(cleared, 0)
 
 
 @gluon.jit
@@ -100,7 +103,7 @@ def places(rows, num_left):
 
 
 @gluon.jit
-def attend({made_of}, o_tile, queries, ring, ready, empty, first_token, first_head,
+def attend({made_of}, o_tile, queries, ring, ready, empty, cleared, first_token, first_head,
            num_left, position, begin, num_full, num_blocks, PART: gl.constexpr):
     """A warpgroup's queries over all blocks, of which the first ``num_full`` need no mask for what
     comes after a query. Keys before ``begin`` are not the sequence's own."""
@@ -134,7 +137,7 @@ def attend({made_of}, o_tile, queries, ring, ready, empty, first_token, first_he
     mbarrier.wait(ready.index(turn % SLOTS), turn // SLOTS & 1)
     num_written = position + num_left - (num_blocks - 1) * BLOCK
     if num_written < BLOCK:
-        clear_around(values, 0, num_written)
+        clear_around(values, 0, num_written, cleared.index(1), PART)
     sums = warpgroup_mma(weights, values, sums, is_async=True)
     sums = warpgroup_mma_wait(0, deps=[sums])
     total = gl.convert_layout(total, gl.SliceLayout(1, SUMS))[:, None]
@@ -146,8 +149,8 @@ def attend({made_of}, o_tile, queries, ring, ready, empty, first_token, first_he
 '''
 
 ATTENDING = """\
-            (attend, ({made_of}, o_tile, queries, ring, ready, empty, first_token, first_head,
-                      num_left, position, begin, num_full, num_blocks, {part})),
+            (attend, ({made_of}, o_tile, queries, ring, ready, empty, cleared, first_token,
+                      first_head, num_left, position, begin, num_full, num_blocks, {part})),
 """
 
 KERNEL = '''
@@ -183,6 +186,9 @@ def NAME({names}, num_sequences, num_table_columns):
         queries = gl.allocate_shared_memory(FLOAT, [PARTS, ROWS, DIM], swizzled)
         ready = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
         empty = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+        cleared = gl.allocate_shared_memory(gl.int64, [2, 1], mbarrier.MBarrierLayout())
+        for end_of_values in gl.static_range(2):
+            mbarrier.init(cleared.index(end_of_values), count=1)
         for slot in gl.static_range(SLOTS):
             mbarrier.init(ready.index(slot), count=1)
             mbarrier.init(empty.index(slot), count=PARTS)

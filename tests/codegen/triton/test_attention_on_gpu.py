@@ -55,6 +55,14 @@ def test_prefill_is_that_of_the_interpreter(case, steps):
         assert of_case.error(contexts, counts) <= TOLERANCE["bf16"], counts
 
 
+def test_places_that_nobody_wrote_count_for_nothing_however_warpgroups_run():
+    """A block that is a sequence's first and last has such places on both sides of its own."""
+    of_case = attention(LONG, "24 wide, window of a few")
+    contexts, counts = [7 * i % 59 for i in range(60)], [1 + 5 * i % 31 for i in range(60)]
+    for _ in range(20):
+        assert of_case.error(contexts, counts) <= TOLERANCE["bf16"]
+
+
 @pytest.mark.parametrize(
     "case",
     [*({"dim": dim} for dim in (64, 96, 128, 256)), {"dim": 256, "window": 200, "softcap": 2.0}],
