@@ -99,7 +99,7 @@ def compile_kernels(
                 errors.append(str(error))
     if errors:
         others = f"; {len(errors) - 1} others fail, too" if errors[1:] else ""
-        raise BuildError(errors[0][:2000] + others)
+        raise BuildError(errors[0] + others)
     return found
 
 
