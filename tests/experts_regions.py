@@ -12,7 +12,7 @@ func @mix(%x: {d}[T, {h}], %indices: i32[T, {k}], %weights: {d}[T, {k}], %up: {d
 BIASES = ", %up_bias: {d}[{e}, {u}], %down_bias: {d}[{e}, {h}]"
 SILU = "(a / (1.0 + exp(-a))) * b"
 CLAMPED = "(min(max(b, -7.0), 7.0) + 1.0) * (min(a, 7.0) / (1.0 + exp(-1.702 * min(a, 7.0))))"
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 class Experts:

@@ -16,7 +16,9 @@ PARAMETERS = ("p_x", "p_indices", "p_weights", "p_up", "p_down", "p_up_bias", "p
 
 
 class ExpertRegion:
-    """The one node of ``function``. ``buffers`` are the pointers that kernels may take, by name."""
+    """The one node of ``function``. ``buffers`` are the pointers that kernels may take, by name;
+    ``costs`` those of the two products, by their kernels' suffixes, for rows that are the tokens'.
+    """
 
     def __init__(self, function: Function):
         (self.node,) = function.nodes
@@ -28,7 +30,7 @@ class ExpertRegion:
         self.num_tokens, self.k = indices.shape[0], int(indices.shape[1])
         self.num_pairs = self.num_tokens * self.k
         self.parts = int(gate_up.shape[1]) // self.inner  # of the first product: gate and up
-        self._costs = dict(zip(("_up", "_down"), experts_costs(self.node), strict=True))
+        self.costs = dict(zip(("_up", "_down"), experts_costs(self.node), strict=True))
         self.buffers = {
             name: (Operand("param", function.params.index(value)), pointer_type(value))
             for name, value in zip(PARAMETERS, self.node.operands, strict=False)
@@ -55,8 +57,5 @@ class ExpertRegion:
     ) -> Kernel:
         """A kernel that takes the buffers of those names."""
         operands, types = zip(*(self.buffers[name] for name in names), strict=True)
-        cost = self._costs.get(suffix, NOTHING)
-        return replace(
-            Kernel(suffix, body, operands, types, scalars, grid, cost=cost),
-            **options,
-        )
+        cost = self.costs.get(suffix, NOTHING)
+        return replace(Kernel(suffix, body, operands, types, scalars, grid, cost=cost), **options)

@@ -132,10 +132,23 @@ def _product(
         body.text(),
         taken,
         grid_of(NUM_MULTIPROCESSORS),
-        tiles=grid_of((region.num_pairs, form.rows, 1), -(-n // columns)),
+        tiles=grid_of((_rows_of_groups(region, form), form.rows, 1), -(-n // columns)),
         more_warps=4 * WARPGROUPS,  # the last four for the one that copies
         boxes=(Box(0, k, PART, DEPTH), Box(1, k, columns, DEPTH)),
+        cost=_product_cost(region, suffix),
     )
+
+
+def _rows_of_groups(region: ExpertRegion, form: ExpertBlocks) -> Dim:
+    """Of all groups, with those that are idle: half of an expert's last group, on average."""
+    return region.num_pairs + region.experts * (form.rows // 2)
+
+
+def _product_cost(region: ExpertRegion, suffix: str) -> Cost:
+    """That of a product whose rows of the model's width are those of pairs, not of tokens."""
+    cost = region.costs[suffix]
+    more = region.num_pairs - region.num_tokens
+    return cost._replace(bytes=cost.bytes + more * (region.hidden * region.dtype.itemsize))
 
 
 def _sum(region: ExpertRegion) -> Kernel:

@@ -14,10 +14,11 @@ from tapeout.codegen.triton.choice import choose, fields_of, legal_candidates
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.emit import emit_region
 from tapeout.codegen.triton.expert_problem import BLOCKS, ExpertBlocks
-from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.kernel import Steps, grid_of
 from tapeout.codegen.triton.targets import TARGETS
 from tapeout.errors import BuildError
 from tapeout.ir.parser import parse_function
+from tapeout.ir.types import Dim
 
 TARGET = "cuda:sm_90"
 ANY = Steps("any", target=TARGETS[TARGET])
@@ -26,11 +27,14 @@ SHAPES = {
     "gpt-oss": {"h": 2880, "i": 2880, "e": 32, "k": 4, "biases": True, "activation": CLAMPED},
     "ragged": {"h": 72, "i": 40, "e": 6, "k": 2},
     "no gate": {"h": 512, "i": 1024, "e": 8, "k": 3, "activation": "max(a, 0.0)", "gated": False},
+    "f16": {"d": "f16", "h": 1000, "i": 328, "e": 60, "k": 6, "biases": True},
+    "one expert": {"h": 8, "i": 8, "e": 1, "k": 1},
 }
 
 
-def emitted(shape, steps=ANY, d="bf16"):
-    return emit_region(parse_function(Experts.text_of(d=d, **SHAPES[shape])), steps)
+def emitted(shape, steps=ANY, **options):
+    text = Experts.text_of(**{"d": "bf16", **SHAPES[shape], **options})
+    return emit_region(parse_function(text), steps)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -99,10 +103,14 @@ class AroundProducts:
         (3, {"e": 40, "k": 16, "h": 64, "i": 8}),
         (200, {}),
         (700, {"e": 3, "k": 3, "h": 264, "i": 16}),  # more than a chunk, and groups of an expert
+        (130, {"e": 1, "k": 1, "h": 8, "i": 8}),
+        (150, {"e": 200, "k": 9, "h": 16, "i": 8}),
+        (3, {"e": 70, "k": 70, "h": 16, "i": 8}),  # a token's choices are more than a block's pairs
+        (65, {"d": "f16"}),
     ],
 )
 def test_what_is_around_the_products_is_that_of_the_interpreter(tokens, sizes):
-    experts = Experts("bf16", **sizes)
+    experts = Experts(**{"d": "bf16", **sizes})
     arguments = experts.arguments(tokens)
     region = triton_regions.TritonRegion(experts.text, Steps("any"))
     [wanted] = region.reference(arguments, {"T": tokens})
@@ -121,7 +129,17 @@ def test_groups_have_each_pair_once_whatever_is_chosen(choices):
     assert groups[-1][2] == 2 * tokens and all(end - first <= 192 for _, first, end in groups)
 
 
-def test_steps_that_give_an_expert_some_tokens_have_it():
+def test_records_count_the_rows_of_pairs_and_the_tiles_of_groups():
+    made = {kernel.suffix: kernel for kernel in emitted("ragged").kernels}
+    moved = Dim.of("T") * (2 * 2 * (72 + 40))
+    for suffix, weights in (("_up", 80 * 72), ("_down", 72 * 40)):
+        assert made[suffix].cost.bytes == moved + Dim.of("E") * (2 * weights)
+        assert made[suffix].tiles == grid_of((Dim.of("T") * 2 + 6 * 96, 192, 1), 1)
+    rows = Dim.of("T") * ((1 + 2) * 2 * 72)
+    assert made["_place"].cost.bytes == made["_sum"].cost.bytes == rows
+
+
+def test_steps_that_give_an_expert_some_tokens_have_blocks_that_stay():
     for max_rows, has in ((None, True), (256, True), (128, False)):
         choice = emitted("qwen3", Steps("some", max_rows, target=TARGETS[TARGET])).choice
         assert (choice.chosen == BLOCKS) == has
@@ -129,7 +147,7 @@ def test_steps_that_give_an_expert_some_tokens_have_it():
         assert has == ("blocks stay" in choice.rule)
 
 
-def test_it_is_only_for_what_it_fits():
+def test_blocks_that_stay_are_only_for_what_they_fit():
     problem = emitted("qwen3").choice.problem
     for case, said in [
         ({"can_stay": False}, "no such form"),
@@ -144,4 +162,4 @@ def test_it_is_only_for_what_it_fits():
         assert BLOCKS not in legal_candidates(changed, TARGETS[TARGET])
     with pytest.raises(BuildError, match="three warpgroups"):
         choose(problem, fields_of(ExpertBlocks(128)))
-    assert emitted("qwen3", Steps("any"), "f32").choice.chosen != BLOCKS
+    assert emitted("qwen3", Steps("any"), d="f32").choice.chosen != BLOCKS
