@@ -18,7 +18,10 @@ _PLACE = re.compile(r"\[.*?(?:\+0x([0-9a-f]+))?\]")
 
 
 def races(report, artifact):
-    """Pairs of accesses of an artifact's kernels that are reported, and are of buffers."""
+    """Pairs of accesses of an artifact's kernels that are reported, and are of buffers.
+
+    A report that tells of no pair at all is of something else, or is not understood.
+    """
     kernels = {kernel.name: kernel for kernel in _kernels(artifact)}
     found, first = set(), None
     for line in report.splitlines():
@@ -28,6 +31,7 @@ def races(report, artifact):
                 first = access
             elif not all(_is_of_hand_over(artifact, kernels[n], at) for n, at in (first, access)):
                 found.add((first, access))
+    assert first is not None, report[-4000:]
     return found
 
 

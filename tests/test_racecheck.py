@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import pytest
 from racecheck import _instructions, _is_of_hand_over, races
 from triton_attention import Attention
 
@@ -31,5 +32,7 @@ def test_a_race_is_told_unless_both_accesses_hand_work_over_to_warps():
     [data, *_] = [at for at in shared if at not in handed]
     assert len(handed) > 4
     assert not races(REPORT.format(handed[0], handed[-1]), artifact)
+    with pytest.raises(AssertionError, match="killed"):
+        races("killed", artifact)
     for pair in ((handed[0], data), (data, handed[0]), (data, data)):
         assert races(REPORT.format(*pair), artifact) == {tuple(("kernel", at) for at in pair)}
