@@ -18,7 +18,7 @@ from tapeout import settings
 from tapeout.artifact import evaluate
 from tapeout.codegen.triton.choice import fields_of
 from tapeout.codegen.triton.compile import compile_kernels
-from tapeout.codegen.triton.expert_problem import BLOCKS, ExpertBlocks, ExpertTiles
+from tapeout.codegen.triton.expert_problem import ExpertBlocks, ExpertTiles
 from tapeout.codegen.triton.experts import emit_experts
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
@@ -44,9 +44,10 @@ TOLERANCE = 8e-3
 
 def tiles_of(function, steps: Steps) -> list[ExpertTiles | ExpertBlocks]:
     """The tiles that the compiler takes, then others."""
-    taken = emit_experts(function, steps).choice.chosen
+    choice = emit_experts(function, steps).choice
+    taken = choice.chosen
     if steps.max_rows is not None and steps.max_rows > 64:
-        return [taken, BLOCKS]
+        return [taken, *choice.others]
     found = [taken]
     if steps.max_rows == 1:
         ups = [(2, 2048, 2), (4, 1024, 3), (4, 512, 4), (8, 512, 3)]
