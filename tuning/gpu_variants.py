@@ -89,9 +89,7 @@ class GpuCompiler:
     def __init__(self, target: str, player: Path, executor: CudaExecutor) -> None:
         self._kind = TARGETS[target]
         objects = settings.objects_folder()
-        self._workers = Workers(
-            objects, num_free=1
-        )  # launches are queued by this process meanwhile
+        self._workers = Workers(objects, num_free=1)  # this process queues launches meanwhile
         self._compiler = Compiler(target, objects, self._workers)
         self._player, self._executor = player, executor
         self._rounds: list[GpuRound] = []

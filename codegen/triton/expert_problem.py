@@ -15,7 +15,7 @@ from .targets import GpuTarget
 
 EXPECTED_ROWS = 4096  # tokens of a step that may have any number
 _FEW_ROWS = 64
-_WORTH_BLOCKS = 16  # tokens for an expert; of 8 tiles are 9 % faster
+_WORTH_BLOCKS = 16  # tokens for an expert; where it expects 8, tiles are 9 % faster
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class Experts:
         if refusal is not None:
             return replace(tiles, kinds={ExpertBlocks.kind: refusal})
         if self._expected() < _WORTH_BLOCKS:
-            others: dict[Form, str] = {**tiles.others, BLOCKS: "few tokens leave most rows idle"}
+            others: dict[Form, str] = {BLOCKS: "few tokens leave most rows of a group idle"}
             return replace(tiles, others=others)
         rule = f"{tiles.rule}: blocks stay, and copy a tile while one is finished"
-        return Ruled(BLOCKS, rule, {tiles.chosen: f"{tiles.rule}, but the end of a tile is bare"})
+        return Ruled(BLOCKS, rule, {tiles.chosen: "nothing is copied while a tile is finished"})
 
     def _expected(self) -> int:
         """Tokens of a step for an expert."""
