@@ -9,8 +9,6 @@ import torch
 from tapeout.artifact import TensorMap
 
 _MAX_SHARED_BYTES = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-
-
 _ELEMENTS = {"fp16": 6, "bf16": 9}  # the driver's numbers
 _PROMOTE_TO_128_BYTES = 2
 

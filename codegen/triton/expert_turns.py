@@ -1,7 +1,7 @@
-"""Prints down of a token alone: a turn is a choice and a part of K; all stand in one line.
+"""Prints down of a token alone: a turn is a choice and a part of K, and each is written out.
 
-Each reads its weights, and what they are multiplied by, as many turns before as are to be on their
-way at once. In a loop each would wait for its choice first.
+What a turn multiplies is read as many turns ahead as are to be on their way at once. In a loop each
+turn would wait for its choice first.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Five launches: *count* counts choices; *place* puts an expert's rows of x beside one another, in
 groups; *up* multiplies the groups by gate and up and applies the activation, *down* by down; *sum*
-adds up a token's products, in the order of its choices. An expert's rows and its products lie in
-one workspace, for the first are read before the others are there.
+adds up a token's products, in the order of its choices. An expert's products take
+the place of its rows in their workspace, for up has read these before down begins.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def _product(
     sizes: tuple[int, int, int],
     result: str,
 ) -> Kernel:
-    """Rows by weights into ``names``; of ``sizes`` are K, the columns of a weight, and the weights
-    that an expert has one after another."""
+    """The product of the first of ``names`` by the second, into the third. ``sizes`` are K, the
+    columns of a weight, and how many weights an expert has one after another."""
     (x, weight, target), (k, n, parts) = names, sizes
     biases = region.bias(f"{weight}_bias")
     taken = (x, weight, *biases, target, "w_groups")
