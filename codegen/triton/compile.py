@@ -98,7 +98,7 @@ def compile_kernels(
             except BuildError as error:
                 errors.append(str(error))
     if errors:
-        others = f"; {len(errors) - 1} others fail, too" if errors[1:] else ""
+        others = f"; in all {len(errors)} kernels fail" if errors[1:] else ""
         raise BuildError(errors[0] + others)
     return found
 
