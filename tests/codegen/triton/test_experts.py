@@ -66,6 +66,14 @@ def test_choices_that_are_no_expert_touch_no_memory_outside(steps):
     assert relative_error(found, region.reference(arguments, {"T": 1})[0]) <= TOLERANCE["f32"]
 
 
+def test_a_lone_token_has_its_choices_before_down_begins_which_reads_them_before_it_waits():
+    up, down = TritonRegion(Experts().text, VARIANTS[0]).emitted.kernels
+    assert up.body.index("_await_inputs()") < up.body.index("_let_next_begin()")
+    begun, _ = down.body.split("_await_inputs()")
+    assert "expert0 = weights_of(p_indices, 0)" in begun
+    assert all(f"tl.load({name}" not in begun for name in ("w_active", "p_weights"))
+
+
 def test_a_token_is_bitwise_equal_alone_and_among_others():
     experts = Experts("bf16")
     region = TritonRegion(experts.text, VARIANTS[1])
