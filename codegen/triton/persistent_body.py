@@ -77,7 +77,7 @@ class PersistentBody:
             "scale": self.scale,
             "pieces": indent("\n".join(self._pieces()), " " * 12),
             "given": ", ".join(self._given_names()),
-            "epilogue": indent("\n".join((*in_gluon(self.epilogue), self._store())), " " * 4),
+            "epilogue": indent("\n".join(in_gluon((*self.epilogue, self._store()))), " " * 4),
             "computing": "".join(
                 text.COMPUTING.format(others=self.others, told=self.told, part=part)
                 for part in range(WARPGROUPS)

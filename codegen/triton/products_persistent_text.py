@@ -31,13 +31,25 @@ FUNCTIONS = '''
 {places}
 
 @gluon.jit
+def tile_of(lap):
+    """That a block takes after so many others."""
+    return lap * gl.num_programs(0) + gl.program_id(0)
+
+
+@gluon.jit
+def count_laps({told}):
+    """Tiles of a block."""
+    return (count_tiles({told}) - gl.program_id(0) + gl.num_programs(0) - 1) // gl.num_programs(0)
+
+
+@gluon.jit
 def copy({x}, {weights}, {told}, x_ring, w_ring, ready, empty):
     """Has the tensor unit fill the slots of the ring, for all tiles of the block."""
-    turn = 0
-    for tile in range(gl.program_id(0), count_tiles({told}), gl.num_programs(0)):
-        row, end, column, expert = place_of(tile, {told})
+    for lap in range(count_laps({told})):
+        row, end, column, expert = place_of(tile_of(lap), {told})
         parts = (gl.minimum(end - row, ROWS) + PART - 1) // PART
         for step in range(STEPS):
+            turn = lap * STEPS + step
             slot = turn % SLOTS
             barrier = ready.index(slot)
             mbarrier.wait(empty.index(slot), (turn // SLOTS & 1) ^ 1)
@@ -48,13 +60,13 @@ def copy({x}, {weights}, {told}, x_ring, w_ring, ready, empty):
                     {x}, [row + i * PART, step * DEPTH], barrier, x_ring.index(slot * PARTS + i),
                     pred=i < parts)
 {copies}
-            turn += 1
 
 
 @gluon.jit
-def multiply(x_ring, w_ring, ready, empty, sums, turn, WHICH: gl.constexpr):
+def multiply(x_ring, w_ring, ready, empty, sums, lap, WHICH: gl.constexpr):
     """Steps of a tile; a slot is given back as the product after its own runs."""
     for step in range(STEPS):
+        turn = lap * STEPS + step
         slot = turn % SLOTS
         mbarrier.wait(ready.index(slot), turn // SLOTS & 1)
         x = x_ring.index(slot * PARTS + WHICH)
@@ -62,21 +74,18 @@ def multiply(x_ring, w_ring, ready, empty, sums, turn, WHICH: gl.constexpr):
         sums = warpgroup_mma_wait(1, deps=[sums])
         if step > 0:
             mbarrier.arrive(empty.index((turn + SLOTS - 1) % SLOTS), count=1)
-        turn += 1
     sums = warpgroup_mma_wait(0, deps=[sums])
-    mbarrier.arrive(empty.index((turn + SLOTS - 1) % SLOTS), count=1)
-    return sums, turn
+    mbarrier.arrive(empty.index((lap * STEPS + STEPS - 1) % SLOTS), count=1)
+    return sums
 
 
 @gluon.jit
-def pass_by(ready, empty, turn):
+def pass_by(ready, empty, lap):
     """Steps of a tile that has no rows for a warpgroup."""
-    for _ in range(STEPS):
-        slot = turn % SLOTS
-        mbarrier.wait(ready.index(slot), turn // SLOTS & 1)
-        mbarrier.arrive(empty.index(slot), count=1)
-        turn += 1
-    return turn
+    for step in range(STEPS):
+        turn = lap * STEPS + step
+        mbarrier.wait(ready.index(turn % SLOTS), turn // SLOTS & 1)
+        mbarrier.arrive(empty.index(turn % SLOTS), count=1)
 
 
 @gluon.jit
@@ -97,17 +106,16 @@ def finish({given}, {others}, row, end, column, expert):
 @gluon.jit
 def compute({others}, {told}, x_ring, w_ring, ready, empty, WHICH: gl.constexpr):
     """A warpgroup's rows of all tiles of the block."""
-    turn = 0
-    for tile in range(gl.program_id(0), count_tiles({told}), gl.num_programs(0)):
-        row, end, column, expert = place_of(tile, {told})
+    for lap in range(count_laps({told})):
+        row, end, column, expert = place_of(tile_of(lap), {told})
         row += WHICH * PART
         if row < end:
 {scale}\
             sums = gl.zeros([PART, COLUMNS], gl.float32, layout=ALL_SUMS)
-            sums, turn = multiply(x_ring, w_ring, ready, empty, sums, turn, WHICH)
+            sums = multiply(x_ring, w_ring, ready, empty, sums, lap, WHICH)
 {pieces}
         else:
-            turn = pass_by(ready, empty, turn)
+            pass_by(ready, empty, lap)
 '''
 
 KERNEL = '''
