@@ -1,5 +1,7 @@
 """Regions of products that blocks which stay can have."""
 
+import torch
+
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
 
@@ -42,3 +44,16 @@ TEXTS = {"biased": BIASED, "gated": GATED, "gelu": GELU}
 def text_of(name, n, k, dtype="bf16"):
     """A region of weights [n, k]."""
     return TEXTS[name].format(d=dtype, n=n, k=k, p=-(-k // 64))
+
+
+def arguments_of(function, tokens):
+    """Random operands; results are near one, and squares those of the rows."""
+    made = {}
+    for value in function.params:
+        shape = value.type.concrete({"T": tokens})
+        scale = 1.0 if value.name in ("x", "h") else shape[-1] ** -0.5
+        made[value.name] = (torch.randn(*shape) * scale).bfloat16()
+    if "q" in made:
+        parts = [part.float().square().sum(-1) for part in made["h"].split(64, -1)]
+        made["q"] = torch.stack(parts, -1)
+    return [*made.values()]

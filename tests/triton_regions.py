@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import gluon_on_cpu
 import torch
 
 from tapeout.artifact import evaluate
@@ -79,6 +80,9 @@ def blocks(term, symbols):
 def _interpret(kernel, buffers, scalars, grid):
     """Runs a kernel on tensors, which it writes; pointers are typed as the kernel types them."""
     typed = [x.view(_DTYPES[t]) for x, t in zip(buffers, kernel.types, strict=True)]
+    if kernel.is_gluon:
+        gluon_on_cpu.run(kernel, typed, scalars, grid)
+        return
     file = io.BytesIO()
     torch.save(typed, file)
     job = (kernel.source_as("kernel"), file.getvalue(), scalars, grid)

@@ -1,15 +1,14 @@
-"""Routed experts by blocks that stay: what is compiled for Hopper, and what is around products."""
+"""Routed experts by blocks that stay: what they compute, and what is compiled for Hopper."""
 
 import gzip
 
 import pytest
 import torch
-import triton_regions
 from experts_regions import CLAMPED, Experts
 from region_kernels import relative_error
+from triton_regions import TritonRegion
 
 from tapeout import settings
-from tapeout.artifact import evaluate
 from tapeout.codegen.triton.choice import choose, fields_of, legal_candidates
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.emit import emit_region
@@ -29,6 +28,8 @@ SHAPES = {
     "no gate": {"h": 512, "i": 1024, "e": 8, "k": 3, "activation": "max(a, 0.0)", "gated": False},
     "f16": {"d": "f16", "h": 1000, "i": 328, "e": 60, "k": 6, "biases": True},
     "one expert": {"h": 8, "i": 8, "e": 1, "k": 1},
+    "no last tile is short": {"h": 2048, "i": 1024, "e": 64, "k": 8},
+    "many experts": {"h": 2048, "i": 512, "e": 512, "k": 10},
 }
 
 
@@ -51,57 +52,13 @@ def test_its_machine_code_keeps_all_in_registers(shape):
         assert "st.global.v4" in code and "st.global.b16" not in code
 
 
-class AroundProducts:
-    """The launches but up and down, by Triton's interpreter; between them torch multiplies."""
-
-    def __init__(self, experts, arguments):
-        self.experts, self.arguments = experts, arguments
-        self.made = emit_region(parse_function(experts.text), ANY)
-        self.symbols = {"": 1, "T": len(arguments[0])}
-        sizes = [size.evaluate(self.symbols) for size in self.made.workspaces]
-        self.workspaces = [torch.full([size], 255, dtype=torch.uint8) for size in sizes]
-        self.result = torch.full_like(arguments[0], 7)
-
-    def run(self):
-        count, place, _, _, add_up = self.made.kernels
-        self.launch(count)
-        self.launch(place)
-        rows = self.workspaces[4].view(self.experts.d).view(-1, self.experts.h)
-        for expert, first, last in self.groups():
-            rows[first:last] = self.multiply(expert, rows[first:last])
-        self.launch(add_up)
-        return self.result
-
-    def launch(self, kernel):
-        tables = {"param": self.arguments, "result": [self.result], "workspace": self.workspaces}
-        buffers = [tables[operand.kind][operand.place] for operand in kernel.buffers]
-        grid = [
-            max(1, -(-evaluate(t.extent, self.symbols) // t.divisor)) * t.factor
-            for t in kernel.grid
-        ]
-        scalars = [scalar.evaluate(self.symbols) for scalar in kernel.scalars]
-        triton_regions._interpret(kernel, buffers, scalars, grid)
-
-    def groups(self):
-        """Each group's expert, its first row and its end."""
-        told = self.workspaces[1].view(torch.int32).tolist()
-        for i in range(told[0]):
-            expert, first, end = told[1 + 3 * i : 4 + 3 * i]
-            assert first < end
-            yield expert, first, min(first + BLOCKS.rows, end)
-
-    def multiply(self, expert, rows):
-        up, down = (weight[expert].float() for weight in self.experts.weights[:2])
-        gate, up = (rows.float() @ up.T).chunk(2, -1)
-        return (torch.nn.functional.silu(gate) * up).to(rows.dtype).float() @ down.T
-
-
 @pytest.mark.parametrize(
     ("tokens", "sizes"),
     [
         (1, {}),
         (3, {"e": 40, "k": 16, "h": 64, "i": 8}),
-        (200, {}),
+        (200, {"h": 320, "i": 192, "biases": True, "activation": CLAMPED}),
+        (70, {"h": 264, "i": 520, "activation": "max(a, 0.0)", "gated": False}),
         (700, {"e": 3, "k": 3, "h": 264, "i": 16}),  # more than a chunk, and groups of an expert
         (130, {"e": 1, "k": 1, "h": 8, "i": 8}),
         (150, {"e": 200, "k": 9, "h": 16, "i": 8}),
@@ -109,24 +66,24 @@ class AroundProducts:
         (65, {"d": "f16"}),
     ],
 )
-def test_what_is_around_the_products_is_that_of_the_interpreter(tokens, sizes):
+def test_experts_by_blocks_that_stay_are_those_of_the_interpreter(tokens, sizes):
     experts = Experts(**{"d": "bf16", **sizes})
-    arguments = experts.arguments(tokens)
-    region = triton_regions.TritonRegion(experts.text, Steps("any"))
+    arguments, region = experts.arguments(tokens), TritonRegion(experts.text, ANY)
+    [found] = region.run(arguments, {"T": tokens})
     [wanted] = region.reference(arguments, {"T": tokens})
-    assert relative_error(AroundProducts(experts, arguments).run(), wanted) <= 1.2e-2
+    assert relative_error(found, wanted) <= 1.2e-2
 
 
 @pytest.mark.parametrize("choices", [[[5, 0]], [[4, 4]], [[-1, 1 << 30]]])
 def test_groups_have_each_pair_once_whatever_is_chosen(choices):
     experts, tokens = Experts("bf16"), 300
-    around = AroundProducts(experts, experts.arguments(tokens, choices * tokens))
-    around.run()
-    places = around.workspaces[2].view(torch.int32)
-    assert sorted(places.tolist()) == list(range(2 * tokens))
-    groups = [*around.groups()]
-    assert [first for _, first, _ in groups] == [0, *(end for _, _, end in groups[:-1])]
-    assert groups[-1][2] == 2 * tokens and all(end - first <= 192 for _, first, end in groups)
+    region = TritonRegion(experts.text, ANY)
+    region.run(experts.arguments(tokens, choices * tokens), {"T": tokens})
+    told, places = (region.workspaces[place].view(torch.int32).tolist() for place in (1, 2))
+    assert sorted(places) == list(range(2 * tokens))
+    groups = [told[1 + 3 * i : 4 + 3 * i] for i in range(told[0])]
+    ends = [min(first + BLOCKS.rows, end) for _, first, end in groups]
+    assert [first for _, first, _ in groups] == [0, *ends[:-1]] and ends[-1] == 2 * tokens
 
 
 def test_records_count_the_rows_of_pairs_and_the_tiles_of_groups():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from persistent_products import ANY, TEXTS, text_of
+from persistent_products import ANY, TEXTS, arguments_of, text_of
 from region_kernels import relative_error
 from triton_regions import TritonRegion
 
@@ -12,13 +12,6 @@ from tapeout.codegen.triton.persistent_tiles import PERSISTENT_FORMS
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("on_gpu")]
 
 
-def random(value, tokens):
-    """An operand whose products with others are near one; squares are made of their rows."""
-    shape = value.type.concrete({"T": tokens})
-    scale = 1.0 if value.name in ("x", "h") else shape[-1] ** -0.5
-    return (torch.randn(*shape) * scale).bfloat16()
-
-
 @pytest.mark.parametrize("form", PERSISTENT_FORMS, ids=str)
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_product_by_blocks_that_stay_is_that_of_the_interpreter(name, form):
@@ -26,11 +19,8 @@ def test_a_product_by_blocks_that_stay_is_that_of_the_interpreter(name, form):
     region = TritonRegion(text_of(name, 768, 1152), ANY, fields_of(form))
     assert region.emitted.kernels[0].is_gluon
     for tokens in (1, 1025, 2048, 3000):
-        made = {value.name: random(value, tokens) for value in region.function.params}
-        if "q" in made:
-            parts = [part.float().square().sum(-1) for part in made["h"].split(64, -1)]
-            made["q"] = torch.stack(parts, -1)
-        found = region.run(list(made.values()), {"T": tokens})
-        wanted = region.reference(list(made.values()), {"T": tokens})
+        arguments = arguments_of(region.function, tokens)
+        found = region.run(arguments, {"T": tokens})
+        wanted = region.reference(arguments, {"T": tokens})
         for one, other in zip(found, wanted, strict=True):
             assert relative_error(one, other) <= 8e-3, tokens
