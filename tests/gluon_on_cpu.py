@@ -7,103 +7,28 @@ brings ends with an error, and one that does not wait reads NaN.
 
 import re
 import threading
+from itertools import product
 from types import SimpleNamespace
 
 import torch
-
-_SECONDS = 20  # that a barrier waits for what nobody brings
-
-
-class Values(torch.Tensor):
-    """A tensor with Gluon's `split`, by its last axis of two."""
-
-    def split(self):
-        return self.unbind(-1)
-
-
-def _values(tensor):
-    return tensor.as_subclass(Values)
-
-
-class Pointer:
-    """Places in a buffer."""
-
-    def __init__(self, buffer, place=0):
-        self.buffer, self.place = buffer.view(-1), place
-
-    def __add__(self, places):
-        return Pointer(self.buffer, self.place + places)
-
-
-class Matrix:
-    """A buffer as the tensor unit reads it: boxes of a matrix, zeros beyond its ends."""
-
-    def __init__(self, buffer, box):
-        self.rows, self.box = buffer.view(-1)[: buffer.numel() // box.width * box.width], box
-        self.rows = self.rows.view(-1, box.width)
-
-    def at(self, row, column):
-        found = self.rows[row : row + self.box.rows, column : column + self.box.columns]
-        whole = torch.zeros(self.box.rows, self.box.columns, dtype=found.dtype)
-        whole[: found.shape[0], : found.shape[1]] = found
-        return whole
-
-
-class Shared:
-    """Memory of a block; NaN until something is written."""
-
-    def __init__(self, tensor):
-        self.tensor = tensor
-
-    def index(self, place):
-        return Shared(self.tensor[place])
-
-    def slice(self, start, length):
-        return Shared(self.tensor[start : start + length])
-
-    def permute(self, axes):
-        return Shared(self.tensor.permute(axes))
-
-
-class Barrier:
-    """Of a block: a phase ends with its last arrival and its last byte."""
-
-    def __init__(self, changed):
-        self.changed, self.phase, self.bytes = changed, 0, 0
-
-    def init(self, count):
-        self.count = self.left = count
-
-    def bring(self, num_bytes=0, arrivals=0):
-        with self.changed:
-            self.bytes += num_bytes
-            self.left -= arrivals
-            assert self.left >= 0, "more arrive than a barrier waits for"
-            if self.left == 0 and self.bytes == 0:
-                self.phase, self.left = self.phase + 1, self.count
-            self.changed.notify_all()
-
-    def wait(self, parity):
-        with self.changed:
-            came = self.changed.wait_for(lambda: self.phase & 1 != parity, _SECONDS)
-        assert came, "a barrier waits for what nobody brings"
+from gluon_memory import Barrier, Matrix, Pointer, Shared, values_of
 
 
 def run(kernel, buffers, scalars, grid):
-    """Runs a kernel whose ``buffers`` are typed; it writes them."""
+    """Runs a kernel whose ``buffers`` are typed, block by block; it writes them."""
     taken = [Pointer(buffer) for buffer in buffers]
     for box in kernel.boxes:
         taken[box.buffer] = Matrix(buffers[box.buffer], box)
     body = re.sub(
         r"^(import|from) .*?(\([^)]*\))?$", "", kernel.source_as("kernel", True), flags=re.M
     )
-    for block in range(grid[0]):
-        scope = _language(block, grid[0])
+    for block in product(*map(range, grid)):
+        scope = _language(block, grid)
         exec(compile(body, kernel.suffix or "kernel", "exec"), scope)
         scope["kernel"](*taken, *scalars)
 
 
-def _language(block, num_blocks):
+def _language(block, grid):
     """The names that a kernel uses, for one block."""
     changed = threading.Condition()
 
@@ -111,11 +36,11 @@ def _language(block, num_blocks):
         if layout == "barriers":
             barriers = [Barrier(changed) for _ in range(shape[0])]
             return SimpleNamespace(index=lambda place: barriers[place])
-        return Shared(torch.full(shape, float("nan"), dtype=dtype))
+        return Shared.of(shape, dtype)
 
     def copy(matrix, place, barrier, target, pred=True):
         if pred:
-            target.tensor.copy_(matrix.at(*place))
+            target.store(matrix.at(*place))
             barrier.bring(-target.tensor.numel() * target.tensor.element_size())
 
     def expect(barrier, num_bytes, pred=True):
@@ -123,14 +48,22 @@ def _language(block, num_blocks):
             barrier.bring(num_bytes, arrivals=1)
 
     gl = SimpleNamespace(
-        **{name: lambda *_, **__: None for name in _LAYOUTS},
+        **dict.fromkeys(_LAYOUTS, _Layout),
         **{name: getattr(torch, name) for name in _TYPES},
         constexpr=lambda value: value,
         static_range=range,
-        program_id=lambda axis: block,
-        num_programs=lambda axis: num_blocks,
-        arange=lambda start, end, layout: _values(torch.arange(start, end)),
-        zeros=lambda shape, dtype, layout: _values(torch.zeros(shape, dtype=dtype)),
+        uint32="uint32",
+        program_id=lambda axis: block[axis],
+        num_programs=lambda axis: grid[axis],
+        arange=lambda start, end, layout: values_of(torch.arange(start, end)),
+        zeros=lambda shape, dtype, layout: values_of(torch.zeros(shape, dtype=dtype)),
+        full=lambda shape, value, dtype, layout: values_of(torch.full(shape, value, dtype=dtype)),
+        max=torch.amax,
+        where=_where,
+        inline_asm_elementwise=lambda text, registers, given, *_: 1 / given[0],
+        zeros_like=torch.zeros_like,
+        atomic_add=_add,
+        thread_barrier=lambda: None,
         load=_load,
         store=_store,
         convert_layout=lambda values, layout, assert_trivial=False: values,
@@ -157,12 +90,25 @@ def _language(block, num_blocks):
         ),
         "fence_async_shared": lambda: None,
         "warpgroup_mma": _multiply,
-        "warpgroup_mma_wait": lambda count, deps: deps[0],
+        "warpgroup_mma_wait": lambda count, deps: deps[0] if len(deps) == 1 else deps,
     }
 
 
+class _Layout:
+    """Where the elements of a tensor are: nobody asks."""
+
+    value = None
+
+    def __init__(self, *_, **__):
+        pass
+
+    @classmethod
+    def get_default_for(cls, shape, dtype):
+        return cls()
+
+
 _LAYOUTS = ("NVMMASharedLayout", "NVMMADistributedLayout", "DistributedLinearLayout")
-_LAYOUTS += ("BlockedLayout", "SliceLayout")
+_LAYOUTS += ("BlockedLayout", "SliceLayout", "DotOperandLayout")
 _FUNCTIONS = {name: getattr(torch, name) for name in ("sum", "exp", "exp2", "log2", "rsqrt")}
 _TYPES = ("float32", "bfloat16", "float16", "int32", "int64")
 
@@ -186,24 +132,41 @@ def _specialize(partitions, num_warps, registers):
         raise errors[0]
 
 
-def _multiply(left, right, sums, is_async):
-    return sums + _values(left.tensor.float() @ right.tensor.float())
+def _multiply(left, right, sums, is_async, use_acc=True):
+    left = left.load() if isinstance(left, Shared) else left
+    return sums * use_acc + left.float() @ right.load().float()
 
 
-def _load(pointer, mask=None, other=0.0):
+def _where(condition, left, right):
+    if isinstance(condition, torch.Tensor):
+        return torch.where(condition, left, right)
+    return left if condition else right
+
+
+def _add(pointer, value, sem):
+    before = pointer.buffer[pointer.place].item()
+    pointer.buffer[pointer.place] += value
+    return before
+
+
+def _load(pointer, mask=None, other=0.0, cache_modifier=None):
     if not isinstance(pointer.place, torch.Tensor):
         return pointer.buffer[pointer.place].item()
-    place, mask = torch.broadcast_tensors(
-        pointer.place, torch.tensor(True) if mask is None else mask
-    )
+    mask = torch.as_tensor(True if mask is None else mask)
+    place, mask = torch.broadcast_tensors(pointer.place, mask)
     found = pointer.buffer[torch.where(mask, place, 0).as_subclass(torch.Tensor)]
-    return _values(torch.where(mask, found, torch.tensor(other, dtype=found.dtype)))
+    return values_of(torch.where(mask, found, torch.tensor(other, dtype=found.dtype)))
 
 
-def _store(pointer, values, mask):
+def _store(pointer, values, mask=True):
+    if not isinstance(pointer.place, torch.Tensor):
+        pointer.buffer[pointer.place] = values
+        return
+    values, mask = torch.as_tensor(values), torch.as_tensor(mask)
     place, mask, values = torch.broadcast_tensors(pointer.place, mask, values)
     mask = mask.as_subclass(torch.Tensor)
-    pointer.buffer[place.as_subclass(torch.Tensor)[mask]] = values.as_subclass(torch.Tensor)[mask]
+    kept = values.as_subclass(torch.Tensor)[mask].to(pointer.buffer.dtype)
+    pointer.buffer[place.as_subclass(torch.Tensor)[mask]] = kept
 
 
 def _either(of_tensors, of_numbers):

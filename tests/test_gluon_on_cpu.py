@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import gluon_memory
 import gluon_on_cpu
 import pytest
 import torch
@@ -21,7 +22,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_of_barriers_is_an_error_or_nan(monkeypatch, fault):
-    monkeypatch.setattr(gluon_on_cpu, "_SECONDS", 0.5)
+    monkeypatch.setattr(gluon_memory, "SECONDS", 0.5)
     function = parse_function(text_of("biased", 512, 640))
     tuned = {gpu_key(function, ANY): fields_of(PERSISTENT)}
     [kernel] = emit_region(function, ANY, tuned).kernels

@@ -66,6 +66,29 @@ class Attention:
             cache[row[:gone].long()] = torch.nan
 
 
+PREFILLS = {
+    "64 wide": {},
+    "80 wide": {"dim": 80},
+    "96 wide": {"dim": 96},
+    "128 wide": {"dim": 128},
+    "256 wide": {"dim": 256},
+    "three heads": {"h": 6},
+    "as many key heads": {"h": 2},
+    "window": {"window": 200},
+    "softcap": {"softcap": 2.0, "dim": 256},
+    "sinks": {"sinks": True},
+    "window, softcap and sinks": {"window": 70, "softcap": 2.0, "sinks": True, "dim": 128},
+    "24 wide, window of a few": {"window": 5, "dim": 24},
+    "256 wide, window and softcap": {"window": 200, "softcap": 2.0, "dim": 256},
+}
+
+
+def attention_of(steps, case):
+    """Hot scores: where a wrong one counts."""
+    shape = {"h": 8, "hk": 2, "dim": 64} | PREFILLS[case]
+    return Attention(steps, "bf16", scale=3 * shape["dim"] ** -0.5, **shape)
+
+
 JOINED = """
 func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}],
     %sin: {d}[T, {half}], %cache: state[], %positions: i32[T], %sequence_ids: i32[T],

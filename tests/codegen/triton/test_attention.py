@@ -1,6 +1,6 @@
 import pytest
 import torch
-from triton_attention import PAGE, TOLERANCE, Attention, Joined
+from triton_attention import PAGE, PREFILLS, TOLERANCE, Attention, Joined, attention_of
 from triton_regions import INVARIANT, VARIANTS
 
 from tapeout import settings
@@ -143,6 +143,21 @@ def test_no_form_of_attention_spills(dim, besides):
         assert found.local_bytes == 0, name
         assert found.shared_bytes <= TARGETS[TARGET].shared_bytes, name
         assert found.num_warps == kernels[name].num_warps + kernels[name].more_warps, name
+
+
+@pytest.mark.parametrize("case", PREFILLS)
+def test_prefill_on_hopper_is_that_of_the_interpreter(case):
+    of_case = attention_of(Steps("any", target=TARGETS[TARGET]), case)
+    assert of_case.attend.emitted.kernels[0].is_gluon
+    for contexts, counts in (([0], [5]), ([0, 137], [70, 1])):
+        assert of_case.error(contexts, counts) <= TOLERANCE["bf16"], counts
+
+
+def test_places_that_nobody_wrote_count_for_nothing_however_late_a_warpgroup_is():
+    """A block that is a sequence's first and last has such places on both sides of its own."""
+    of_case = attention_of(Steps("any", target=TARGETS[TARGET]), "24 wide, window of a few")
+    contexts, counts = [7 * i % 59 for i in range(20)], [1 + 5 * i % 31 for i in range(20)]
+    assert of_case.error(contexts, counts) <= TOLERANCE["bf16"]
 
 
 def test_hopper_has_a_form_of_its_own_for_prefill_whose_keys_and_values_have_one_width():

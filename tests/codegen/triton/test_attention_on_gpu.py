@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from triton_attention import TOLERANCE, Attention, Joined
+from triton_attention import PREFILLS, TOLERANCE, Joined, attention_of
 
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
@@ -12,40 +12,22 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("on_gpu")]
 HOPPER = TARGETS["cuda:sm_90"]
 ANY, LONG = Steps("any"), Steps("any", target=HOPPER)
 SHORT = Steps("rows1024", 1024, target=HOPPER)
-CASES = {
-    "64 wide": {},
-    "80 wide": {"dim": 80},
-    "96 wide": {"dim": 96},
-    "128 wide": {"dim": 128},
-    "256 wide": {"dim": 256},
-    "three heads": {"h": 6},
-    "as many key heads": {"h": 2},
-    "window": {"window": 200},
-    "softcap": {"softcap": 2.0, "dim": 256},
-    "sinks": {"sinks": True},
-    "window, softcap and sinks": {"window": 70, "softcap": 2.0, "sinks": True, "dim": 128},
-    "24 wide, window of a few": {"window": 5, "dim": 24},
-    "256 wide, window and softcap": {"window": 200, "softcap": 2.0, "dim": 256},
-}
-
-
-def attention(steps, case):
-    """Hot scores: where a wrong one counts."""
-    shape = {"h": 8, "hk": 2, "dim": 64} | CASES[case]
-    return Attention(steps, "bf16", scale=3 * shape["dim"] ** -0.5, **shape)
 
 
 @pytest.mark.parametrize(
     ("case", "steps"),
     [
-        *((case, ANY) for case in CASES),
-        *((case, LONG) for case in CASES),
-        *((case, SHORT) for case in CASES),
+        *((case, ANY) for case in PREFILLS),
+        *((case, LONG) for case in PREFILLS),
+        *((case, SHORT) for case in PREFILLS),
     ],
-    ids=[*CASES, *(f"{case}, {length} step" for length in ("long", "short") for case in CASES)],
+    ids=[
+        *PREFILLS,
+        *(f"{case}, {length} step" for length in ("long", "short") for case in PREFILLS),
+    ],
 )
 def test_prefill_is_that_of_the_interpreter(case, steps):
-    of_case = attention(steps, case)
+    of_case = attention_of(steps, case)
     assert of_case.attend.emitted.kernels[0].is_gluon == (steps is not ANY)
     for contexts, counts in (
         ([0], [5]),
@@ -57,7 +39,7 @@ def test_prefill_is_that_of_the_interpreter(case, steps):
 
 def test_places_that_nobody_wrote_count_for_nothing_however_warpgroups_run():
     """A block that is a sequence's first and last has such places on both sides of its own."""
-    of_case = attention(LONG, "24 wide, window of a few")
+    of_case = attention_of(LONG, "24 wide, window of a few")
     contexts, counts = [7 * i % 59 for i in range(60)], [1 + 5 * i % 31 for i in range(60)]
     for _ in range(20):
         assert of_case.error(contexts, counts) <= TOLERANCE["bf16"]
@@ -77,9 +59,9 @@ def test_prefill_that_makes_its_queries_is_that_of_the_interpreter(steps, case):
 
 
 @pytest.mark.parametrize("rows", [1, 16])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", PREFILLS)
 def test_decoding_is_that_of_the_interpreter(case, rows):
-    of_case = attention(Steps("decode", rows, one_token_each=True), case)
+    of_case = attention_of(Steps("decode", rows, one_token_each=True), case)
     for contexts in ([0], [2047], [0, 130, 1023, 555, 15, 127, 128]):
         contexts = contexts[-rows:]
         assert of_case.error(contexts, [1] * len(contexts)) <= TOLERANCE["bf16"], contexts
@@ -88,7 +70,7 @@ def test_decoding_is_that_of_the_interpreter(case, rows):
 @pytest.mark.parametrize("steps", [ANY, LONG, SHORT], ids=["portable", "long", "short"])
 @pytest.mark.parametrize("case", ["64 wide", "window"])
 def test_a_token_of_a_prefill_is_bitwise_equal_whatever_is_beside_it(case, steps):
-    of_case = attention(steps, case)
+    of_case = attention_of(steps, case)
     whole, _ = of_case.run([200], [377])
     for count in (1, 30, 128):
         part, _ = of_case.run([577 - count], [count])
@@ -96,5 +78,5 @@ def test_a_token_of_a_prefill_is_bitwise_equal_whatever_is_beside_it(case, steps
 
 
 def test_a_token_is_bitwise_equal_in_long_and_in_short_steps():
-    (long, _), (short, _) = (attention(s, "64 wide").run([200], [377]) for s in (LONG, SHORT))
+    (long, _), (short, _) = (attention_of(s, "64 wide").run([200], [377]) for s in (LONG, SHORT))
     assert torch.equal(long, short)

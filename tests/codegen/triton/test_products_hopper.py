@@ -5,7 +5,11 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
+from persistent_products import arguments_of
+from region_kernels import relative_error
 from region_texts import LINEAR
+from triton_regions import TritonRegion
 
 from tapeout import settings
 from tapeout.codegen.triton.choice import fields_of
@@ -52,8 +56,12 @@ func @square(%x: {d}[T, {k}], %w: {d}[{k}, {k}]) {{anchor = "linear"}} {{
 """
 
 
+def text_of(text, n, k, dtype="bf16"):
+    return text.format(n=n, k=k, d=dtype, p=-(-k // 64), m=n // 64)
+
+
 def kernel_of(text, stream, steps=STEPS, n=4096, k=2048, dtype="bf16"):
-    function = parse_function(text.format(n=n, k=k, d=dtype, p=-(-k // 64), m=n // 64))
+    function = parse_function(text_of(text, n, k, dtype))
     [kernel] = emit_region(function, steps, {gpu_key(function, steps): fields_of(stream)}).kernels
     return kernel
 
@@ -96,6 +104,19 @@ def test_a_stream_takes_registers_alone_and_reads_weights_by_the_tensor_unit(nam
     weights, x = (warp for warp in warps if "cp.async.bulk.tensor.2d" in warp)
     assert "griddepcontrol.wait" not in weights
     assert "cp.async.bulk.tensor.2d" not in x.split("griddepcontrol.wait")[0]
+
+
+@pytest.mark.parametrize(("name", "stream"), STREAMS, ids=str)
+def test_a_stream_is_the_interpreters(name, stream):
+    torch.manual_seed(0)
+    steps = replace(STEPS, max_rows=stream.rows)
+    region = TritonRegion(text_of(TEXTS[name], 1024, 2048), steps, fields_of(stream))
+    for tokens in (2, stream.rows - 1, stream.rows):
+        arguments = arguments_of(region.function, tokens)
+        found = region.run(arguments, {"T": tokens})
+        wanted = region.reference(arguments, {"T": tokens})
+        for one, other in zip(found, wanted, strict=True):
+            assert relative_error(one, other) <= 8e-3, tokens
 
 
 def body_of(n, k, stream):
