@@ -46,17 +46,15 @@ def tiles_of(function, steps: Steps) -> list[ExpertTiles | ExpertBlocks]:
     """The tiles that the compiler takes, then others."""
     choice = emit_experts(function, steps).choice
     taken = choice.chosen
+    found = [taken, *choice.others]
     if steps.max_rows is not None and steps.max_rows > 64:
-        return [taken, *choice.others]
-    found = [taken]
+        return found
     if steps.max_rows == 1:
         ups = [(2, 2048, 2), (4, 1024, 3), (4, 512, 4), (8, 512, 3)]
         downs = [(4, 256, 8), (8, 256, 8), (8, 512, 4), (4, 512, 8)]
         found += [replace(taken, up_columns=a, up_depth=b, up_stages=c) for a, b, c in ups]
         found += [replace(taken, down_columns=a, down_depth=b, down_stages=c) for a, b, c in downs]
     elif steps.max_rows is None:
-        tile = ExpertTiles(64, 64, 64, 4, 4, 128, 64, 4, 3)
-        found.append(tile)
         for rows, columns, warps, stages in ((128, 64, 8, 3), (128, 128, 8, 4), (64, 128, 4, 3)):
             wide = min(256, 2 * columns)
             down = wide, 64, max(warps, wide // 32), 3

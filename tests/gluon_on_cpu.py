@@ -19,12 +19,12 @@ def run(kernel, buffers, scalars, grid):
     taken = [Pointer(buffer) for buffer in buffers]
     for box in kernel.boxes:
         taken[box.buffer] = Matrix(buffers[box.buffer], box)
-    body = re.sub(
-        r"^(import|from) .*?(\([^)]*\))?$", "", kernel.source_as("kernel", True), flags=re.M
-    )
+    source = kernel.source_as("kernel", True)
+    body = re.sub(r"^(import|from) .*?(\([^)]*\))?$", "", source, flags=re.M)
+    code = compile(body, kernel.suffix or "kernel", "exec")
     for block in product(*map(range, grid)):
         scope = _language(block, grid)
-        exec(compile(body, kernel.suffix or "kernel", "exec"), scope)
+        exec(code, scope)
         scope["kernel"](*taken, *scalars)
 
 
@@ -173,10 +173,8 @@ def _either(of_tensors, of_numbers):
     """A function of tensors, numbers, or one of either."""
 
     def both(left, right):
-        if not isinstance(left, torch.Tensor) and not isinstance(right, torch.Tensor):
-            return of_numbers(left, right)
-        return of_tensors(
-            *(x if isinstance(x, torch.Tensor) else torch.tensor(x) for x in (left, right))
-        )
+        if isinstance(left, torch.Tensor) or isinstance(right, torch.Tensor):
+            return of_tensors(torch.as_tensor(left), torch.as_tensor(right))
+        return of_numbers(left, right)
 
     return both

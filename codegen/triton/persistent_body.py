@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from textwrap import indent
 
 from ...ir.types import DType
-from . import products_persistent_text as text
+from . import persistent_text as text
 from .elements import in_gluon
 from .persistent_tiles import COLUMNS, DEPTH, PART, SLOTS, WARPGROUPS
 from .streams import FLOATS

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ...ir.graph import Node
 from ...ir.types import Dim
-from . import products_persistent_text as text
+from . import persistent_text as text
 from .elements import name_of
 from .indices import Index
 from .kernel import RegionKernels, grid_of, padded
