@@ -56,10 +56,17 @@ class PagedCache:
                 bound = group.hit_bound(hashes, bound)
         return hit
 
-    def has_room_for(self, hashes: Sequence[bytes], num_hit_pages: int, num_tokens: int) -> bool:
-        """Whether a sequence with this hit could get pages for `num_tokens` tokens now."""
-        hit = hashes[:num_hit_pages]
-        return all(g.has_room_for(hit, num_tokens, self._max_tokens_in_flight) for g in self.groups)
+    def has_room_for(
+        self, hashes: Sequence[bytes], num_hit_pages: int, num_tokens: int, num_promised: int = 0
+    ) -> bool:
+        """Whether a sequence with this hit could get pages for `num_tokens` tokens now, when
+        others have been promised `num_promised` of each group."""
+        hit, most = hashes[:num_hit_pages], self._max_tokens_in_flight
+        return all(g.has_room_for(hit, num_tokens, most, num_promised) for g in self.groups)
+
+    def num_pages_of(self, num_tokens: int) -> int:
+        """The pages that so many tokens take from a page's start on."""
+        return -(-num_tokens // self.page_size_tokens)
 
     def attach(self, slot: int, hashes: Sequence[bytes]) -> None:
         """An empty slot begins with the pages of these hashes; `match` has found them all."""

@@ -54,9 +54,14 @@ class GroupTable:
         return num_pages if missing is None else missing  # hits in between would see it too
 
     def has_room_for(
-        self, hashes: Sequence[bytes], num_tokens: int, max_tokens_in_flight: int
+        self,
+        hashes: Sequence[bytes],
+        num_tokens: int,
+        max_tokens_in_flight: int,
+        num_promised: int,
     ) -> bool:
-        """Whether a sequence that begins with a hit of `hashes` could get all its other pages."""
+        """Whether a sequence that begins with a hit of `hashes` could get all its other pages,
+        `num_promised` being others'."""
         page_size = self.page_size_tokens
         first = self.first_seen_page(len(hashes) * page_size)
         most = -(-num_tokens // page_size) - first
@@ -64,7 +69,7 @@ class GroupTable:
             most = min(most, pages_of_window(self.window, page_size, max_tokens_in_flight))
         shared = self.pool.index.pages(hashes[first:])
         num_cached = sum(self.pool.num_references[page] == 0 for page in shared)
-        return most - len(shared) <= self.pool.num_unused - num_cached
+        return most - len(shared) <= self.pool.num_unused - num_cached - num_promised
 
     def attach(self, slot: int, hashes: Sequence[bytes]) -> None:
         """An empty slot begins with the pages of a hit, those alone that can still be seen."""

@@ -5,6 +5,8 @@ by a running sequence waits for that page, and one whose mask has not come for t
 others overtake.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
@@ -26,7 +28,8 @@ class Admission:
     def admit(self, budget: Budget, grant: Grant) -> tuple[Grant, tuple[Arrival, ...]]:
         """Adds who is admitted to `grant`; gives what the executor must know of them."""
         table = self._sequences.table
-        grants, arrivals, overtaken = [grant], list[Arrival](), list[Waiting]()
+        new, arrivals, overtaken = list[tuple[int, int]](), list[Arrival](), list[Waiting]()
+        num_promised = 0  # pages of each group, to those that have just started
         while table.num_free and budget.has_some and len(overtaken) < _MAX_OVERTAKEN:
             entry = self._waiting.peek()
             if entry is None:
@@ -35,15 +38,16 @@ class Admission:
             if num_hits is None:
                 overtaken.append(self._waiting.remove(entry.request.request_id))
                 continue
-            if not self._cache.has_room_for(entry.page_hashes, num_hits, len(entry.token_ids)):
+            num_tokens = len(entry.token_ids)
+            if not self._cache.has_room_for(entry.page_hashes, num_hits, num_tokens, num_promised):
                 break
-            slot, tokens = self._start(entry, num_hits, budget)
-            grants.append(tokens)
+            slot, granted = self._start(entry, num_hits, budget)
+            new.append((slot, granted))
+            num_promised += self._cache.num_pages_of(granted)
             arrivals.append(_arrival(slot, entry, table.max_model_len))
         for entry in reversed(overtaken):
             self._waiting.push(entry, first=True)
-        slots, granted = (np.concatenate(arrays) for arrays in zip(*grants, strict=True))
-        return (slots, granted), tuple(arrivals)
+        return self._extended(grant, new) if new else grant, tuple(arrivals)
 
     def _num_hit_pages(self, entry: Waiting) -> int | None:
         """Cached pages that a request can begin with; None if it waits for a page or its mask."""
@@ -53,26 +57,37 @@ class Admission:
         num_hits = self._cache.match(hashes) if entry.request.reads_cache else 0
         if num_hits < len(hashes) and entry.request.reads_cache:
             return None if self._sequences.is_computing(hashes[num_hits]) else num_hits
-        num_left = len(entry.token_ids) - num_hits * self._cache.page_size_tokens
+        return num_hits if self._num_wanted(entry, num_hits) else None
+
+    def _num_wanted(self, entry: Waiting, num_hits: int) -> int:
+        """The tokens that can be computed of a request; the last one's only with its mask."""
         lacks_mask = entry.request.masked and entry.mask_at != len(entry.token_ids)
-        return None if lacks_mask and num_left == 1 else num_hits
+        return len(entry.token_ids) - num_hits * self._cache.page_size_tokens - lacks_mask
 
     def _may_share(self, entry: Waiting) -> bool:
         """Whether others have computed its first page, or are about to."""
         first = entry.page_hashes[:1]
         return any(self._cache.may_match(h) or self._sequences.is_computing(h) for h in first)
 
-    def _start(self, entry: Waiting, num_hits: int, budget: Budget) -> tuple[int, Grant]:
+    def _start(self, entry: Waiting, num_hits: int, budget: Budget) -> tuple[int, int]:
         request, table = entry.request, self._sequences.table
         self._waiting.remove(request.request_id)
         slot = self._sequences.start(entry, self._tenants.index(request.tenant), num_hits)
         if not entry.was_preempted:
             entry.num_cached = int(table.num_cached[slot])
-        slots, granted = budget.share(table, np.array([slot]))
-        assert len(slots), "who is admitted gets tokens"
-        has_pages = self._cache.reserve(slots, table.num_computed[slots] + granted)
-        assert has_pages, "there was room for the whole sequence"
-        return slot, (slots, granted)
+        granted = budget.take(table, slot, self._num_wanted(entry, num_hits))
+        assert granted, "who is admitted gets tokens"
+        return slot, granted
+
+    def _extended(self, grant: Grant, new: Sequence[tuple[int, int]]) -> Grant:
+        """The grant with those that have just started, who get their pages and their rank."""
+        pairs = np.array(new)
+        slots, granted = pairs[:, 0], pairs[:, 1]
+        self._sequences.rank_started(slots.tolist())
+        ends = self._sequences.table.num_computed[slots] + granted
+        has_pages = self._cache.reserve(slots, ends)
+        assert has_pages, "there was room for each whole sequence"
+        return np.concatenate([grant[0], slots]), np.concatenate([grant[1], granted])
 
 
 def _arrival(slot: int, entry: Waiting, row_length: int) -> Arrival:

@@ -34,23 +34,29 @@ class Budget:
             slots, wanted = slots[order], wanted[order]
         before = wanted.cumsum() - wanted
         granted = np.minimum(np.maximum(self.num_tokens - before, 0), wanted)
-        if table.num_unscored[slots].any():
-            granted = self._limit_rows(table, slots, granted)
         gets = granted > 0
-        self.num_tokens -= int(granted.sum())
         self.num_rows -= int(gets.sum())
+        if table.num_unscored[slots].any():
+            for i in np.flatnonzero(table.num_unscored[slots]).tolist():
+                granted[i] = self._limit_rows(table, int(slots[i]), int(granted[i]))
+        self.num_tokens -= int(granted.sum())
         return (slots, granted) if gets.all() else (slots[gets], granted[gets])
 
-    def _limit_rows(self, table: SlotTable, slots: Slots, granted: I64) -> I64:
-        """A row for each sequence is set aside; what is left goes to prompts that want logprobs."""
-        granted = granted.copy()
-        spare = self.num_rows - int((granted > 0).sum())
-        unscored = first_unscored(table, slots) - table.num_computed[slots]
-        for i in np.flatnonzero(table.num_unscored[slots]).tolist():
-            free = max(int(unscored[i]), 0) + 1  # tokens that need no row but the last one's
-            granted[i] = min(int(granted[i]), free + spare)
-            spare -= max(int(granted[i]) - free, 0)
-        self.num_rows -= max(self.num_rows - int((granted > 0).sum()) - spare, 0)
+    def take(self, table: SlotTable, slot: int, wanted: int) -> int:
+        """How many tokens one more sequence gets of those that it wants."""
+        granted = min(wanted, self.num_tokens)
+        self.num_rows -= 1
+        if table.num_unscored[slot]:
+            granted = self._limit_rows(table, slot, granted)
+        self.num_tokens -= granted
+        return granted
+
+    def _limit_rows(self, table: SlotTable, slot: int, granted: int) -> int:
+        """Prompts that want logprobs take the rows that are left when each sequence has one."""
+        unscored = int(first_unscored(table, slot) - table.num_computed[slot])
+        free = max(unscored, 0) + 1  # tokens that need no row but the last one's
+        granted = min(granted, free + self.num_rows)
+        self.num_rows -= max(granted - free, 0)
         return granted
 
 

@@ -67,7 +67,7 @@ def pack_rows(table: SlotTable, slots: Slots, tokens: Tokens) -> Rows:
     return Rows(logit_rows, row_slots, positions, places, targets, chooses)
 
 
-def first_unscored(table: SlotTable, slots: Slots) -> I64:
+def first_unscored(table: SlotTable, slots: Slots | int) -> I64:
     """The first position of each slot whose row gives a logprob that is still wanted."""
     return table.num_prompt[slots] - 1 - table.num_unscored[slots]
 

@@ -7,6 +7,7 @@ it says from then on when it ends.
 
 from bisect import insort
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,19 +36,23 @@ class Sequences:
         self._leaving: deque[tuple[int, int]] = deque()  # (last step that knows it, slot)
 
     def start(self, entry: Waiting, tenant: int, num_hit_pages: int) -> int:
-        """Gives a request a slot that begins with cached pages."""
+        """Gives a request a slot that begins with cached pages; its rank comes later."""
         cache = self.cache
         hits = entry.page_hashes[:num_hit_pages]
         slot = self.table.occupy(entry, tenant, num_hit_pages * cache.page_size_tokens)
         cache.attach(slot, hits)
         self.slot_of[entry.request.request_id] = slot
-        order = self.running.tolist()
-        insort(order, slot, key=self._rank_key)
-        self._set_running(np.array(order, np.intp))
         self._num_registered[slot] = num_hit_pages
         self._note_computing(slot, entry)
         self._started.append(slot)
         return slot
+
+    def rank_started(self, slots: Sequence[int]) -> None:
+        """Those that have just started run from now on, each at its rank."""
+        order = self.running.tolist()
+        for slot in slots:
+            insort(order, slot, key=self._rank_key)
+        self._set_running(np.array(order, np.intp))
 
     def name_started(self) -> None:
         """Hashes the pages of what the last plan has started that have no hash yet.

@@ -375,6 +375,12 @@ def test_the_cached_pages_of_a_hit_make_no_room_for_the_rest():
     assert not cache.has_room_for(names("abc"), 3, 17)
 
 
+def test_what_others_were_promised_is_no_room():
+    cache = SmallCache(5)
+    assert cache.has_room_for([], 0, 12, num_promised=cache.num_pages_of(4))
+    assert not cache.has_room_for([], 0, 12, num_promised=cache.num_pages_of(5))
+
+
 # ---- the check ----
 
 

@@ -83,6 +83,18 @@ def test_equal_prompts_that_come_together_are_computed_once():
     assert [loop.finished[str(i)].num_cached_tokens for i in range(8)] == [0] + [32] * 7
 
 
+@pytest.mark.parametrize("num_pages, num_admitted", [(9, 2), (10, 3), (13, 4), (64, 4)])
+def test_requests_that_come_together_are_admitted_as_long_as_each_has_room_beside_the_others(
+    num_pages, num_admitted
+):
+    loop = loop_of(num_pages=num_pages, max_num_seqs=4, max_num_batched_tokens=128)
+    for i in range(4):
+        loop.add(str(i), [i] * 12, 2)
+    loop.step()
+    assert len(loop.scheduler.sequences.running) == num_admitted
+    assert loop.run() == {str(i): reference([i] * 12, 2) for i in range(4)}
+
+
 def test_others_overtake_a_request_that_waits_for_pages_in_the_making():
     loop = loop_of(max_num_batched_tokens=8)
     for name, prompt in (("a", PROMPT), ("same", PROMPT), ("other", [5, 6])):

@@ -214,7 +214,7 @@ def a_new_request_gets_one_token_too_many(start):
 @bug("_limit_rows", Budget, seen="logits of more rows than the buffer has")
 def rows_of_prompt_logprobs_are_not_limited(limit_rows):
     """A prompt that wants logprobs gets a row for every token of its chunk."""
-    return lambda self, table, slots, granted: granted
+    return lambda self, table, slot, granted: granted
 
 
 @bug("peek", WaitingQueue, seen="a heap of priorities with the sign turned")
