@@ -93,10 +93,11 @@ class PromptChecker:
                 f"the prompt has {len(token_ids)} tokens, which leaves no room for an answer in "
                 f"{self._model.room}; shorten it{self._model.or_more_room}"
             )
-        outside = np.flatnonzero((token_ids < 0) | (token_ids >= self._model.vocab_size))
-        if len(outside):
+        if token_ids.min() < 0 or token_ids.max() >= self._model.vocab_size:
+            is_outside = (token_ids < 0) | (token_ids >= self._model.vocab_size)
+            first = int(is_outside.argmax())
             raise InputError(
-                f"prompt_token_ids[{outside[0]}]={token_ids[outside[0]]} is not in the "
+                f"prompt_token_ids[{first}]={token_ids[first]} is not in the "
                 f"vocabulary; ids go from 0 to {self._model.vocab_size - 1}"
             )
         return TokenizedPrompt(prompt.text, token_ids.astype(np.int32))

@@ -112,16 +112,8 @@ class Intake:
             params = params.clone()
             params.output_kind = kind
         first = self._constrained(self._request(f"{request_id}/0", prompt, params, options), params)
-        sibling = msgspec.structs.replace(
-            first,
-            sampling=msgspec.structs.replace(first.sampling, num_prompt_logprobs=None),
-            reads_cache=not params.skip_reading_prefix_cache,
-        )
-        siblings = [
-            msgspec.structs.replace(sibling, request_id=f"{request_id}/{index}")
-            for index in range(1, params.n)
-        ]
-        requests = [first, *siblings]
+        siblings = (f"{request_id}/{index}" for index in range(1, params.n))
+        requests = [first, *(_sibling(first, child_id, params) for child_id in siblings)]
         return Generation(request_id, prompt, params, requests, self._tokenizer, options.timeout_s)
 
     def _constrained(self, request: Request, params: SamplingParams) -> Request:
@@ -184,6 +176,16 @@ class Intake:
             cache_salt=None if salt is None else salt.encode(),
             reads_cache=params.reads_prefix_cache,
         )
+
+
+def _sibling(first: Request, child_id: str, params: SamplingParams) -> Request:
+    """The record of another completion of the same prompt."""
+    return msgspec.structs.replace(
+        first,
+        request_id=child_id,
+        sampling=msgspec.structs.replace(first.sampling, num_prompt_logprobs=None),
+        reads_cache=not params.skip_reading_prefix_cache,
+    )
 
 
 def _one_each(
