@@ -86,10 +86,9 @@ class GroupTable:
 
     def register(self, slot: int, first_page: int, hashes: Sequence[bytes]) -> None:
         """Names the pages from `first_page` on, but for those that a window has left behind."""
-        pages = self.block_table[slot, first_page : first_page + len(hashes)].tolist()
-        for page, page_hash in zip(pages, hashes, strict=True):
-            if page != NULL_PAGE:
-                self.pool.index.add(page, page_hash)
+        first = max(first_page, int(self.first_token[slot]) // self.page_size_tokens)
+        pages = self.block_table[slot, first : first_page + len(hashes)].tolist()
+        self.pool.index.add(pages, hashes[first - first_page :])
 
     def trim(self, slots: Slots, num_computed: Counts, fence: int | None) -> None:
         """Drops the pages that no token from position `num_computed` on can see."""

@@ -5,6 +5,7 @@ hash of the page before and its own tokens, and the first one starts from the sa
 have a hash in common only if they agree in salt and in every token up to there.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -35,6 +36,7 @@ def page_hashes(
     return hashes
 
 
+@lru_cache(maxsize=64)
 def _root(salt: bytes) -> bytes:
     # Personalized: no salt, whatever it spells, can pass for the page of another chain.
     return blake2b(salt, digest_size=_DIGEST_BYTES, person=b"salt").digest()

@@ -32,12 +32,13 @@ class PageIndex:
         """Whether none of the pages has a name."""
         return self._hash_of.keys().isdisjoint(pages)
 
-    def add(self, page: int, page_hash: bytes) -> None:
-        """Names a page; a hash that has a page keeps it, so that those who share it go on."""
-        if self._page_of.setdefault(page_hash, page) == page:
-            assert self._hash_of.setdefault(page, page_hash) == page_hash, (
-                f"page {page} was registered for other tokens"
-            )
+    def add(self, pages: Iterable[int], hashes: Iterable[bytes]) -> None:
+        """Names pages; a hash that has a page keeps it, so that those who share it go on."""
+        page_of, hash_of = self._page_of, self._hash_of
+        for page, page_hash in zip(pages, hashes, strict=True):
+            if page_of.setdefault(page_hash, page) == page:
+                named = hash_of.setdefault(page, page_hash)
+                assert named == page_hash, f"page {page} was registered for other tokens"
 
     def discard(self, page: int) -> None:
         """Takes a page's name away, if it has one."""

@@ -77,9 +77,10 @@ class PagePool:
             return
         references, unheld = self.num_references, []
         for page in pages:
-            assert references[page] > 0, f"page {page} has no reference"
-            references[page] -= 1
-            if references[page] == 0:
+            left = references[page] - 1
+            assert left >= 0, f"page {page} has no reference"
+            references[page] = left
+            if left == 0:
                 unheld.append(page)
         self._put_away(unheld)
 

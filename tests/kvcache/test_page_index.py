@@ -10,7 +10,7 @@ def index_of(*numbers):
     """The pages 10, 11, ... of the chain a, b, c, d; only those of these numbers."""
     index = PageIndex()
     for number in numbers:
-        index.add(10 + number, ABCD[number])
+        index.add([10 + number], [ABCD[number]])
     return index
 
 
@@ -23,16 +23,16 @@ def test_a_page_is_found_by_its_hash():
 
 def test_a_hash_that_has_a_page_keeps_it():
     index = index_of(0)
-    index.add(99, ABCD[0])
+    index.add([99], [ABCD[0]])
     assert index.pages(ABCD[:1]) == [10]
     assert 99 not in index
 
 
 def test_a_page_can_be_registered_again_for_the_same_tokens_alone():
     index = index_of(0)
-    index.add(10, ABCD[0])
+    index.add([10], [ABCD[0]])
     with pytest.raises(AssertionError, match="registered for other tokens"):
-        index.add(10, ABCD[1])
+        index.add([10], [ABCD[1]])
 
 
 def test_a_page_without_a_name_may_be_discarded():

@@ -11,7 +11,7 @@ def pool_with_cached(num_pages, *hashes):
     pool = PagePool(num_pages)
     for page_hash in hashes:
         (page,) = pool.take(1)
-        pool.index.add(page, page_hash)
+        pool.index.add([page], [page_hash])
         pool.drop([page])
     return pool
 
@@ -100,7 +100,7 @@ def test_an_evicted_page_forgets_its_name():
 def test_a_pool_that_keeps_nothing_frees_a_page_with_its_last_reference():
     pool = PagePool(4, keeps_cached=False)
     (page,) = pool.take(1)
-    pool.index.add(page, b"x")
+    pool.index.add([page], [b"x"])
     pool.share([page])
     pool.drop([page])
     assert pool.index.run_from_start([b"x"], 1) == 1
@@ -125,7 +125,7 @@ def test_a_fenced_page_comes_back_when_its_step_is_settled():
 def test_a_fenced_page_that_is_shared_meanwhile_stays():
     pool = PagePool(3)
     pages = pool.take(1)
-    pool.index.add(pages[0], b"x")
+    pool.index.add([pages[0]], [b"x"])
     pool.drop(pages, fence=1)
     assert pool.num_unused_after_fences == 2
     pool.share(pages)
@@ -176,7 +176,7 @@ def cache_unnamed(pool, page):
 
 
 def name_free(pool, page):
-    pool.index.add(pool._free[0], b"y")
+    pool.index.add([pool._free[0]], [b"y"])
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_no_page_is_lost_or_shared_however_they_come_and_go(sizes, random):
         elif held:
             pages = held.pop(random.randrange(len(held)))
             for page in pages[:2]:
-                pool.index.add(page, b"%d at %d" % (page, step))
+                pool.index.add([page], [b"%d at %d" % (page, step)])
             pool.drop(pages, random.choice([None, step + 2]))
         pool.settle(step)
         check(pool, *(page for pages in held for page in pages))
