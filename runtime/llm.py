@@ -134,7 +134,9 @@ class LLM(Model):
                     num_open -= output.finished
                     yield output
         finally:
-            self._forget(generations)
+            if num_open:
+                self._forget(generations)
+            self._land()
 
     @contextmanager
     def _undivided(self) -> Iterator[None]:
@@ -159,11 +161,14 @@ class LLM(Model):
                     self._boxes.pop(output.request_id, None)
 
     def _forget(self, generations: Sequence[Generation]) -> None:
-        """Aborts what is not done; the last to leave waits for the steps in flight."""
+        """Aborts what is not done."""
         with self._undivided():
             for generation in generations:
                 if self._boxes.pop(generation.request_id, None) is not None:
                     self.engine.abort(generation.request_id)
+
+    def _land(self) -> None:
+        """The last to leave waits for the steps in flight."""
         while not self._boxes and not self.engine.is_idle:
             with self._undivided():
                 self._step()

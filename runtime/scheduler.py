@@ -235,9 +235,9 @@ class Scheduler:
         arrivals: tuple[Arrival, ...] = ()
         if has_pages and len(self.waiting):
             grant, arrivals = self._admission.admit(budget, grant)
-        slots, granted = grant = longest_first(self.sequences.table, grant)
-        if len(slots) == 0:
+        if len(grant[0]) == 0:
             return None
+        slots, granted = grant = longest_first(self.sequences.table, grant)
         self.tenants.charge(self.sequences.table.tenant[slots], granted)
         masks, self._new_masks = self._new_masks, {}
         step_id, self._num_steps = self._num_steps, self._num_steps + 1
