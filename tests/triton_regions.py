@@ -83,11 +83,16 @@ def _interpret(kernel, buffers, scalars, grid):
     if kernel.is_gluon:
         gluon_on_cpu.run(kernel, typed, scalars, grid)
         return
+    run_text(kernel.source_as("kernel"), typed, scalars, grid)
+
+
+def run_text(source, tensors, scalars, grid):
+    """Runs the text of a kernel in Triton on tensors, which it writes."""
     file = io.BytesIO()
-    torch.save(typed, file)
-    job = (kernel.source_as("kernel"), file.getvalue(), scalars, grid)
+    torch.save(tensors, file)
+    job = (source, file.getvalue(), scalars, grid)
     written = torch.load(io.BytesIO(_pool().submit(_run, *job).result()))
-    for tensor, new in zip(typed, written, strict=True):
+    for tensor, new in zip(tensors, written, strict=True):
         tensor.copy_(new)
 
 
@@ -105,38 +110,10 @@ def _pool():
     return pool
 
 
-def _mend():
-    """Triton 3.6 interprets neither products of bf16 nor, with numpy 2.4, scalars in a range."""
-    import numpy as np
-    import triton.language as tl
-    from triton.runtime import interpreter
-
-    dot, patch = interpreter.InterpreterBuilder.create_dot, interpreter._patch_lang_tensor
-
-    def widened(handle):
-        if handle.dtype.scalar is not tl.bfloat16 and handle.dtype.scalar != tl.bfloat16:
-            return handle
-        wide = handle.data.astype(np.uint32) << 16
-        return interpreter.TensorHandle(wide.view(np.float32), tl.float32)
-
-    def create_dot(self, a, b, *rest):
-        return dot(self, widened(a), widened(b), *rest)
-
-    def patch_tensor(tensor, scope):
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
-
-    interpreter.InterpreterBuilder.create_dot = create_dot
-    interpreter._patch_lang_tensor = patch_tensor
-
-
-@cache
-def _mended():
-    _mend()
-
-
 def _run(source, data, scalars, grid):
-    _mended()
+    import triton_interpreter  # it imports Triton, which this process is told to interpret
+
+    triton_interpreter.mend()
     tensors = torch.load(io.BytesIO(data))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source.py"
