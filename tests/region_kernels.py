@@ -1,4 +1,4 @@
-"""Compiles one region for one instruction-set level and runs it on tensors, by the player."""
+"""Compiles regions for one instruction-set level and runs them on tensors, by the player."""
 
 import tempfile
 from pathlib import Path
@@ -32,10 +32,26 @@ def usable_levels():
     return [level for level in LEVELS if library.supports(level)]
 
 
-class Region:
-    """A region function, given as IR text, compiled for ``level``."""
+def regions_of(texts, level):
+    """Regions in one file, for they take less than the headers do; their names are numbered."""
+    made = [Region(text.replace("(", f"_{place}(", 1)) for place, text in enumerate(texts)]
+    path = _library([region.emitted.source for region in made], level)
+    for region in made:
+        region.path = path
+    return made
 
-    def __init__(self, text, level, also_packed=(), asked=None):
+
+def _library(sources, level):
+    objects = settings.CACHE.get() / "objects"
+    folder = Path(tempfile.mkdtemp(dir=settings.CACHE.get()))
+    named = {f"region{place:03}.cpp": source for place, source in enumerate(sources)}
+    return build_libraries(named, [level], objects, folder)[level]
+
+
+class Region:
+    """A region function, given as IR text, compiled for ``level`` if one is given."""
+
+    def __init__(self, text, level=None, also_packed=(), asked=None):
         self.function = parse_function(text)
         self.packed = frozenset(
             node.operands[place].name
@@ -48,10 +64,7 @@ class Region:
             for value, _ in zip(node.results, record_of(node.op).writes, strict=False)
         }
         self.emitted = emit_region(self.function, self.packed, asked)
-        objects = settings.CACHE.get() / "objects"
-        folder = Path(tempfile.mkdtemp(dir=settings.CACHE.get()))
-        sources = {"region.cpp": self.emitted.source}
-        self.path = build_libraries(sources, [level], objects, folder)[level]
+        self.path = _library([self.emitted.source], level) if level else None
 
     def run(self, arguments, symbols, inputs=None, num_threads=1):
         """Results of the kernel. Packed parameters come packed; a cache is a tensor it writes."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 from cpu import native_levels
 
+from tapeout import settings
 from tapeout.artifact import Artifact, ArtifactWriter
 from tapeout.codegen.cpp.library import build_libraries
 from tapeout.codegen.triton.compile import compile_kernels
@@ -37,7 +38,8 @@ def with_kernel(artifact, output, kernel, edit):
     assert edited != sources[name], f"{kernel} has nothing to edit"
     folder = Path(output).with_suffix(".built")
     folder.mkdir()
-    built = build_libraries({**sources, name: edited}, [level], folder / "objects", folder)
+    objects = settings.CACHE.get() / "objects"  # of the kit, which takes the longest
+    built = build_libraries({**sources, name: edited}, [level], objects, folder)
     return reseal(artifact, output, {f"kernels/cpu/{level}.so": built[level].read_bytes()})
 
 

@@ -1,6 +1,8 @@
+from functools import cache
+
 import pytest
 import torch
-from region_kernels import Region, relative_error
+from region_kernels import Region, regions_of, relative_error
 from region_texts import ATTEND, WRITE
 
 from tapeout.errors import UnsupportedModelError
@@ -14,12 +16,12 @@ PAGE, NUM_PAGES, WIDTH = 16, 50, 12
 class Attention:
     """The two kernels around a cache; `lengths` sequences are packed in one step."""
 
-    def __init__(self, level, d="f32", h=4, hk=2, dim=40, dv=40, options="", sinks=False):
+    def __init__(self, d="f32", h=4, hk=2, dim=40, dv=40, options="", sinks=False):
         self.shape, self.dtype = (h, hk, dim, dv), DTYPES[d]
         texts = {"d": d, "h": h, "hk": hk, "dim": dim, "dv": dv, "options": options, "scale": 0.3}
         texts |= {"sinks": f", %sinks: {d}[{h}]" if sinks else "", "use": ", %sinks" * sinks}
-        self.write = Region(WRITE.format(**texts), level)
-        self.attend = Region(ATTEND.format(**texts), level)
+        self.texts = [WRITE.format(**texts), ATTEND.format(**texts)]
+        self.write = self.attend = None
         self.sinks = [torch.randn(h).to(self.dtype)] if sinks else []
 
     def data(self, lengths):
@@ -63,10 +65,20 @@ CASES = {
 }
 
 
+@cache
+def attentions(level, dtype):
+    """Those of all cases, whose kernels are compiled together."""
+    made = {case: Attention(dtype, **CASES[case]) for case in CASES}
+    regions = iter(regions_of([text for one in made.values() for text in one.texts], level))
+    for one in made.values():
+        one.write, one.attend = next(regions), next(regions)
+    return made
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
 def test_attention_over_pages_is_that_of_the_interpreter(level, dtype, case):
-    attention, lengths = Attention(level, dtype, **CASES[case]), [1, 17, 70, 90]
+    attention, lengths = attentions(level, dtype)[case], [1, 17, 70, 90]
     qkv = attention.data(lengths)
     found = attention.step(attention.cache(), qkv, [0] * 4, lengths, 2)
     wanted = attention.step(TokenCache(), qkv, [0] * 4, lengths, reference=True)
@@ -75,13 +87,13 @@ def test_attention_over_pages_is_that_of_the_interpreter(level, dtype, case):
 
 def test_odd_heads_are_refused_where_keys_are_stored_in_pairs():
     with pytest.raises(UnsupportedModelError, match="heads of 5 elements, .* with dtype=float32"):
-        Attention("x86-64-v3", "bf16", dim=5)
+        Region(Attention("bf16", dim=5).texts[1], "x86-64-v3")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", ["grouped heads", "window, softcap and sinks"])
 def test_a_token_is_bitwise_equal_however_its_prompt_is_cut(level, dtype, case):
-    attention, length = Attention(level, dtype, **CASES[case]), 130
+    attention, length = attentions(level, dtype)[case], 130
     qkv = attention.data([length])
     whole = attention.step(attention.cache(), qkv, [0], [length], 2)
     for chunk in (1, 13, 64):

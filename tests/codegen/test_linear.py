@@ -1,6 +1,8 @@
+from functools import cache
+
 import pytest
 import torch
-from region_kernels import Region, relative_error
+from region_kernels import regions_of, relative_error
 from region_texts import GATED, LINEAR
 
 from tapeout.codegen.packing import pack_rows16
@@ -27,10 +29,23 @@ def packed(arguments):
     return [arguments[0], pack_rows16(arguments[1]), *arguments[2:]]
 
 
+SIZES = [(48, 64), (50, 33), (7, 2), (515, 160), (130, 2100)]
+LONG = [(50, 160), (50, 2100)]
+GATE = (90, 70)
+
+
+@cache
+def regions(level, dtype):
+    """The product of each size, and the gated one, compiled together."""
+    texts = {(n, k): LINEAR.format(d=dtype, n=n, k=k) for n, k in (*SIZES, *LONG)}
+    texts["gated"] = GATED.format(d=dtype, n=GATE[0], k=GATE[1])
+    return dict(zip(texts, regions_of(texts.values(), level), strict=True))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("n", "k"), [(48, 64), (50, 33), (7, 2), (515, 160), (130, 2100)])
+@pytest.mark.parametrize(("n", "k"), SIZES)
 def test_a_product_with_bias_and_residual_is_that_of_the_interpreter(level, dtype, n, k):
-    region = Region(LINEAR.format(d=dtype, n=n, k=k), level)
+    region = regions(level, dtype)[n, k]
     for tokens in (1, 2, 5, 13, 40, 97, 200):
         arguments = operands(dtype, tokens, n, k)
         [found] = region.run(packed(arguments), {"T": tokens}, num_threads=2)
@@ -40,8 +55,7 @@ def test_a_product_with_bias_and_residual_is_that_of_the_interpreter(level, dtyp
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_gated_product_is_that_of_the_interpreter(level, dtype):
-    n, k = 90, 70
-    region = Region(GATED.format(d=dtype, n=n, k=k), level)
+    (n, k), region = GATE, regions(level, dtype)["gated"]
     for tokens in (1, 6, 101):
         x, w, _, _ = operands(dtype, tokens, n, k)
         v = random(dtype, n, k)
@@ -51,10 +65,9 @@ def test_a_gated_product_is_that_of_the_interpreter(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("k", [160, 2100])
-def test_a_row_is_bitwise_equal_for_every_number_of_rows_and_threads(level, dtype, k):
-    n, most = 50, 200
-    region = Region(LINEAR.format(d=dtype, n=n, k=k), level)
+@pytest.mark.parametrize(("n", "k"), LONG)
+def test_a_row_is_bitwise_equal_for_every_number_of_rows_and_threads(level, dtype, n, k):
+    most, region = 200, regions(level, dtype)[n, k]
     x, w, b, r = packed(operands(dtype, most, n, k))
     [whole] = region.run([x, w, b, r], {"T": most}, num_threads=2)
     for tokens in (1, 2, 3, 4, 7, 8, 12, 13, 33, 96, 97):

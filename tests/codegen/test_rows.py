@@ -1,6 +1,8 @@
+from functools import cache
+
 import pytest
 import torch
-from region_kernels import Region, relative_error, usable_levels
+from region_kernels import Region, regions_of, relative_error, usable_levels
 
 from tapeout.codegen.packing import pack_rows16
 
@@ -63,9 +65,15 @@ def arguments_of(region, tokens):
     return [torch.randn(value.type.concrete({"T": tokens})) for value in region.function.params]
 
 
+@cache
+def regions(level):
+    """Those of all names, compiled together."""
+    return dict(zip(REGIONS, regions_of(REGIONS.values(), level), strict=True))
+
+
 @pytest.mark.parametrize("name", REGIONS)
 def test_rows_are_those_of_the_interpreter(level, name):
-    region = Region(REGIONS[name], level)
+    region = regions(level)[name]
     for tokens in (1, 2, 35):
         arguments = arguments_of(region, tokens)
         found = region.run(arguments, {"T": tokens}, num_threads=2)
