@@ -12,7 +12,14 @@ from .certificate import Thresholds
 from .errors import MAX_OTHER_ROWS, MAX_RATIO, UNITS
 from .findings import Findings
 from .kernels import Progress, check_kernels
-from .logits import MAX_KL_RATIO, MAX_TOP1_LOSS, Reference, check_logits, prompts_for
+from .logits import (
+    MAX_KL_RATIO,
+    MAX_TOP1_LOSS,
+    NUM_PROMPT_SETS,
+    Reference,
+    check_logits,
+    prompts_for,
+)
 from .reference import interpreted
 from .sequences import PackedSteps
 from .subject import Subject
@@ -36,9 +43,15 @@ def check_numerics(
         max_top1_loss=MAX_TOP1_LOSS,
     )
     check_kernels(subject, findings, progress)
-    prompts = prompts_for(subject.vocab_size, loaded.plan.max_model_len)
-    reference = _reference(artifact, subject, loaded, checkpoint, prompts, progress)
-    check_logits(loaded, prompts, reference, findings)
+    sets = (
+        prompts_for(subject.vocab_size, loaded.plan.max_model_len, seed)
+        for seed in range(NUM_PROMPT_SETS)
+    )
+    tries = (
+        (prompts, _reference(artifact, subject, loaded, checkpoint, prompts, progress))
+        for prompts in sets
+    )
+    check_logits(loaded, tries, findings)
 
 
 def _reference(
