@@ -132,7 +132,7 @@ def is_rotated(turned: Value, x: Value, style: str, context: Context) -> bool:
             return False
         turned = whole.operands[0]
     joined = context.producer(turned, "concat")
-    if joined is None or len(joined.operands) != 2 or not _is_last(joined):
+    if joined is None or not _joins_two(joined, style):
         return False
     second, first = (_unreshaped(v, style, context) for v in joined.operands)
     negated = context.producer(second, "neg")
@@ -141,6 +141,12 @@ def is_rotated(turned: Value, x: Value, style: str, context: Context) -> bool:
     parts = _part(x, 0, style), _part(x, 1, style)
     found = [_slice_of(v, context) for v in (first, negated.operands[0])]
     return found == list(parts)
+
+
+def _joins_two(node: Node, style: str) -> bool:
+    """Whether it makes pairs: of the elements of two halves, or of neighbours on an axis of two."""
+    are_neighbours = style != "interleaved" or node.operands[0].shape[-1] == Dim(1)
+    return len(node.operands) == 2 and _is_last(node) and are_neighbours
 
 
 def _is_last(node: Node) -> bool:
@@ -216,10 +222,10 @@ def columns_of(value: Value, x: Value, style: str, context: Context) -> Value | 
         return value
     if style == "interleaved" and node and node.op == "reshape":
         node = context.producer(node.operands[0])
-    if node is None or node.op != "concat" or len(set(node.operands)) != 1 or not _is_last(node):
+    if node is None or node.op != "concat" or len(set(node.operands)) != 1:
         return None
     source = _unreshaped(node.operands[0], style, context)
-    return source if len(node.operands) == 2 and 2 * source.shape[-1] == x.shape[-1] else None
+    return source if _joins_two(node, style) and 2 * source.shape[-1] == x.shape[-1] else None
 
 
 def _partial(node: Node, context: Context) -> list[Node] | None:

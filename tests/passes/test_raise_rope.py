@@ -61,6 +61,11 @@ entry @step(%x: f32[T, 8], %c: f32[T, 4], %s: f32[T, 4]) {
 }
 """
 
+OF_NEIGHBOURS = INTERLEAVED[INTERLEAVED.index("%c1") : INTERLEAVED.index("\n  %s1")]
+OF_HALVES = """%c2: f32[T, 8] = concat(%c, %c) {axis = 1}
+  %cos: f32[T, 1, 8] = reshape(%c2) {shape = [<T>, <1>, <8>]}"""
+"""Cosines of each pair of halves, as far apart as those of neighbours are near."""
+
 
 @pytest.mark.parametrize(
     ("text", "style"), [(INTERLEAVED, "interleaved"), (CONCATENATED, "half"), (ONE_HEAD, "half")]
@@ -87,6 +92,7 @@ def test_each_way_of_writing_it_is_raised_and_computes_the_same(text, style):
         (CONCATENATED, "sub(%ac, %bs)", "sub(%bs, %ac)"),
         (CONCATENATED, "%as: f32[T, 2, 4] = mul(%a, %sin)", "%as: f32[T, 2, 4] = mul(%a, %cos)"),
         (INTERLEAVED, "neg(%b)", "neg(%a)"),
+        (INTERLEAVED, OF_NEIGHBOURS, OF_HALVES),
     ],
 )
 def test_what_only_looks_like_a_rotation_is_left_alone(text, old, new):
