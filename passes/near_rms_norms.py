@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..ir.graph import Context, Module, Node, context_of
 from ..ir.printer import print_node
-from .base import Miss, Obstacle
+from .base import Miss, Obstacle, made_by
 
 _REDUCTIONS = ("reduce_mean", "reduce_sum")
 
@@ -24,8 +24,14 @@ def missed_rms_norms(module: Module) -> Iterator[Miss]:
 
 
 def _reduction(total: Node, context: Context) -> Node | None:
-    makers = [total, *(context.producer(value) for value in total.operands)]
-    return next((node for node in makers if node and node.op in _REDUCTIONS), None)
+    """The nearest of those that the total is made of by work on one number a row."""
+    makers = [total]
+    for node in makers:
+        if node.op in _REDUCTIONS:
+            return node
+        numbers = [v for v in node.operands if v.shape == total.result.shape]
+        makers += [maker for value in numbers if (maker := context.producer(value))]
+    return None
 
 
 def _of_root(root: Node, total: Node, mean: Node, context: Context) -> Obstacle | None:
@@ -34,8 +40,8 @@ def _of_root(root: Node, total: Node, mean: Node, context: Context) -> Obstacle 
     square = context.producer(mean.operands[0])
     if root.op != "rsqrt":
         return Obstacle("the root is a rsqrt", print_node(root))
-    if total.op != "add" or not constants:
-        return Obstacle("a constant is added to the mean", print_node(total))
+    if total.op != "add" or not constants or mean.result not in total.operands:
+        return Obstacle("a constant is added to the mean", _text([mean, total]))
     if mean.op != "reduce_mean" or mean.attrs["axis"] != mean.operands[0].type.rank - 1:
         return Obstacle("the mean is over the last axis", print_node(mean))
     if square is None or square.op != "mul" or len(set(square.operands)) != 1:
@@ -49,7 +55,8 @@ def _of_product(root: Node, mean: Node, context: Context) -> Obstacle:
     readers = context.users.get(root.result, [])
     scaled = [node for node in readers if node.op == "mul" and x in node.operands]
     if not scaled:
-        return Obstacle("the root multiplies x", _text(readers))
+        found = f"{made_by(x, context)}; {_text(readers)}"
+        return Obstacle("the root multiplies the x whose squares its mean is of", found)
     readers = context.users.get(scaled[0].result, [])
     casts = [node for node in readers if node.op == "cast"]
     readers = [user for cast in casts for user in context.users.get(cast.result, [])] or readers

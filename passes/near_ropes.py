@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 
 from ..ir.graph import Context, Function, Module, Node, Value, context_of
@@ -65,8 +65,8 @@ def _obstacle(node: Node, tables: set[Value], context: Context) -> Obstacle:
         return Obstacle("two products with tables are added", readers or "return")
     if node.op != "add":
         wanted = "(a * cos - b * sin, b * cos + a * sin) of the halves a, b of x is joined"
-        found = [print_node(n) for n in (*(maker for maker in makers if maker), node)]
-        return Obstacle(wanted, "; ".join(found))
+        found = [*_halves(products or makers, context), *(maker for maker in makers if maker), node]
+        return Obstacle(wanted, "; ".join(map(print_node, found)))
     (x, turned), own = zip(*(_split(product, tables) for product in products), strict=True)
     if x.type.rank not in (2, 3):
         return Obstacle("x is [T, D] or [T, H, D]", str(x.type))
@@ -75,6 +75,14 @@ def _obstacle(node: Node, tables: set[Value], context: Context) -> Obstacle:
             if is_rotated(second, first, style, context):
                 return _of_tables(own, first, style, context)
     return Obstacle("x is turned: each pair (a, b) of it is (-b, a)", _chain(turned, context))
+
+
+def _halves(makers: Sequence[Node | None], context: Context) -> list[Node]:
+    """The slices of x in products, or in sums of two products each."""
+    parts = [context.producer(value) for maker in makers if maker for value in maker.operands]
+    deeper = [part for part in parts if part and part.op == "mul"]
+    slices = {n.result: n for n in parts if n and n.op == "slice"}
+    return [*slices.values()] or (_halves(deeper, context) if deeper else [])
 
 
 def _split(product: Node, tables: set[Value]) -> tuple[Value, Value]:

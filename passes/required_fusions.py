@@ -40,18 +40,32 @@ def check_fusions(reports: Sequence[Report], names: Sequence[str]) -> None:
     """Raises UnsupportedModelError that names where a fusion is lost, and by which predicate."""
     for name in names:
         own = [report for report in reports if report.name == name]
-        misses = [(miss, report.module) for report in own for miss in report.misses]
-        if misses:
-            shown = [_lost(*miss) for miss in misses[:_MAX_SHOWN]]
-            more = [f"and {len(misses) - len(shown)} more"] * (len(misses) > len(shown))
+        lost = _all_lost(own)
+        if lost:
+            more = [f"and {len(lost) - _MAX_SHOWN} more"] * (len(lost) > _MAX_SHOWN)
+            shown = "; ".join(lost[:_MAX_SHOWN] + more)
             raise UnsupportedModelError(
-                f"fusion {name} is lost {'; '.join(shown + more)}; change the model, or do not "
-                "require it"
+                f"fusion {name} is lost {shown}; change the model, or do not require it"
             )
         if not any(report.rewrites for report in own):
             raise UnsupportedModelError(
-                f"fusion {name} finds nothing in this model that it could fuse; do not require it"
+                f"fusion {name} finds nothing in this model that it could fuse"
+                f"{_before(name, reports)}; do not require it"
             )
+
+
+def _all_lost(reports: Sequence[Report]) -> list[str]:
+    """Each place once; a pass that runs again leaves it again."""
+    found = (_lost(miss, report.module) for report in reports for miss in report.misses)
+    return list(dict.fromkeys(found))
+
+
+def _before(name: str, reports: Sequence[Report]) -> str:
+    """What passes before it left, which may be why there is nothing for it."""
+    first = next(place for place, report in enumerate(reports) if report.name == name)
+    lost = {report.name: _all_lost([report]) for report in reversed(reports[:first])}
+    said = [f"{other} is lost {places[0]}" for other, places in lost.items() if places][::-1]
+    return f"; before it {'; '.join(said)}" if said else ""
 
 
 def _lost(miss: Miss, module: Module) -> str:

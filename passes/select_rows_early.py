@@ -58,7 +58,8 @@ def missed_rows(module: Module) -> Iterator[Miss]:
                 obstacle = _obstacle(above, context, [node])
                 rows = made_by(node.operands[1], context)
                 wanted = "which rows are wanted is an input"
-                yield Miss.at(function, node, obstacle or Obstacle(wanted, rows))
+                stayed = replace(node, origin=above.origin)  # gathers of passes have none
+                yield Miss.at(function, stayed, obstacle or Obstacle(wanted, rows))
 
 
 def _select(function: Function) -> tuple[Function, int]:

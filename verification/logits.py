@@ -1,8 +1,9 @@
 """Logits of prefill, decode and mixed steps against a reference that knows no kernels.
 
 Distance and KL divergence are medians over rows: where a router's choice falls otherwise, single
-rows are far off in any type. Whether many rows are, top-1 tells. A choice that falls otherwise early in a
-long prompt moves most of its rows, so what fails is tried with other prompts: a fault fails with all.
+rows are far off in any type. Whether many rows are, top-1 tells. A choice that falls otherwise
+early in a long prompt moves most of its rows, so what fails is tried with other prompts: a fault
+fails with all.
 """
 
 from __future__ import annotations

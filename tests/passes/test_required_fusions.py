@@ -12,11 +12,15 @@ from tapeout.frontend.trace import trace_config
 from tapeout.ir.parser import parse_module
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
+from tapeout.passes.base import Stage
+from tapeout.passes.fold_norm_weights import fold_norm_weights
 from tapeout.passes.fusions import EXPLAINS
 from tapeout.passes.group_regions import group_regions
 from tapeout.passes.lost_epilogues import missed_epilogues
 from tapeout.passes.near_rms_norms import missed_rms_norms
+from tapeout.passes.near_ropes import missed_ropes
 from tapeout.passes.pipeline import GPU_STAGES, STAGES
+from tapeout.passes.raise_rms_norm import raise_rms_norm
 from tapeout.passes.required_fusions import check_fusions, check_names, fusion_names
 from tapeout.passes.run import run_stages
 
@@ -117,6 +121,25 @@ entry @step(%x: bf16[T, 8], %w: bf16[8]) {
 }
 """
 
+ROPE = """
+module level=model
+entry @step(%x: bf16[T, 2, 16], %angle: bf16[T, 1, 8]) {
+  %cos: bf16[T, 1, 8] = cos(%angle)
+  %sin: bf16[T, 1, 8] = sin(%angle)
+  FIRST
+  %b: bf16[T, 2, 8] = slice(%x) {axis = 2, start = 8, stop = 16}
+  %ac: bf16[T, 2, 8] = mul(%a, %cos)
+  %bs: bf16[T, 2, 8] = mul(%b, %sin)
+  %bc: bf16[T, 2, 8] = mul(%b, %cos)
+  %as: bf16[T, 2, 8] = mul(%a, %sin)
+  %low: bf16[T, 2, 8] = sub(%ac, %bs)
+  %high: bf16[T, 2, 8] = add(%bc, %as)
+  %y: bf16[T, 2, 16] = concat(%low, %high) {axis = 2}
+  return %y
+}
+"""
+PLAIN = [Stage("plain", (raise_rms_norm, fold_norm_weights))]
+
 
 @pytest.mark.parametrize(
     ("old", "new", "predicate"),
@@ -124,14 +147,52 @@ entry @step(%x: bf16[T, 8], %w: bf16[8]) {
         ("reduce_mean(%square)", "reduce_sum(%square)", "the mean is over the last axis"),
         ("rsqrt(%sum)", "sqrt(%sum)", "the root is a rsqrt"),
         ("add(%eps, %mean)", "mul(%eps, %mean)", "a constant is added to the mean"),
+        (
+            "%sum: f32[T, 1] = add(%eps, %mean)",
+            "%abs: f32[T, 1] = abs(%mean)\n%sum: f32[T, 1] = add(%eps, %abs)",
+            "a constant is added to the mean",
+        ),
         ("mul(%wide, %wide)", "abs(%wide)", "the mean is of x * x"),
-        ("mul(%root, %wide)", "div(%wide, %root)", "the root multiplies x"),
+        ("mul(%root, %wide)", "div(%wide, %root)", "the root multiplies the x"),
         ("mul(%w, %narrow)", "neg(%narrow)", "a weight [8] multiplies"),
     ],
 )
 def test_each_predicate_of_a_norm_is_named(old, new, predicate):
     (miss,) = missed_rms_norms(verify(parse_module(NORM.replace(old, new))))
     assert predicate in miss.obstacle.predicate and miss.value == "root"
+
+
+def test_what_a_pass_before_left_is_said_where_a_fusion_finds_nothing():
+    reports = run_stages(parse_module(NORM.replace("rsqrt(%sum)", "sqrt(%sum)")), PLAIN)[1]
+    with pytest.raises(UnsupportedModelError) as raised:
+        check_fusions(reports, ["fold_norm_weights"])
+    assert "fold_norm_weights finds nothing in this model that it could fuse; before it " in (
+        str(raised.value)
+    )
+    assert "raise_rms_norm is lost in @step at %root: wanted that the root is a rsqrt, found: " in (
+        str(raised.value)
+    )
+
+
+def test_a_place_that_a_pass_leaves_again_is_told_once():
+    text = NORM.replace("rsqrt(%sum)", "sqrt(%sum)")
+    reports = run_stages(parse_module(text), [*PLAIN, *PLAIN])[1]
+    with pytest.raises(UnsupportedModelError) as raised:
+        check_fusions(reports, ["raise_rms_norm"])
+    assert str(raised.value).count("the root is a rsqrt") == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("%a: bf16[T, 2, 8] = slice(%x) {axis = 2, start = 0, stop = 16, step = 2}", "step = 2"),
+        ("%a: bf16[T, 2, 8] = slice(%x) {axis = 2, start = 1, stop = 9}", "start = 1"),
+    ],
+)
+def test_halves_of_a_rotation_that_are_none_are_shown(first, second):
+    (miss,) = missed_ropes(verify(parse_module(ROPE.replace("FIRST", first))))
+    assert "of the halves a, b of x is joined" in miss.obstacle.predicate
+    assert "%a: " in miss.obstacle.found and second in miss.obstacle.found
 
 
 LINEARS = """
