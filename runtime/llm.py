@@ -85,8 +85,7 @@ class LLM(Model):
         refused here, before the first output is asked for. Leaving the loop early ends the request.
         """
         checked = self._intake.prompts([prompt], sampling_params)
-        kind = checked[0][1].output_kind
-        return self._outputs_of(checked, [RequestOptions(**options)], kind)
+        return self._outputs_of(checked, [RequestOptions(**options)])
 
     def _set_up(self, executor: AnyExecutor) -> Callable[[], Any]:
         self._request_ids = itertools.count()
@@ -100,9 +99,11 @@ class LLM(Model):
         options: Sequence[RequestOptions],
         use_tqdm: UseTqdm,
     ) -> list[RequestOutput]:
+        for _, params in prompts:  # copies of what the caller gave
+            params.output_kind = RequestOutputKind.FINAL_ONLY
         done: dict[str, RequestOutput] = {}
         with Progress(len(prompts), use_tqdm) as progress:
-            for output in self._outputs_of(prompts, options, RequestOutputKind.FINAL_ONLY):
+            for output in self._outputs_of(prompts, options):
                 done[output.request_id] = output
                 progress.add(output)
         return [done[request_id] for request_id in sorted(done, key=int)]
@@ -111,14 +112,13 @@ class LLM(Model):
         self,
         prompts: Sequence[tuple[TokenizedPrompt, SamplingParams]],
         options: Sequence[RequestOptions],
-        kind: RequestOutputKind,
     ) -> Iterator[RequestOutput]:
         """Queues prompts and gives their outputs as they come; what is left at the end is aborted.
 
         Several of these may be open at once: each step's outputs go to those they belong to.
         """
         generations = [
-            self._intake.generation(str(next(self._request_ids)), prompt, params, own, kind)
+            self._intake.generation(str(next(self._request_ids)), prompt, params, own)
             for (prompt, params), own in zip(prompts, options, strict=True)
         ]
         box: deque[RequestOutput] = deque()

@@ -40,7 +40,8 @@ class Sequences:
         cache = self.cache
         hits = entry.page_hashes[:num_hit_pages]
         slot = self.table.occupy(entry, tenant, num_hit_pages * cache.page_size_tokens)
-        cache.attach(slot, hits)
+        if hits:
+            cache.attach(slot, hits)
         self.slot_of[entry.request.request_id] = slot
         self._num_registered[slot] = num_hit_pages
         self._note_computing(slot, entry)
