@@ -69,6 +69,8 @@ def progress_of(table: SlotTable, rows: Rows) -> tuple[Progress, ...]:
     twice.
     """
     seen = table.is_watched[rows.slots] & table.is_alive[rows.slots]
+    if not seen.any():
+        return ()
     chosen = np.flatnonzero(seen & rows.chooses).tolist()
     progress = [Progress(table.request_id(int(rows.slots[row])), row, 1, False) for row in chosen]
     if table.num_unscored[rows.slots].any():
