@@ -202,9 +202,9 @@ def the_first_page_has_no_salt(original):
 def a_later_page_takes_the_place_of_an_equal_one(add):
     """Two pages with equal tokens are both told to be the one of their hash."""
 
-    def wrong(index, page, page_hash):
-        index._page_of[page_hash] = page
-        index._hash_of[page] = page_hash
+    def wrong(index, pages, hashes):
+        index._page_of.update(zip(hashes, pages, strict=True))
+        index._hash_of.update(zip(pages, hashes, strict=True))
 
     return wrong
 
