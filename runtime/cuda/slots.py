@@ -5,8 +5,10 @@ from ..memory import Bytes, allocate
 from ..plan import MemoryPlan
 from ..slot_tables import SlotTables
 from .device import Device
+from .inputs import addresses_of
 from .memory import DeviceMemory
 
+_ENTRY_BYTES = 4  # of every table of rows
 _EDITS = ("edit_tokens", "edit_values", "edit_ends", "edit_prefix_starts", "edit_prefixes")
 
 
@@ -22,10 +24,11 @@ class DeviceSlots:
         self._settings_address = memory.settings_address
         self._settings = allocate(memory.settings_block.num_bytes, "settings of the slots")
         tables = allocate(memory.rows_block.num_bytes, "tables of the slots")
-        self._rows = memory.rows_block.views(tables)
-        self._num_slots = plan.max_num_seqs
-        views = memory.settings_block.views(self._settings) | self._rows
-        self._tables = SlotTables(views, self._num_slots)
+        rows = memory.rows_block.views(tables)
+        self._widths = {name: row.size // plan.max_num_seqs for name, row in rows.items()}
+        self._sources = addresses_of(tables.ctypes.data, memory.rows_block.offsets())
+        views = memory.settings_block.views(self._settings) | rows
+        self._tables = SlotTables(views, plan.max_num_seqs)
 
     def update(self, frame: Frame, staging: Bytes) -> None:
         """Queues what a frame's arrivals and masks change; `staging` is pinned and free."""
@@ -41,9 +44,7 @@ class DeviceSlots:
         self._device.copy_ahead(self._settings_address, staging)
 
     def _copy_rows(self, arrival: Arrival) -> None:
-        first, count = arrival.first_place, len(arrival.token_ids)
-        tokens = self._rows["token_table"][first : first + count]
-        self._device.copy_ahead(self._addresses["token_table"] + 4 * first, tokens)
+        self._copy("token_table", arrival.first_place, len(arrival.token_ids))
         if arrival.sampling.edits is not None:
             for name in _EDITS:
                 self._copy_row(name, arrival.slot)
@@ -51,7 +52,10 @@ class DeviceSlots:
             self._copy_row("masks", arrival.slot)
 
     def _copy_row(self, name: str, slot: int) -> None:
+        self._copy(name, slot * self._widths[name], self._widths[name])
+
+    def _copy(self, name: str, first: int, count: int) -> None:
         """From memory that is not pinned: the driver has read it when the call returns."""
-        table = self._rows[name].reshape(self._num_slots, -1)
-        address = self._addresses[name] + slot * table[slot].nbytes
-        self._device.copy_ahead(address, table[slot])
+        start, num_bytes = _ENTRY_BYTES * first, _ENTRY_BYTES * count
+        places = self._addresses[name] + start, self._sources[name] + start
+        self._device.call("copy_ahead", *places, num_bytes)
