@@ -131,8 +131,9 @@ class GroupTable:
 
 def _entries(slots: Slots, first: Counts, counts: Counts) -> tuple[Slots, Counts]:
     """Rows and columns of `counts[i]` > 0 entries of row `slots[i]` from column `first[i]` on."""
-    if counts.sum() == len(counts):  # one each, as when all decode
+    total = int(counts.sum())
+    if total == len(counts):  # one each, as when all decode
         return slots, first
-    before = np.cumsum(counts) - counts
-    columns = np.arange(counts.sum()) + np.repeat(first - before, counts)
-    return np.repeat(slots, counts), columns
+    before = counts.cumsum() - counts
+    columns = np.arange(total) + (first - before).repeat(counts)
+    return slots.repeat(counts), columns

@@ -66,8 +66,10 @@ class Admission:
 
     def _may_share(self, entry: Waiting) -> bool:
         """Whether others have computed its first page, or are about to."""
-        first = entry.page_hashes[:1]
-        return any(self._cache.may_match(h) or self._sequences.is_computing(h) for h in first)
+        if not entry.page_hashes:
+            return False
+        first = entry.page_hashes[0]
+        return self._sequences.is_computing(first) or self._cache.may_match(first)
 
     def _start(self, entry: Waiting, num_hits: int, budget: Budget) -> tuple[int, int]:
         request, table = entry.request, self._sequences.table

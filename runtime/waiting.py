@@ -7,7 +7,7 @@ being away saves nothing up.
 Source: Sheng et al., Fairness in serving large language models (OSDI 2024), with equal weights.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,7 +47,9 @@ class _Level:
     """The waiting requests of one priority, by id and in order."""
 
     preempted: OrderedDict[str, Waiting] = field(default_factory=OrderedDict)
-    by_tenant: dict[str, OrderedDict[str, Waiting]] = field(default_factory=dict)
+    by_tenant: defaultdict[str, OrderedDict[str, Waiting]] = field(
+        default_factory=lambda: defaultdict(OrderedDict)
+    )
 
 
 class Tenants:
@@ -100,7 +102,7 @@ class WaitingQueue:
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
-        self._levels: dict[int, _Level] = {}
+        self._levels: defaultdict[int, _Level] = defaultdict(_Level)
         self._entries: dict[str, Waiting] = {}
         self.num_tokens = 0  # known of all that wait
 
@@ -148,7 +150,5 @@ class WaitingQueue:
         return entry
 
     def _line(self, entry: Waiting) -> OrderedDict[str, Waiting]:
-        level = self._levels.setdefault(entry.request.priority, _Level())
-        if entry.was_preempted:
-            return level.preempted
-        return level.by_tenant.setdefault(entry.request.tenant, OrderedDict())
+        level = self._levels[entry.request.priority]
+        return level.preempted if entry.was_preempted else level.by_tenant[entry.request.tenant]
