@@ -42,11 +42,11 @@ def pack_tokens(table: SlotTable, slots: Slots, start: I64, granted: I64) -> Tok
         places = (first_places + start).astype(np.int32)
         return Tokens(places, start.astype(np.int32), counting[:-1], counting)
     query_start = np.zeros(num_seqs + 1, np.int32)
-    np.cumsum(granted, out=query_start[1:])
-    sequence_ids = np.repeat(np.arange(num_seqs, dtype=np.int32), granted)
-    offsets = np.repeat((start - query_start[:-1]).astype(np.int32), granted)
+    granted.cumsum(out=query_start[1:])
+    sequence_ids = np.arange(num_seqs, dtype=np.int32).repeat(granted)
+    offsets = (start - query_start[:-1]).astype(np.int32).repeat(granted)
     positions = np.arange(total, dtype=np.int32) + offsets
-    places = first_places.astype(np.int32)[sequence_ids] + positions
+    places = first_places.astype(np.int32).repeat(granted) + positions
     return Tokens(places, positions, sequence_ids, query_start)
 
 

@@ -138,7 +138,7 @@ class Scheduler:
         self.sequences.prove(flight)
         lives = rows.chooses & table.is_alive[rows.slots]
         slots, token_ids = rows.slots[lives], token_ids[lives]
-        for i in np.flatnonzero(table.append(slots, token_ids, now)).tolist():
+        for i in table.append(slots, token_ids, now).nonzero()[0].tolist():
             slot, token_id = int(slots[i]), int(token_ids[i])
             stops = table.is_stop(slot, token_id)
             reason: FinishReason = "stop" if stops else "length"

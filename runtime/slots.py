@@ -46,7 +46,7 @@ class SlotTable:
         self.entries: list[Waiting | None] = [None] * max_num_seqs
         self.counting = np.arange(max_num_seqs + 1, dtype=np.int32)  # 0, 1, 2, ...
         self._num_silent = 0  # taken slots that have no token yet
-        self._free = list(range(max_num_seqs - 1, -1, -1))
+        self._free = dict.fromkeys(range(max_num_seqs - 1, -1, -1))  # the last is the next to go
 
     @property
     def num_free(self) -> int:
@@ -55,7 +55,7 @@ class SlotTable:
 
     def occupy(self, entry: Waiting, tenant: int, num_cached: int) -> int:
         """Puts a sequence with its known tokens, of which `num_cached` are computed, in a slot."""
-        slot, request = self._free.pop(), entry.request
+        (slot, _), request = self._free.popitem(), entry.request
         num_prompt, num_known = len(request.prompt_token_ids), len(entry.token_ids)
         self.token_ids[slot, :num_known] = entry.token_ids
         self.is_alive[slot] = True
@@ -88,7 +88,7 @@ class SlotTable:
     def free(self, slot: int) -> None:
         """Lets another sequence have the slot: no step in flight speaks of it any more."""
         assert not self.is_alive[slot] and slot not in self._free, f"slot {slot} is in use"
-        self._free.append(slot)
+        self._free[slot] = None
 
     def append(self, slots: Slots, token_ids: I32, now: float) -> NDArray[np.bool_]:
         """Adds the sampled token of each slot; gives which of them end by it."""
