@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tapeout import settings
 from tapeout.codegen.cpp import toolchain
 from tapeout.codegen.cpp.library import build_libraries
 from tapeout.codegen.cpp.toolchain import LEVELS, compile_object
@@ -13,11 +14,10 @@ SOURCE = '#include "region.h"\nusing namespace tapeout;\nTAPEOUT_KERNEL(nothing)
 
 
 def test_builds_in_two_folders_are_byte_identical(tmp_path):
+    """One of them with what other tests have compiled of the kit, the other all anew."""
     built = []
-    for name in ("first", "second"):
-        folder = tmp_path / name
-        folder.mkdir()
-        libraries = build_libraries({"a.cpp": SOURCE}, ["x86-64-v3"], folder / "objects", folder)
+    for objects in (settings.CACHE.get() / "objects", tmp_path / "new" / "objects"):
+        libraries = build_libraries({"a.cpp": SOURCE}, ["x86-64-v3"], objects, tmp_path)
         built.append(libraries["x86-64-v3"].read_bytes())
     assert built[0] == built[1] and str(tmp_path).encode() not in built[0]
 

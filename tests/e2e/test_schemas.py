@@ -104,12 +104,13 @@ def test_every_answer_validates(answers, enforced):
 def test_no_value_that_a_schema_forbids_gets_through(compiler, nano, enforced, answers):
     """Values near to right ones and to the schema's bounds, as the grammar sees their text."""
     tokenizer, rng, num_forbidden = Tokenizer(nano), random.Random(5), 0
+    values = {name: [*SCALARS, *constants(SCHEMAS[name])] for name in enforced}
     for name, completion in answers:
-        matches = validator(SCHEMAS[name]).is_valid
-        values = [*SCALARS, *constants(SCHEMAS[name])]
         if completion.finish_reason == "stop":
-            values += neighbours(json.loads(completion.text), rng)
-        texts = {json.dumps(v, separators=(",", ":"), ensure_ascii=False): v for v in values}
+            values[name] += neighbours(json.loads(completion.text), rng)
+    for name in enforced:
+        matches = validator(SCHEMAS[name]).is_valid
+        texts = {json.dumps(v, separators=(",", ":"), ensure_ascii=False): v for v in values[name]}
         for text, value in texts.items():
             if not matches(value):
                 num_forbidden += 1

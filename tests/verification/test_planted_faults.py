@@ -67,17 +67,22 @@ def test_two_launches_with_one_anothers_buffers_are_named(nano, tmp_path):
         assert any(fault.startswith(named) for fault in found)
 
 
-def test_a_launch_with_another_scalar_is_named(nano, tmp_path):
+@pytest.fixture(scope="module")
+def a_token_less(nano, tmp_path_factory):
+    """A launch that is told of a token less, and the faults that are found."""
     place = launches_of(nano, "tapeout_rms_norm_1")[7]
-    found = faults(verify(with_launches(nano, tmp_path / "m", "step", shortened(place))))
+    folder = tmp_path_factory.mktemp("a-token-less") / "m"
+    return place, faults(verify(with_launches(nano, folder, "step", shortened(place))))
+
+
+def test_a_launch_with_another_scalar_is_named(a_token_less):
+    place, found = a_token_less
     assert found[0].startswith(f"tape step, launch {place} (kernel tapeout_rms_norm_1) of layer 3:")
     assert all(f"launch {place} " in fault for fault in found if fault.startswith("tape"))
 
 
-def test_a_fault_that_every_step_shows_is_told_once(nano, tmp_path):
-    place = launches_of(nano, "tapeout_rms_norm_1")[7]
-    found = faults(verify(with_launches(nano, tmp_path / "m", "step", shortened(place))))
-    [told] = [fault for fault in found if fault.startswith("tape")]
+def test_a_fault_that_every_step_shows_is_told_once(a_token_less):
+    [told] = [fault for fault in a_token_less[1] if fault.startswith("tape")]
     assert re.search(r" at T=\d+ S=\d+ R=\d+, and in \d+ more steps$", told)
 
 
