@@ -29,16 +29,27 @@ SLOW_PATH_BYTES = 64  # of the reduction of large angles: sines and cosines keep
 OTHERS = [target for target in TARGETS if target != MAIN]
 
 
+OF_KNOWN_KINDS = ("llama_llama3_rope", "llama_linear_rope", "mistral", "qwen2")
+"""Models whose kernels are those of others in other sizes, which are compiled with the slow."""
+OF_ALL_KINDS = tuple(name for name in CONFIGS if name not in OF_KNOWN_KINDS)
+models = pytest.mark.parametrize(
+    "models",
+    [OF_ALL_KINDS, pytest.param(OF_KNOWN_KINDS, marks=pytest.mark.slow)],
+    ids=["of all kinds", "of known kinds"],
+)
+
+
+@cache
 def program_of(name, target=MAIN):
     module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), GPU_STAGES)[0]
     return compile_gpu_program(module, target)
 
 
 @cache
-def kernels_of_all_models(target=MAIN):
+def kernels_of(models=tuple(CONFIGS), target=MAIN):
     """Kernels of equal text are one, whatever model they come from."""
     found = {}
-    for name in CONFIGS:
+    for name in models:
         for place, (kernel, _) in program_of(name, target).kernels.items():
             key = kernel.source_as(""), kernel.types, kernel.num_warps, kernel.num_stages
             found.setdefault(key, (f"{name}_{place}", kernel))
@@ -52,8 +63,9 @@ def compiled_for(target, kernels):
 @pytest.mark.parametrize(
     "target", [MAIN, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)]
 )
-def test_every_kernel_compiles_and_fits_its_target(target):
-    limits, kernels = TARGETS[target], kernels_of_all_models(target)
+@models
+def test_every_kernel_compiles_and_fits_its_target(models, target):
+    limits, kernels = TARGETS[target], kernels_of(models, target)
     compiled = compiled_for(target, kernels)
     assert set(compiled) == set(kernels)
     for kernel, found in compiled.items():
@@ -72,13 +84,14 @@ def test_the_text_of_machine_code_is_kept_and_is_the_same_in_every_build(tmp_pat
     assert texts[0] == texts[1] and b".target sm_90a" in gzip.decompress(texts[0])
 
 
-def test_no_kernel_spills():
-    for kernel, found in compiled_for(MAIN, kernels_of_all_models()).items():
+@models
+def test_no_kernel_spills(models):
+    for kernel, found in compiled_for(MAIN, kernels_of(models)).items():
         assert found.local_bytes <= SLOW_PATH_BYTES * ("cos" in kernel), kernel
 
 
 def test_every_kernel_waits_for_its_inputs_in_its_own_body():
-    for name, kernel in kernels_of_all_models().items():
+    for name, kernel in kernels_of().items():
         helpers, own = kernel.body.split("def NAME(")
         assert own.count("_await_inputs()") == 1 and "_await_inputs()" not in helpers, name
 
@@ -99,7 +112,7 @@ def test_weights_and_inputs_that_no_launch_writes_are_all_that_kernels_read_befo
 
 @pytest.mark.parametrize(("target", "has_maps"), [(MAIN, True), ("cuda:sm_80", False)])
 def test_boxes_are_read_by_tensor_maps_where_there_are_some(target, has_maps):
-    name, kernel = next((n, k) for n, k in kernels_of_all_models().items() if k.boxes)
+    name, kernel = next((n, k) for n, k in kernels_of().items() if k.boxes)
     found = compiled_for(target, {name: kernel})[name].maps
     wanted = [(box.buffer, box.width, (box.rows, min(64, box.columns))) for box in kernel.boxes]
     assert [(m.buffer, m.width, m.box) for m in found] == (wanted if has_maps else [])
@@ -118,9 +131,7 @@ def test_a_kernel_that_is_asked_for_many_times_at_once_is_compiled_once(tmp_path
 
 def test_a_tile_that_takes_too_much_shared_memory_gets_fewer_stages(monkeypatch):
     name, kernel = next(
-        (n, k)
-        for n, k in kernels_of_all_models().items()
-        if "tl.dot" in k.body and k.num_stages > 3
+        (n, k) for n, k in kernels_of().items() if "tl.dot" in k.body and k.num_stages > 3
     )
     wide = compiled_for(MAIN, {name: kernel})[name]
     assert wide.num_stages == kernel.num_stages
@@ -131,7 +142,7 @@ def test_a_tile_that_takes_too_much_shared_memory_gets_fewer_stages(monkeypatch)
 
 
 def test_a_tile_that_fits_in_no_way_is_an_error_that_names_the_limit(monkeypatch):
-    name, kernel = next((n, k) for n, k in kernels_of_all_models().items() if "tl.dot" in k.body)
+    name, kernel = next((n, k) for n, k in kernels_of().items() if "tl.dot" in k.body)
     narrow = replace(TARGETS[MAIN], shared_bytes=100)
     monkeypatch.setattr(compile_module, "TARGETS", {MAIN: narrow})
     with pytest.raises(BuildError, match="of shared memory, of which the target has 100"):
