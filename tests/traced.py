@@ -1,7 +1,9 @@
 """Models traced and raised to the level `model`, and the interpreter's logits of them."""
 
+from functools import cache
+
 import torch
-from models import random_prompts, reference_logits, save_tiny
+from models import random_prompts, reference_logits, save_tiny, tiny_config
 
 from tapeout.frontend.checkpoint import Checkpoint
 from tapeout.frontend.trace import trace, trace_config
@@ -9,7 +11,7 @@ from tapeout.frontend.weights import stream_weights
 from tapeout.ir.interpret import Interpreter
 from tapeout.ir.types import DType
 from tapeout.ir.verify import verify
-from tapeout.passes.pipeline import CANONICALIZE, RAISE
+from tapeout.passes.pipeline import CANONICALIZE, GPU_STAGES, RAISE
 from tapeout.passes.run import run_stages
 
 LENGTHS = (1, 7, 33)
@@ -24,6 +26,12 @@ def model_level(checkpoint, dtype=DType.F32):
 def lowered(config, dtype=DType.F32):
     """The module of a configuration alone."""
     return run_stages(verify(trace_config(config, dtype)), (CANONICALIZE, RAISE))[0]
+
+
+@cache
+def for_gpu(name):
+    """A tiny model in bf16 after all passes for a GPU, and the passes' reports; made once."""
+    return run_stages(verify(trace_config(tiny_config(name), DType.BF16)), GPU_STAGES)
 
 
 def interpret(module, checkpoint, prompts):

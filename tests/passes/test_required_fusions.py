@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 from models import CONFIGS, tiny_config
 from planted_models import planted_checkpoint
+from traced import for_gpu
 
 from tapeout import api
 from tapeout.cli import main
@@ -75,14 +76,14 @@ def test_compile_fails_when_a_required_fusion_is_lost_and_writes_nothing(tmp_pat
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3"])
 def test_nothing_is_lost_in_the_models_that_fusions_were_made_for(name):
-    _, reports = run_stages(trace_config(tiny_config(name), DType.BF16), GPU_STAGES)
+    _, reports = for_gpu(name)
     assert [miss for report in reports for miss in report.misses] == []
     check_fusions(reports, fusion_names(GPU_STAGES))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_no_fusion_that_is_not_lost_is_refused(name):
-    _, reports = run_stages(trace_config(tiny_config(name), DType.BF16), GPU_STAGES)
+    _, reports = for_gpu(name)
     lost = {report.name for report in reports if report.misses or not report.rewrites}
     check_fusions(reports, [one for one in fusion_names(GPU_STAGES) if one not in lost])
 

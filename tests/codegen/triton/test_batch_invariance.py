@@ -5,18 +5,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from models import tiny_config
+from traced import for_gpu
 
 from tapeout import settings
 from tapeout.codegen.triton.attention_parts import PART_KEYS
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.invariant_tiles import choose_invariant_tile
 from tapeout.codegen.triton.program import VARIANTS, compile_gpu_program
-from tapeout.frontend.trace import trace_config
 from tapeout.ir.types import DType
-from tapeout.ir.verify import verify
-from tapeout.passes.pipeline import GPU_STAGES
-from tapeout.passes.run import run_stages
 
 TARGET = "cuda:sm_90"
 MODELS = ["llama", "qwen3", "gemma2", "qwen3_moe", "gpt_oss"]
@@ -24,8 +20,7 @@ SIZES = [(2048, 2048), (16384, 2048), (6144, 4096), (4096, 14336), (515, 160), (
 
 
 def program_of(name):
-    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), GPU_STAGES)[0]
-    return compile_gpu_program(module, TARGET, batch_invariant=True)
+    return compile_gpu_program(for_gpu(name)[0], TARGET, batch_invariant=True)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from models import CONFIGS, tiny_config
+from models import CONFIGS
+from traced import for_gpu
 
 from tapeout import settings
 from tapeout.codegen.step_rows import params_taken
@@ -16,12 +17,7 @@ from tapeout.codegen.triton.program import compile_gpu_program
 from tapeout.codegen.triton.targets import TARGETS
 from tapeout.codegen.triton.workers import Workers
 from tapeout.errors import BuildError
-from tapeout.frontend.trace import trace_config
 from tapeout.ir.parser import parse_function
-from tapeout.ir.types import DType
-from tapeout.ir.verify import verify
-from tapeout.passes.pipeline import GPU_STAGES
-from tapeout.passes.run import run_stages
 
 pytest.importorskip("triton")
 MAIN = "cuda:sm_90"
@@ -41,8 +37,7 @@ models = pytest.mark.parametrize(
 
 @cache
 def program_of(name, target=MAIN):
-    module = run_stages(verify(trace_config(tiny_config(name), DType.BF16)), GPU_STAGES)[0]
-    return compile_gpu_program(module, target)
+    return compile_gpu_program(for_gpu(name)[0], target)
 
 
 @cache
