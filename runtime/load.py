@@ -158,7 +158,7 @@ def _plan(
 
 def is_artifact(path: Path) -> bool:
     """Whether a folder is an artifact; a checkpoint has no manifest."""
-    return (path / "manifest.json").exists()
+    return (path / "manifest.json").is_file()
 
 
 def check_is_model(path: Path) -> None:

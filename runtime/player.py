@@ -16,6 +16,7 @@ Coefficients = tuple[int, int, int, int, int]  # constant, T, S, R, P
 
 _LEVEL_RANKS = {"x86-64-v3": 1, "x86-64-v4": 2, "x86-64-v4-bf16": 3}
 _ERROR_BYTES = 512
+_REMEDY = "compile the model anew, or put it where libraries may be loaded from"
 _C_DIMS = ctypes.c_int64 * 4
 _POINTER, _INT, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -50,13 +51,16 @@ class Launch(NamedTuple):
 
 
 class PlayerLibrary:
-    """`player.so` of an artifact, whose hash the caller has checked."""
+    """`player.so` of an artifact, whose hash the caller has checked. Raises PlayerError."""
 
     def __init__(self, path: Path) -> None:
-        self.c = ctypes.CDLL(str(path))
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self.c, name)  # kept by the library; self.c[name] is not
-            function.restype, function.argtypes = result, arguments
+        try:
+            self.c = ctypes.CDLL(str(path))
+            for name, (result, arguments) in _SIGNATURES.items():
+                function = getattr(self.c, name)  # kept by the library; self.c[name] is not
+                function.restype, function.argtypes = result, arguments
+        except (OSError, AttributeError) as error:  # both name the file
+            raise PlayerError(f"{error}; {_REMEDY}") from None
         self.cpu_level = int(self.c.tapeout_cpu_level())
 
     def supports(self, level: str) -> bool:
@@ -75,7 +79,9 @@ class Player:
             str(kernels).encode(), num_threads, error, _ERROR_BYTES
         )
         if not handle:
-            raise PlayerError(f"{kernels}: {error.value.decode(errors='replace')}")
+            said = error.value.decode(errors="replace")
+            named = said if str(kernels) in said else f"{kernels}: {said}"
+            raise PlayerError(f"{named}; {_REMEDY}")
         self._handle: int | None = handle
 
     def add_tape(self, launches: Sequence[Launch]) -> int:

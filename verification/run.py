@@ -11,6 +11,7 @@ from ..artifact.schema import MANIFEST
 from ..errors import ArtifactError, InputError
 from ..runtime.cuda.executor import CudaExecutor
 from ..runtime.load import LoadedModel, is_artifact
+from ..runtime.player import PlayerError
 from .certificate import Certificate
 from .findings import Findings
 from .graphs import check_graphs
@@ -49,14 +50,21 @@ class _Verification:
         """Each check in turn; after a file that is not whole, none."""
         artifact = self._open()
         if artifact is not None:
-            self._weights(artifact)
-            loaded = self._load(artifact)
-            if loaded is not None:
-                try:
-                    self._steps(artifact, loaded)
-                finally:
-                    loaded.executor.close()
+            try:
+                self._contents(artifact)
+            except (ArtifactError, PlayerError) as error:  # of what was sealed with right digests
+                self.findings.fault(str(error))
+                self.findings.check("contents", "failed", "what comes after was not looked at")
         return self._certificate()
+
+    def _contents(self, artifact: Artifact) -> None:
+        self._weights(artifact)
+        loaded = self._load(artifact)
+        if loaded is not None:
+            try:
+                self._steps(artifact, loaded)
+            finally:
+                loaded.executor.close()
 
     def _open(self) -> Artifact | None:
         self.progress("hashes", 0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,17 +20,23 @@ from ..artifact import (
     Tape,
     WeightBuffer,
 )
+from ..artifact.schema import MANIFEST
 from ..codegen.packing import pack_weights, unpack_rows16
 from ..codegen.pages import CPU, page_layouts
+from ..errors import ArtifactError
 from ..ir.graph import Module, Value
 from ..ir.parser import parse_module
 from ..ir.types import DType
+from ..ir.verify import VerifyError, verify
 from ..ir.weights import Weight
 from ..runtime.cuda.executor import CudaExecutor
 from ..runtime.frame import Frame
+from ..runtime.layout import slot_bytes
 from ..runtime.load import LoadedModel
 from .cache import CachePages
 from .tensors import tensor_at
+
+_GRAPH = "graph.ir"
 
 
 class Subject:
@@ -53,6 +60,18 @@ class Subject:
     def reference(self) -> AbstractContextManager[Any]:
         """Within it torch makes tensors where this model's are."""
         return torch.device("cuda") if self.on_gpu else nullcontext()
+
+    def check_room(self, value: Value, buffer: Buffer, symbols: Mapping[str, int]) -> None:
+        """Raises ArtifactError for a slot that a value does not fit in."""
+        if isinstance(buffer, SlotBuffer):
+            room = slot_bytes(self.target.slots[buffer.slot], {**self.plan.sizes, **symbols})
+            taken = value.type.num_bytes().evaluate(symbols)
+            if taken > room:
+                field = f"targets.{self.target_name}.slots[{buffer.slot}].bytes"
+                at = " ".join(f"{name}={symbols[name]}" for name in "TSR")
+                raise ArtifactError(
+                    MANIFEST, field, f"{room} at {at}", f"{taken} at least, for %{value.name}"
+                )
 
     def settle(self) -> None:
         """Waits for torch, which may still read or write what launches and frames are about to."""
@@ -141,5 +160,9 @@ class StoredWeights(Mapping[str, torch.Tensor]):
 
 
 def read_module(artifact: Artifact) -> Module:
-    """The module of regions that the artifact was built from."""
-    return parse_module(artifact.read("graph.ir").decode())
+    """The module of regions that the artifact was built from. Raises ArtifactError."""
+    try:
+        return verify(parse_module(artifact.read(_GRAPH).decode()))
+    except (ValueError, KeyError, VerifyError) as error:  # an op is looked up by its name
+        found, wanted = str(error).splitlines()[0], "a module of this version's IR"
+        raise ArtifactError(Path(artifact.path) / _GRAPH, "text", found, wanted) from None

@@ -101,6 +101,8 @@ class Walk(Interpreter):
         for number, step in enumerate(self._steps):
             given, given_wide = (_of_step(values, number) for values in (operands, wide))
             inner = {**step.symbols, **symbols}
+            for value, home in call.homes.items():
+                self._subject.check_room(value, home, inner)
             references = self._references(region, given, given_wide, inner)
             if len(self._steps) > 1:
                 step.resume()

@@ -1,13 +1,16 @@
 """Faults that no digest shows, or that one does: each is found, and named."""
 
 import re
+import shutil
 
 import pytest
 from conftest import NANO
 from flipped_bits import flip
-from resealed import shortened, swapped, with_kernel, with_launches, with_weight
+from msgspec.structs import replace
+from resealed import reseal, shortened, swapped, with_kernel, with_launches, with_weight
 
-from tapeout.artifact import Artifact
+from tapeout.artifact import Artifact, ArtifactWriter
+from tapeout.errors import InputError
 from tapeout.verification.run import verify
 
 WEIGHT = "layer0.mlp.down_proj.weight/5"
@@ -105,3 +108,50 @@ def test_a_launch_that_is_missing_is_named(nano, tmp_path):
 
     found = faults(verify(with_launches(nano, tmp_path / "m", "step", edit)))
     assert any(re.search(f"step(:|,) launch {place} ", fault) for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "named"),
+    [
+        ("graph.ir", lambda data: b"none", "graph.ir: text: found line 1: 'module' wanted"),
+        ("graph.ir", lambda data: data.replace(b"silu", b"sulu"), "graph.ir: text: found "),
+        ("player/player.so", lambda data: b"none", "player.so: file too short; compile the model"),
+        (
+            "tapes/cpu/step.json",
+            lambda data: data.replace(b"tapeout_linear_add", b"tapeout_none"),
+            "wanted a kernel of the manifest",
+        ),
+    ],
+)
+def test_what_is_sealed_and_cannot_be_used_is_a_fault_by_its_name(
+    nano, tmp_path, name, edit, named
+):
+    wrong = reseal(nano, tmp_path / "m", {name: edit(Artifact.open(nano).read(name))})
+    certificate = verify(wrong)
+    [fault] = faults(certificate)
+    assert named in fault
+    assert [c.name for c in certificate.checks if c.status == "failed"] == ["contents"]
+
+
+def test_a_slot_that_is_too_small_is_named_before_anything_is_written_there(nano, tmp_path):
+    base = Artifact.open(nano)
+    target = base.manifest.targets["cpu"]
+    slot = base.tape("cpu", "step").launches[0].buffers[-1].slot
+    slots = [*target.slots]
+    slots[slot] = replace(slots[slot], bytes=[{"T": 2}])
+    manifest = replace(base.manifest, files={}, targets={"cpu": replace(target, slots=slots)})
+    with ArtifactWriter(tmp_path / "m") as writer:
+        for name in base.manifest.files:
+            writer.add_bytes(name, base.read(name))
+        wrong = writer.commit(manifest)
+    [fault] = faults(verify(wrong))
+    assert f"targets.cpu.slots[{slot}].bytes: found 2 at T=1 S=1 R=1, wanted " in fault
+    assert "at least, for %" in fault
+
+
+def test_a_folder_in_the_place_of_the_manifest_is_no_artifact(nano, tmp_path):
+    shutil.copytree(nano, tmp_path / "m")
+    (tmp_path / "m" / "manifest.json").unlink()
+    (tmp_path / "m" / "manifest.json").mkdir()
+    with pytest.raises(InputError, match="is no artifact"):
+        verify(tmp_path / "m")
