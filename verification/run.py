@@ -19,6 +19,7 @@ from .load import load
 
 Progress = Callable[[str, int, int], None]
 _COMPILER = ("torch", "transformers")
+_NO_CHECKPOINT = "give --checkpoint to compare with"
 _NOT_INSTALLED = "{} is not installed; pip install 'tapeout[compile]'"
 
 
@@ -80,14 +81,16 @@ class _Verification:
         return artifact
 
     def _weights(self, artifact: Artifact) -> None:
-        if self.checkpoint is None:
-            self.findings.check("weights", "not done", "give --checkpoint to compare with")
-        elif self.missing:
-            self.findings.check("weights", "not done", _NOT_INSTALLED.format(self.missing))
+        if self.checkpoint is None or self.missing:
+            missing = _NOT_INSTALLED.format(self.missing) if self.checkpoint else _NO_CHECKPOINT
+            for name in ("weights", "files"):
+                self.findings.check(name, "not done", missing)
         else:
+            from .files import check_files
             from .weights import check_weights
 
             check_weights(artifact, self.checkpoint, self.findings, self.progress)
+            check_files(artifact, self.checkpoint, self.findings)
 
     def _load(self, artifact: Artifact) -> LoadedModel | None:
         self.progress("load", 0, 1)

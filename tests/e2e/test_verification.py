@@ -14,7 +14,7 @@ def test_a_model_is_held_against_its_records_and_transformers(
     certificate = verify(artifact_of(name, dtype), checkpoint_of(name))
     assert certificate.faults == []
     done = {check.name for check in certificate.checks if check.status == "passed"}
-    assert done == {"hashes", "weights", "kernels", "logits"}
+    assert done == {"hashes", "weights", "files", "kernels", "logits"}
 
 
 @pytest.mark.gpu

@@ -50,7 +50,7 @@ def test_an_artifact_for_a_gpu_passes_every_check(nano_gpu):
     certificate = verify(nano_gpu, NANO)
     assert certificate.faults == []
     assert {check.name: check.status for check in certificate.checks} == dict.fromkeys(
-        ("hashes", "weights", "kernels", "logits", "graphs"), "passed"
+        ("hashes", "weights", "files", "kernels", "logits", "graphs"), "passed"
     )
     target = Artifact.open(nano_gpu).manifest.targets[TARGET]
     tried = {name for error in certificate.kernels for name in error.kernels}

@@ -5,10 +5,12 @@ import re
 
 import pytest
 from conftest import NANO
+from msgspec.structs import replace
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tapeout.artifact import Artifact
+from tapeout.artifact import Artifact, ArtifactWriter
 from tapeout.errors import CheckpointError
+from tapeout.verification.files import check_files
 from tapeout.verification.findings import Findings
 from tapeout.verification.weights import check_weights
 
@@ -26,6 +28,28 @@ def other_checkpoint(folder, **changed):
     config = AutoConfig.from_pretrained(NANO, **changed)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return folder
+
+
+def test_files_that_are_those_of_the_checkpoint_pass(nano):
+    findings = Findings()
+    check_files(Artifact.open(nano), NANO, findings)
+    assert not findings.num_faults and int(findings.checks[0].detail.split(" ")[0]) >= 3
+
+
+def test_a_sealed_file_and_ends_of_sequences_that_are_others_are_named(nano, tmp_path):
+    base, findings = Artifact.open(nano), Findings()
+    model = replace(base.manifest.model, eos_token_ids=[5])
+    with ArtifactWriter(tmp_path / "m") as writer:
+        for name in base.manifest.files:
+            writer.add_bytes(name, base.read(name) + b" " * (name == "tokenizer.json"))
+        other = writer.commit(replace(base.manifest, files={}, model=model))
+    check_files(Artifact.open(other), NANO, findings)
+    ends = base.manifest.model.eos_token_ids
+    assert findings.faults() == [
+        "file tokenizer.json is not the checkpoint's",
+        f"the manifest's eos_token_ids is [5], the checkpoint's {ends}",
+    ]
+    assert findings.checks[0].status == "failed"
 
 
 def test_weights_that_are_those_of_the_checkpoint_pass(nano):
