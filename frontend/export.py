@@ -13,6 +13,7 @@ import torch
 from ..errors import TapeoutError, UnsupportedModelError
 from .import_fx import writes_are_plain
 from .model import first_line, place_in_model
+from .ordered_sets import ordered_sets
 
 INPUTS = {"token_ids": "T", "positions": "T", "sequence_ids": "T", "logit_rows": "R"}
 """Declared inputs of a step, all i32, with the symbol of their length."""
@@ -58,7 +59,7 @@ def export_step(model: Any) -> Any:
     }
     shapes = {name: {0: lengths[s]} for name, s in INPUTS.items()}
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), _quiet(), ordered_sets(model):
             exported = torch.export.export(
                 _Step(model), (), examples, dynamic_shapes=shapes, strict=False
             )
