@@ -38,7 +38,13 @@ def emitted(shape, steps=ANY, **options):
     return emit_region(parse_function(text), steps)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+OF_SIZES = ("one expert", "no last tile is short", "many experts")  # no code of their own
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(s, marks=[pytest.mark.slow] * (s in OF_SIZES)) for s in SHAPES],
+)
 def test_its_machine_code_keeps_all_in_registers(shape):
     kernels = {kernel.suffix: kernel for kernel in emitted(shape).kernels}
     made = compile_kernels(kernels, TARGET, settings.CACHE.get() / "objects")
