@@ -42,13 +42,18 @@ def program_of(name, target=MAIN):
 
 @cache
 def kernels_of(models=tuple(CONFIGS), target=MAIN):
-    """Kernels of equal text are one, whatever model they come from."""
-    found = {}
+    """Kernels of equal text are one, whatever model they come from.
+
+    The first to have a name keeps it, so that what a build of that model has compiled is taken.
+    """
+    found, texts = {}, set()
     for name in models:
         for place, (kernel, _) in program_of(name, target).kernels.items():
-            key = kernel.source_as(""), kernel.types, kernel.num_warps, kernel.num_stages
-            found.setdefault(key, (f"{name}_{place}", kernel))
-    return dict(found.values())
+            text = kernel.source_as(""), kernel.types, kernel.num_warps, kernel.num_stages
+            if text not in texts:
+                texts.add(text)
+                found[f"{name}_{place}" if place in found else place] = kernel
+    return found
 
 
 def compiled_for(target, kernels):
