@@ -183,3 +183,11 @@ def test_a_cpu_has_costs_in_the_place_of_blocks(browser, nano, tmp_path):
         page.click("summary:has-text('Source')")
         assert "#include" in page.locator(".fold .code").inner_text()
         assert page.locator("summary:has-text('PTX')").count() == 0
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_no_card_of_the_overview_is_wider_than_its_border(browser, nano, tmp_path, viewport):
+    file = write_report(nano, tmp_path / "report.html")  # names of a CPU's folders are the longest
+    with opened(browser, file, viewport=viewport) as page:
+        wide = "cards => cards.filter(card => card.scrollWidth > card.clientWidth).length"
+        assert page.locator(".columns .card").evaluate_all(wide) == 0
