@@ -70,6 +70,7 @@ def plan_command(
     if as_json:
         click.echo(encode({"model": facts, "plans": plans, "errors": errors}).decode())
     elif plans:
+        click.echo(f"{facts.architecture} in {facts.dtype}\n")
         click.echo(plans_text(plans))
     if errors:
         raise InputError("; ".join(errors))

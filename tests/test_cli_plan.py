@@ -90,7 +90,7 @@ def test_targets_and_devices_stand_side_by_side(checkpoint):
         ("cuda:sm_90", "h200"),
     ]
     assert all(plan["decode"] and plan["prompts"] for plan in found)
-    heads = invoke(checkpoint, *targets, *devices).stdout.splitlines()[:2]
+    heads = invoke(checkpoint, *targets, *devices).stdout.splitlines()[2:4]
     assert heads[0].split() == ["cpu", "cuda:sm_90", "cuda:sm_90"]
     assert heads[1].split() == ["this", "machine", "h100", "h200"]
 
@@ -200,3 +200,9 @@ def test_decode_steps_double_up_to_all_sequences(fake_cuda):
     limits = ["--max-num-seqs", 100, "--context", 5]
     [plan] = plans(fake_cuda, "--device", "h200", *limits)
     assert [step["num_seqs"] for step in plan["decode"]] == [1, 2, 4, 8, 16, 32, 64, 100]
+
+
+def test_a_plan_begins_with_the_model_and_its_type(fake_cuda):
+    facts = Artifact.open(fake_cuda).manifest.model
+    said = invoke(fake_cuda, "--device", "h100").output
+    assert said.splitlines()[0] == f"{facts.architecture} in {facts.dtype}"
