@@ -101,12 +101,12 @@ func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}]
   %k1: {d}[T, {hk}, {dim}] = reshape(%k0) {{shape = [<T>, {hk}, {dim}]}}
   %k2: {d}[T, {hk}, {dim}] = rms_norm(%k1, %g) {{eps = 1e-05}}
   %k: {d}[T, {hk}, {dim}] = rope(%k2, %cos, %sin)
-  %v0: {d}[T, {kd}] = slice(%x) {{axis = 1, start = {hkd}, stop = {n}}}
-  %v: {d}[T, {hk}, {dim}] = reshape(%v0) {{shape = [<T>, {hk}, {dim}]}}
+  %v0: {d}[T, {vd}] = slice(%x) {{axis = 1, start = {hkd}, stop = {n}}}
+  %v: {d}[T, {hk}, {dv}] = reshape(%v0) {{shape = [<T>, {hk}, {dv}]}}
   %new: state[] = kv_write(%cache, %k, %v, %positions, %sequence_ids, %table)
     {{group = "full", layer = 0}}
-  %y: {d}[T, {h}, {dim}] = paged_attention(%q, %new, %positions, %sequence_ids, %table)
-    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dim}{options}}}
+  %y: {d}[T, {h}, {dv}] = paged_attention(%q, %new, %positions, %sequence_ids, %table)
+    {{group = "full", layer = 0, num_key_heads = {hk}, scale = 0.3, value_dim = {dv}{options}}}
   return %new, %y
 }}
 """
@@ -115,10 +115,11 @@ func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}]
 class Joined:
     """A region that makes its queries, writes the cache and reads it."""
 
-    def __init__(self, steps, d, h=6, hk=2, dim=64, **asked):
-        self.steps, self.dtype, self.shape = steps, DTYPES[d], (h, hk, dim)
+    def __init__(self, steps, d, h=6, hk=2, dim=64, dv=None, **asked):
+        dv = dv or dim
+        self.steps, self.dtype, self.shape = steps, DTYPES[d], (h, hk, dim, dv)
         sizes = {"h": h, "hk": hk, "dim": dim, "hd": h * dim, "kd": hk * dim, "half": dim // 2}
-        sizes |= {"n": (h + 2 * hk) * dim, "hkd": (h + hk) * dim}
+        sizes |= {"dv": dv, "vd": hk * dv, "n": (h + hk) * dim + hk * dv, "hkd": (h + hk) * dim}
         text = JOINED.format(d=d, options=options_of(**asked), **sizes)
         self.region, self.of_prompts = TritonRegion(text, steps), TritonRegion(text, Steps("any"))
 
@@ -126,16 +127,17 @@ class Joined:
         """How far each of two steps is off: prompts as long as the longest context, packed, then a
         token of each sequence after its own."""
         torch.manual_seed(0)
-        h, hk, dim = self.shape
+        h, hk, dim, dv = self.shape
         contexts = contexts[: self.steps.max_rows or len(contexts)]
-        num_pages = 1 + len(contexts) * (max(contexts) // PAGE + 2)
-        cache = torch.zeros(num_pages * PAGE * hk * 2 * dim, dtype=self.dtype)
+        width = max(contexts) // PAGE + 2
+        num_pages = 1 + len(contexts) * width
+        cache = torch.zeros(num_pages * PAGE * hk * (dim + dv), dtype=self.dtype)
         gain, pages = torch.rand(dim).to(self.dtype), TokenCache()
         for before, count in (([0] * len(contexts), max(contexts)), (contexts, 1)):
             if not count:
                 continue
-            where, symbols = packed(before, [count] * len(contexts))
-            widths = ((h + 2 * hk) * dim, dim // 2, dim // 2)
+            where, symbols = packed(before, [count] * len(contexts), width)
+            widths = ((h + hk) * dim + hk * dv, dim // 2, dim // 2)
             x, cos, sin = (torch.randn(symbols["T"], n).to(self.dtype) for n in widths)
             inputs = {
                 "query_start": torch.arange(symbols["S"] + 1).int() * count,
@@ -153,11 +155,11 @@ def options_of(**asked):
     return "".join(f", {name} = {value}" for name, value in asked.items() if value)
 
 
-def packed(contexts, counts):
+def packed(contexts, counts, width=None):
     """Positions, sequence ids and block table of a step, and its sizes."""
     positions = torch.cat([torch.arange(c, c + n) for c, n in zip(contexts, counts, strict=True)])
     ids = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    width = max(a + b for a, b in zip(contexts, counts, strict=True)) // PAGE + 2
+    width = width or max(a + b for a, b in zip(contexts, counts, strict=True)) // PAGE + 2
     order = torch.randperm(len(counts) * width, generator=torch.Generator().manual_seed(1))
     table = 1 + order.reshape(len(counts), width)
     symbols = {"T": sum(counts), "S": len(counts), "P": width}

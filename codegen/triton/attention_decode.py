@@ -14,7 +14,7 @@ from .attention_problems import Decode, DecodeTile
 from .attention_shape import Shape
 from .attention_text import COMBINE, DECODE
 from .choice import choose
-from .elements import Elements
+from .elements import Elements, loads_first
 from .indices import Index
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded
 from .rows import cache_lines
@@ -46,7 +46,7 @@ def emit_decode(
     bounds = f"first, end, {values['block']}"
     values["loop"] = shape.loop(values, bounds, there, "there[None, :]")
     names, buffers, types = operands_of(function)
-    values |= {"aliases": aliases(function, names), "query": _query(function, shape, write)}
+    values |= {"aliases": aliases(function, names), "making": _making(function, shape, write)}
     parts = list(_PARTS) if splits > 1 else []
     names += [f"w_{part}" for part in parts]
     buffers += [Operand("workspace", place) for place in range(len(parts))]
@@ -84,16 +84,20 @@ def _beginning(max_rows: int) -> dict[str, str]:
     }
 
 
-def _query(function: Function, shape: Shape, write: Node | None) -> str:
-    """Makes the block's queries; the block with the last keys writes the token's key and value."""
+def _making(function: Function, shape: Shape, write: Node | None) -> str:
+    """Makes the block's queries; the block with the last keys writes the token's key and value.
+    What either reads is asked for before anything is made of it."""
     H, Hk, D, Dv = shape.sizes
     elements = Elements(function, 2)
     token, head = Index("token"), Index("head", 0, Hk)
     heads = Index("heads[:, None]", 0, H, ("real[:, None]",))
-    text = query_lines(elements, token, heads)
+    query = query_lines(elements, token, heads)
+    loads, making = loads_first(line for line in query if line not in elements.heads)
     if write:
         elements.lines = []
         inner = (head, elements.full(D)), (head, elements.full(Dv))
-        lines = [*cache_lines(elements, write, token, *inner), "tl.debug_barrier()"]
-        text += ["if split == num_splits - 1:", *(f"    {line}" for line in lines)]
-    return "".join(f"    {line}\n" for line in text)
+        loaded, writing = loads_first(cache_lines(elements, write, token, *inner))
+        loads += loaded
+        making += ["if split == num_splits - 1:"]
+        making += [f"    {line}" for line in (*writing, "tl.debug_barrier()")]
+    return "".join(f"    {line}\n" for line in (*elements.heads, *loads, *making))

@@ -20,6 +20,9 @@ _LEAST_BLOCK = 16  # keys: of a page
 _MAX_SPLITS = 64
 _MOST_SPLIT_ROWS = 32  # of more there are blocks enough
 _FEW_ROWS, _WIDE_BYTES = 16, 512  # of a key and its value
+_MOST_AT_ONCE = 64  # rows whose blocks are on the machine at one time
+_STAGES = (1, 2, 3, 5)
+"""Of the loop over keys. Two of them read pages, so five are the first that have keys ahead."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,10 @@ class Decode:
             block = (64, 4, 2)
         elif self.max_rows == 1:
             block = (256, 8, 2)
+        elif self._is_few:
+            block = (128, 4, 2)
         else:
-            block = (128, 4, 2) if self._is_few else (64, 2, 3)
+            block = (64, 2, 5 if self._is_many else 3)
         most = f"up to {most_blocks} blocks in all, at most 32"
         rule = f"{block[0]} keys at a time, splits {most}: {splits}"
         return Ruled(DecodeTile(splits, *block), rule, {})
@@ -137,6 +142,12 @@ class Decode:
     def _is_few(self) -> bool:
         """Up to 16 rows of heads of 128, or four times as many of heads half as wide."""
         return self.max_rows * self.heads.key_bytes**2 <= _FEW_ROWS * _WIDE_BYTES**2
+
+    @property
+    def _is_many(self) -> bool:
+        """More rows than blocks fit at once: fewer of these, which ask for more keys ahead, are
+        faster where contexts differ and wide heads leave little room."""
+        return self.max_rows > _MOST_AT_ONCE and self.heads.key_bytes >= _WIDE_BYTES
 
     def read(self, configuration: Configuration) -> DecodeTile:
         """A tile of those fields."""
@@ -152,8 +163,8 @@ class Decode:
         """Other splits, blocks of keys, warps and stages."""
         most = max(1, 1024 // (self.max_rows * self.heads.num_key_heads))
         splits = [split for split in (1, 2, 4, 8, 16, 32, 64) if split <= most]
-        for tile in product(splits, (32, 64, 128, 256), (2, 4, 8), (1, 2, 3, 4)):
-            if tile[1] * self.heads.key_bytes * tile[3] <= target.shared_bytes:
+        for tile in product(splits, (32, 64, 128, 256), (2, 4, 8), _STAGES):
+            if tile[1] * self.heads.key_bytes * max(1, tile[3] // 2) <= target.shared_bytes:
                 yield DecodeTile(*tile)
 
 

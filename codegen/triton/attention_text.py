@@ -60,7 +60,7 @@ def NAME({names}num_table_columns):
     + """
 {await_inputs}    heads = head * {group} + i
     real = i < {group}
-{query}"""
+{making}"""
     + START
     + """
 {loop}{combine}{sinks}    result = sums / tl.maximum(total, 1e-30)[:, None]

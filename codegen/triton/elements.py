@@ -107,6 +107,22 @@ class Elements(ElementWalk[Index]):
         return printer(self, node, indices)
 
 
+def loads_first(lines: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Loads that depend on nothing but loads, and all other lines, both in their order: so that
+    what is loaded is on its way at once, and not one after another between reductions."""
+    loads: list[str] = []
+    others: list[str] = []
+    computed: set[str] = set()
+    for line in lines:
+        name, _, text = line.partition(" = ")
+        if text.startswith("tl.load(") and computed.isdisjoint(re.findall(r"\bv\d+\b", text)):
+            loads.append(line)
+        else:
+            computed.add(name)
+            others.append(line)
+    return loads, others
+
+
 def in_gluon(lines: Iterable[str]) -> list[str]:
     """Lines that were printed, in Triton's lower language, which has the same functions."""
     return [re.sub(r"\btl\.", "gl.", line) for line in lines]

@@ -11,7 +11,7 @@ from ...ir.graph import Function, Node, Value
 from ...ir.ops.attention import PAGE_SIZE_TOKENS
 from ...ir.types import Dim, DType
 from ..reshape import number
-from .elements import Elements, Indices, name_of
+from .elements import Elements, Indices, loads_first, name_of
 from .indices import Index, linear_index, masks_of
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded, pointer_type, row_dim
 from .reductions import bind_topk
@@ -46,7 +46,8 @@ def emit_rows(function: Function, steps: Steps) -> RegionKernels:
         '    """DOC"""',
         "    row = tl.program_id(0)",
     ]
-    lines += [f"    {line}" for line in (*elements.heads, *elements.lines)]
+    loads, others = loads_first(elements.lines)
+    lines += [f"    {line}" for line in (*elements.heads, *loads, *others)]
     widest = max(int_product(v.shape[1:]) for v in stored)
     kernel = Kernel(
         "",

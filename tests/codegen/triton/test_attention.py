@@ -88,8 +88,8 @@ def test_a_row_at_position_minus_one_writes_nothing_and_attends_to_nothing():
 
 @pytest.mark.parametrize(
     ("d", "case"),
-    [("f32", {"dim": 40}), ("bf16", {}), ("bf16", {"window": 20, "softcap": 2.0})],
-    ids=["40 wide", "64 wide", "window and softcap"],
+    [("f32", {"dim": 40, "dv": 88}), ("bf16", {}), ("bf16", {"window": 20, "softcap": 2.0})],
+    ids=["40 and 88 wide", "64 wide", "window and softcap"],
 )
 @pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
 def test_a_region_that_makes_its_queries_and_writes_the_cache_is_that_of_the_interpreter(
@@ -206,6 +206,14 @@ def test_more_rows_share_less_of_a_context():
     assert [num_splits(rows, 8) for rows in (1, 16, 32, 64, 256)] == [16, 4, 2, 1, 1]
     assert [num_splits(rows, 8, 1024) for rows in (1, 16, 32, 64)] == [16, 8, 4, 1]
     assert [num_splits(1, heads) for heads in (1, 2, 4, 32)] == [32, 32, 32, 4]
+
+
+def test_of_more_than_64_sequences_wide_heads_have_keys_ahead():
+    def stages(rows, dim):
+        return Decode(rows, Heads(32, 8, dim, dim)).ruled().chosen.num_stages
+
+    assert [stages(rows, 128) for rows in (64, 128, 256)] == [3, 5, 5]
+    assert [stages(rows, 64) for rows in (64, 128)] == [2, 3]
 
 
 def test_of_17_to_32_sequences_two_small_blocks_share_a_context():

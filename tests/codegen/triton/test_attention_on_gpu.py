@@ -67,6 +67,17 @@ def test_decoding_is_that_of_the_interpreter(case, rows):
         assert of_case.error(contexts, [1] * len(contexts)) <= TOLERANCE["bf16"], contexts
 
 
+@pytest.mark.parametrize("rows", [1, 16, 32, 64, 256])
+@pytest.mark.parametrize(
+    "case", [{"dim": 64}, {"dim": 128}, {"window": 200, "softcap": 2.0}], ids=str
+)
+def test_decoding_that_writes_the_cache_is_that_of_the_interpreter(case, rows):
+    joined = Joined(Steps("decode", rows, one_token_each=True), "bf16", h=8, **case)
+    for contexts in ([0], [1], [2047], [0, 130, 1023, 555, 15, 127, 128]):
+        errors = list(joined.errors(contexts))  # of one row alone each key's rounding counts
+        assert max(errors) <= 3 * TOLERANCE["bf16"], (contexts, errors)
+
+
 @pytest.mark.parametrize("steps", [ANY, LONG, SHORT], ids=["portable", "long", "short"])
 @pytest.mark.parametrize("case", ["64 wide", "window"])
 def test_a_token_of_a_prefill_is_bitwise_equal_whatever_is_beside_it(case, steps):
