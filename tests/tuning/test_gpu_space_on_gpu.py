@@ -56,7 +56,7 @@ def some_of(space, work):
 @pytest.mark.parametrize(
     ("steps", "before", "after"),
     [
-        ("128 rows", "w0, sums0)", "w0, sums0 * 1.2)"),
+        ("128 rows", ", sums0)", ", sums0 * 1.2)"),
         ("16 rows", "= sums.reshape(", "= (sums * 1.2).reshape("),
     ],
     ids=["tile", "stream"],
