@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ..ir.graph import Node, Value
-from ..ir.types import Dim
+from ..ir.types import Dim, DType
 from .aten_rules import ELEMENTWISE, NotLoweredError, Rule, fixed_axis, under_shape
 from .emit import Emitter
+
+_F32_EPS = 2.0**-23  # what torch adds where a norm names nothing
 
 
 def _take(emit: Emitter, x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
@@ -131,6 +133,23 @@ def layer_norm(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
     return [emit("layer_norm", *x, eps=node.attrs.get("eps", 1e-5))]
 
 
+def rms_norm(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
+    """Over the last axis, with its weight if it has one; torch computes it in f32, as ours."""
+    if len(node.attrs["normalized_shape"]) != 1:
+        raise NotLoweredError("over several axes")
+    eps = node.attrs.get("eps")
+    return [emit("rms_norm", *x, eps=_F32_EPS if eps is None else eps)]
+
+
+def vector_norm(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
+    """The root of the squares' sum, of one fixed axis."""
+    if node.attrs.get("ord", 2) != 2:
+        raise NotLoweredError(f"of order {node.attrs['ord']}")
+    value = emit.cast(x[0], DType.F32)  # as torch adds them up
+    root = emit("sqrt", emit("reduce_sum", emit("mul", value, value), axis=fixed_axis(node, value)))
+    return [emit.reshape(emit.cast(root, node.results[0].dtype), *node.results[0].shape)]
+
+
 def softmax(emit: Emitter, node: Node, x: list[Value]) -> list[Value]:
     """Along the last axis."""
     if fixed_axis(node, x[0]) != x[0].type.rank - 1:
@@ -176,6 +195,8 @@ LAYOUT: dict[str, Rule] = {
     "mm": matmul,
     "matmul": matmul,
     "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "linalg_vector_norm": vector_norm,
     "softmax": softmax,
     "topk": topk,
     "sum": reduce("reduce_sum"),

@@ -140,4 +140,5 @@ _SPECIAL = {
     "linear": _linear,
     "softmax": _last_axis,
     "layer_norm": _last_axis,
+    "rms_norm": _last_axis,
 }

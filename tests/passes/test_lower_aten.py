@@ -25,6 +25,10 @@ LINES = [
     "bool[1, T, 6] = aten.gt.Scalar(%x) {other = 0.0}",
     "bool[1, T, 6] = aten.ne.Scalar(%x) {other = 0.0}",
     "f32[1, T, 6] = aten.softmax.int(%x) {dim = -1}",
+    "f32[1, T, 6] = aten.rms_norm.default(%x) {normalized_shape = [6]}",
+    "f32[1, T, 6] = aten.rms_norm.default(%x) {normalized_shape = [6], eps = 0.1}",
+    "f32[1, T] = aten.linalg_vector_norm.default(%x) {dim = [-1]}",
+    "f32[1, T, 1] = aten.linalg_vector_norm.default(%x) {ord = 2, dim = [-1], keepdim = true}",
     "f32[1, T] = aten.mean.dim(%x) {dim = [-1]}",
     "f32[1, T, 1] = aten.amax.default(%x) {dim = [2], keepdim = true}",
     "f32[1, T, 2] = aten.slice.Tensor(%x) {dim = -1, start = 1, end = 5, step = 2}",
@@ -60,6 +64,7 @@ def test_lowered_ops_compute_what_torch_computes(line):
         ("f32[1, 6] = aten.mean.dim(%x) {dim = [1]}", "mixes requests"),
         ("f32[1, 6] = aten.select.int(%x) {dim = 1, index = -1}", "mixes requests"),
         ("f32[1, 3, 6] = aten.slice.Tensor(%x) {dim = 1, start = 0, end = 3}", "mixes requests"),
+        ("f32[1, T] = aten.linalg_vector_norm.default(%x) {ord = 1, dim = [2]}", "of order 1"),
         ("f32[1, T, T] = aten.matmul.default(%x, %x)", "more than a matrix"),
     ],
 )
