@@ -37,6 +37,7 @@ from .cache import CachePages
 from .tensors import tensor_at
 
 _GRAPH = "graph.ir"
+_FACTS = ("architecture", "vocab_size", "max_position_embeddings")
 
 
 class Subject:
@@ -160,9 +161,15 @@ class StoredWeights(Mapping[str, torch.Tensor]):
 
 
 def read_module(artifact: Artifact) -> Module:
-    """The module of regions that the artifact was built from. Raises ArtifactError."""
+    """The module of regions that the artifact was built from. Raises ArtifactError, also where the
+    manifest says something else of the model."""
     try:
-        return verify(parse_module(artifact.read(_GRAPH).decode()))
+        module = verify(parse_module(artifact.read(_GRAPH).decode()))
     except (ValueError, KeyError, VerifyError) as error:  # an op is looked up by its name
         found, wanted = str(error).splitlines()[0], "a module of this version's IR"
         raise ArtifactError(Path(artifact.path) / _GRAPH, "text", found, wanted) from None
+    for name in _FACTS:
+        told, known = getattr(artifact.manifest.model, name), module.attrs.get(name)
+        if known is not None and told != known:
+            raise ArtifactError(MANIFEST, f"model.{name}", told, f"{known}, as {_GRAPH} has it")
+    return module

@@ -115,6 +115,14 @@ def test_a_launch_that_is_missing_is_named(nano, tmp_path):
     [
         ("graph.ir", lambda data: b"none", "graph.ir: text: found line 1: 'module' wanted"),
         ("graph.ir", lambda data: data.replace(b"silu", b"sulu"), "graph.ir: text: found "),
+        (
+            "graph.ir",
+            lambda data: data.replace(
+                b"max_position_embeddings = ", b"max_position_embeddings = 1"
+            ),
+            "model.max_position_embeddings: found ",
+        ),
+        ("graph.ir", lambda data: data.replace(b"LlamaFor", b"For"), "model.architecture: found "),
         ("player/player.so", lambda data: b"none", "player.so: file too short; compile the model"),
         (
             "tapes/cpu/step.json",
