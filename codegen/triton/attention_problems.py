@@ -257,7 +257,7 @@ class InParts:
     def candidates(self, target: GpuTarget) -> Iterator[PartsTile]:
         """Other splits and stages."""
         splits = (1, 2, 4, 8, 16, 32) if self.max_rows else (1,)
-        yield from (PartsTile(*tile) for tile in product(splits, (1, 2, 3, 4)))
+        yield from (PartsTile(*tile) for tile in product(splits, _STAGES))
 
 
 def _refusal(block: int, num_warps: int, num_stages: int) -> str | None:
