@@ -1,4 +1,4 @@
-"""Recognise rotary embeddings: half-split, interleaved, written as a concatenation, or partial.
+"""Recognise rotary embeddings: half-split, interleaved, as parts that are joined, or partial.
 
 Before:
     module level=model
@@ -76,8 +76,8 @@ def _whole(node: Node, context: Context) -> list[Node] | None:
     for x, cos, sin, style in (*_sums(node, context), *_concatenation(node, context)):
         if x.type.rank not in (2, 3):
             continue
-        width = node.op == "concat"
-        tables = [columns_of(t, x, "" if width else style, context) for t in (cos, sin)]
+        repeated = style if node.op == "add" else ""  # halves and neighbours have one column a pair
+        tables = [columns_of(t, x, repeated, context) for t in (cos, sin)]
         if None not in tables:
             return _rope(node, x, [t for t in tables if t], style, context)
     return None
@@ -177,18 +177,26 @@ def _slice_of(value: Value, context: Context) -> tuple[Value, int, int, int] | N
 
 
 def _concatenation(node: Node, context: Context) -> Iterator[Found]:
-    """(a * cos - b * sin, b * cos + a * sin) of the halves a, b of x."""
-    if node.op != "concat" or len(node.operands) != 2 or not _is_last(node):
-        return
+    """(a * cos - b * sin, b * cos + a * sin), joined, of the pairs (a, b) of x."""
+    stacked = context.producer(node.operands[0], "concat") if node.op == "reshape" else None
+    for style, joined in zip(STYLES, (node if node.op == "concat" else None, stacked), strict=True):
+        if joined is not None and _joins_two(joined, style):
+            yield from _of_parts(node, joined, style, context)
+
+
+def _of_parts(node: Node, joined: Node, style: str, context: Context) -> Iterator[Found]:
+    values = [_unreshaped(value, style, context) for value in joined.operands]
     low, high = (
-        context.producer(value, op) for value, op in zip(node.operands, ("sub", "add"), strict=True)
+        context.producer(value, op) for value, op in zip(values, ("sub", "add"), strict=True)
     )
     if low is None or high is None:
         return
     terms = [_product(value, context) for value in (*low.operands, *high.operands)]
     for swapped in (False, True):
         a_cos, b_sin, b_cos, a_sin = [*terms[:2], *(terms[:1:-1] if swapped else terms[2:])]
-        yield from _halves(a_cos, b_sin, b_cos, a_sin)
+        for x, cos, sin in _pairs(style, a_cos, b_sin, b_cos, a_sin):
+            if x.shape == node.result.shape:
+                yield x, cos, sin, style
 
 
 def _product(value: Value, context: Context) -> list[tuple[tuple[object, ...], Value]]:
@@ -199,15 +207,17 @@ def _product(value: Value, context: Context) -> list[tuple[tuple[object, ...], V
     return [(part, factor) for part, factor in found if part is not None]
 
 
-def _halves(*terms: list[tuple[tuple[object, ...], Value]]) -> Iterator[Found]:
+def _pairs(
+    style: str, *terms: list[tuple[tuple[object, ...], Value]]
+) -> Iterator[tuple[Value, Value, Value]]:
     if not all(terms):
         return
     (a, cos), (b, sin), (b_again, cos_again), (a_again, sin_again) = (term[0] for term in terms)
     x = a[0]
     assert isinstance(x, Value)
-    fits = a == _part(x, 0, "half") and b == _part(x, 1, "half")
+    fits = a == _part(x, 0, style) and b == _part(x, 1, style)
     if fits and (a, b, cos, sin) == (a_again, b_again, cos_again, sin_again):
-        yield x, cos, sin, "half"
+        yield x, cos, sin
 
 
 def columns_of(value: Value, x: Value, style: str, context: Context) -> Value | None:
@@ -219,7 +229,7 @@ def columns_of(value: Value, x: Value, style: str, context: Context) -> Value | 
         value = node.operands[0]
         node = context.producer(value)
     if not style:
-        return value
+        return value if 2 * value.shape[-1] == x.shape[-1] else None
     if style == "interleaved" and node and node.op == "reshape":
         node = context.producer(node.operands[0])
     if node is None or node.op != "concat" or len(set(node.operands)) != 1:

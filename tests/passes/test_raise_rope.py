@@ -45,6 +45,26 @@ entry @step(%x: f32[T, 2, 8], %c: f32[T, 4], %s: f32[T, 4]) {
   return %y
 }
 """
+STACKED = """
+module level=model
+entry @step(%x: f32[T, 2, 8], %c: f32[T, 4], %s: f32[T, 4]) {
+  %cos: f32[T, 1, 4] = reshape(%c) {shape = [<T>, <1>, <4>]}
+  %sin: f32[T, 1, 4] = reshape(%s) {shape = [<T>, <1>, <4>]}
+  %a: f32[T, 2, 4] = slice(%x) {axis = 2, start = 0, stop = 8, step = 2}
+  %b: f32[T, 2, 4] = slice(%x) {axis = 2, start = 1, stop = 8, step = 2}
+  %ac: f32[T, 2, 4] = mul(%a, %cos)
+  %bs: f32[T, 2, 4] = mul(%b, %sin)
+  %bc: f32[T, 2, 4] = mul(%b, %cos)
+  %as: f32[T, 2, 4] = mul(%a, %sin)
+  %low: f32[T, 2, 4] = sub(%ac, %bs)
+  %low1: f32[T, 2, 4, 1] = reshape(%low) {shape = [<T>, <2>, <4>, <1>]}
+  %high: f32[T, 2, 4] = add(%bc, %as)
+  %high1: f32[T, 2, 4, 1] = reshape(%high) {shape = [<T>, <2>, <4>, <1>]}
+  %pairs: f32[T, 2, 4, 2] = concat(%low1, %high1) {axis = 3}
+  %y: f32[T, 2, 8] = reshape(%pairs) {shape = [<T>, <2>, <8>]}
+  return %y
+}
+"""
 ONE_HEAD = """
 module level=model
 entry @step(%x: f32[T, 8], %c: f32[T, 4], %s: f32[T, 4]) {
@@ -68,7 +88,13 @@ OF_HALVES = """%c2: f32[T, 8] = concat(%c, %c) {axis = 1}
 
 
 @pytest.mark.parametrize(
-    ("text", "style"), [(INTERLEAVED, "interleaved"), (CONCATENATED, "half"), (ONE_HEAD, "half")]
+    ("text", "style"),
+    [
+        (INTERLEAVED, "interleaved"),
+        (CONCATENATED, "half"),
+        (STACKED, "interleaved"),
+        (ONE_HEAD, "half"),
+    ],
 )
 def test_each_way_of_writing_it_is_raised_and_computes_the_same(text, style):
     before = verify(parse_module(text))
@@ -91,6 +117,8 @@ def test_each_way_of_writing_it_is_raised_and_computes_the_same(text, style):
         (ONE_HEAD, "concat(%n, %a)", "concat(%a, %n)"),
         (CONCATENATED, "sub(%ac, %bs)", "sub(%bs, %ac)"),
         (CONCATENATED, "%as: f32[T, 2, 4] = mul(%a, %sin)", "%as: f32[T, 2, 4] = mul(%a, %cos)"),
+        (STACKED, "concat(%low1, %high1)", "concat(%high1, %low1)"),
+        (STACKED, "start = 0, stop = 8, step = 2", "start = 0, stop = 4, step = 1"),
         (INTERLEAVED, "neg(%b)", "neg(%a)"),
         (INTERLEAVED, OF_NEIGHBOURS, OF_HALVES),
     ],
@@ -98,4 +126,12 @@ def test_each_way_of_writing_it_is_raised_and_computes_the_same(text, style):
 def test_what_only_looks_like_a_rotation_is_left_alone(text, old, new):
     assert old in text
     module = verify(parse_module(text.replace(old, new)))
+    assert raise_rope(module) == (module, 0)
+
+
+def test_a_table_of_one_column_for_all_pairs_is_left_alone():
+    text = CONCATENATED.replace("%c: f32[T, 4], %s: f32[T, 4]", "%c: f32[T, 1], %s: f32[T, 1]")
+    for name in ("cos", "sin"):
+        text = text.replace(f"%{name}: f32[T, 1, 4]", f"%{name}: f32[T, 1, 1]")
+    module = verify(parse_module(text.replace("<1>, <4>]", "<1>, <1>]")))
     assert raise_rope(module) == (module, 0)
