@@ -9,7 +9,7 @@ from ..ir.graph import Context, Function, Module, Node, Value, context_of
 from ..ir.ops import Kind, record_of
 from ..ir.printer import print_node
 from .base import Miss, Obstacle, made_by
-from .raise_rope import STYLES, columns_of, is_rotated
+from .rope_pairs import STYLES, columns_of, is_rotated
 
 _MADE_OF = {Kind.ELEMENTWISE, Kind.LAYOUT}
 
@@ -64,7 +64,7 @@ def _obstacle(node: Node, tables: set[Value], context: Context) -> Obstacle:
         readers = "; ".join(map(print_node, context.users.get(node.result, [])))
         return Obstacle("two products with tables are added", readers or "return")
     if node.op != "add":
-        wanted = "(a * cos - b * sin, b * cos + a * sin) of the halves a, b of x is joined"
+        wanted = "(a * cos - b * sin, b * cos + a * sin) of the pairs (a, b) of x is joined"
         found = [*_halves(products or makers, context), *(maker for maker in makers if maker), node]
         return Obstacle(wanted, "; ".join(map(print_node, found)))
     (x, turned), own = zip(*(_split(product, tables) for product in products), strict=True)

@@ -65,6 +65,16 @@ entry @step(%x: f32[T, 2, 8], %c: f32[T, 4], %s: f32[T, 4]) {
   return %y
 }
 """
+IN_PAIRS = STACKED.replace(
+    "%a: f32[T, 2, 4] = slice(%x) {axis = 2, start = 0, stop = 8, step = 2}",
+    """%p: f32[T, 2, 4, 2] = reshape(%x) {shape = [<T>, <2>, <4>, <2>]}
+  %a1: f32[T, 2, 4, 1] = slice(%p) {axis = 3, start = 0, stop = 1}
+  %a: f32[T, 2, 4] = reshape(%a1) {shape = [<T>, <2>, <4>]}""",
+).replace(
+    "%b: f32[T, 2, 4] = slice(%x) {axis = 2, start = 1, stop = 8, step = 2}",
+    """%b1: f32[T, 2, 4, 1] = slice(%p) {axis = 3, start = 1, stop = 2}
+  %b: f32[T, 2, 4] = reshape(%b1) {shape = [<T>, <2>, <4>]}""",
+)
 ONE_HEAD = """
 module level=model
 entry @step(%x: f32[T, 8], %c: f32[T, 4], %s: f32[T, 4]) {
@@ -93,6 +103,7 @@ OF_HALVES = """%c2: f32[T, 8] = concat(%c, %c) {axis = 1}
         (INTERLEAVED, "interleaved"),
         (CONCATENATED, "half"),
         (STACKED, "interleaved"),
+        (IN_PAIRS, "interleaved"),
         (ONE_HEAD, "half"),
     ],
 )
@@ -119,6 +130,7 @@ def test_each_way_of_writing_it_is_raised_and_computes_the_same(text, style):
         (CONCATENATED, "%as: f32[T, 2, 4] = mul(%a, %sin)", "%as: f32[T, 2, 4] = mul(%a, %cos)"),
         (STACKED, "concat(%low1, %high1)", "concat(%high1, %low1)"),
         (STACKED, "start = 0, stop = 8, step = 2", "start = 0, stop = 4, step = 1"),
+        (IN_PAIRS, "start = 0, stop = 1", "start = 1, stop = 2"),
         (INTERLEAVED, "neg(%b)", "neg(%a)"),
         (INTERLEAVED, OF_NEIGHBOURS, OF_HALVES),
     ],

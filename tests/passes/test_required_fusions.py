@@ -192,7 +192,7 @@ def test_a_place_that_a_pass_leaves_again_is_told_once():
 )
 def test_halves_of_a_rotation_that_are_none_are_shown(first, second):
     (miss,) = missed_ropes(verify(parse_module(ROPE.replace("FIRST", first))))
-    assert "of the halves a, b of x is joined" in miss.obstacle.predicate
+    assert "of the pairs (a, b) of x is joined" in miss.obstacle.predicate
     assert "%a: " in miss.obstacle.found and second in miss.obstacle.found
 
 
