@@ -115,10 +115,11 @@ def loads_first(lines: Iterable[str]) -> tuple[list[str], list[str]]:
     computed: set[str] = set()
     for line in lines:
         name, _, text = line.partition(" = ")
-        if text.startswith("tl.load(") and computed.isdisjoint(re.findall(r"\bv\d+\b", text)):
+        is_load = text.startswith("tl.load(") and not name.startswith(" ")  # nor in a loop
+        if is_load and computed.isdisjoint(re.findall(r"\w+", text)):
             loads.append(line)
         else:
-            computed.add(name)
+            computed.add(name.strip())
             others.append(line)
     return loads, others
 
