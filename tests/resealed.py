@@ -14,13 +14,13 @@ from tapeout.codegen.triton.program import compile_gpu_program
 from tapeout.verification.subject import read_module
 
 
-def reseal(artifact, output, changed):
-    """The artifact again, with other bytes for the files named in `changed`."""
+def reseal(artifact, output, changed, **facts):
+    """The artifact again, with other bytes for the files named in `changed`, and other facts."""
     base = Artifact.open(artifact)
     with ArtifactWriter(output) as writer:
         for name in base.manifest.files:
             writer.add_bytes(name, changed.get(name, base.read(name)))
-        return writer.commit(msgspec.structs.replace(base.manifest, files={}))
+        return writer.commit(msgspec.structs.replace(base.manifest, files={}, **facts))
 
 
 def with_kernel(artifact, output, kernel, edit):

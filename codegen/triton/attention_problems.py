@@ -145,8 +145,8 @@ class Decode:
 
     @property
     def _is_many(self) -> bool:
-        """More rows than blocks fit at once: fewer of these, which ask for more keys ahead, are
-        faster where contexts differ and wide heads leave little room."""
+        """More rows than have their blocks on the machine at once, of heads of 128: keys ahead then
+        gain more than the blocks that they leave no room for."""
         return self.max_rows > _MOST_AT_ONCE and self.heads.key_bytes >= _WIDE_BYTES
 
     def read(self, configuration: Configuration) -> DecodeTile:

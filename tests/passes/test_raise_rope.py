@@ -45,26 +45,17 @@ entry @step(%x: f32[T, 2, 8], %c: f32[T, 4], %s: f32[T, 4]) {
   return %y
 }
 """
-STACKED = """
-module level=model
-entry @step(%x: f32[T, 2, 8], %c: f32[T, 4], %s: f32[T, 4]) {
-  %cos: f32[T, 1, 4] = reshape(%c) {shape = [<T>, <1>, <4>]}
-  %sin: f32[T, 1, 4] = reshape(%s) {shape = [<T>, <1>, <4>]}
-  %a: f32[T, 2, 4] = slice(%x) {axis = 2, start = 0, stop = 8, step = 2}
-  %b: f32[T, 2, 4] = slice(%x) {axis = 2, start = 1, stop = 8, step = 2}
-  %ac: f32[T, 2, 4] = mul(%a, %cos)
-  %bs: f32[T, 2, 4] = mul(%b, %sin)
-  %bc: f32[T, 2, 4] = mul(%b, %cos)
-  %as: f32[T, 2, 4] = mul(%a, %sin)
-  %low: f32[T, 2, 4] = sub(%ac, %bs)
-  %low1: f32[T, 2, 4, 1] = reshape(%low) {shape = [<T>, <2>, <4>, <1>]}
-  %high: f32[T, 2, 4] = add(%bc, %as)
+STACKED = (
+    CONCATENATED.replace("start = 0, stop = 4}", "start = 0, stop = 8, step = 2}")
+    .replace("start = 4, stop = 8}", "start = 1, stop = 8, step = 2}")
+    .replace(
+        "  %y: f32[T, 2, 8] = concat(%low, %high) {axis = 2}",
+        """  %low1: f32[T, 2, 4, 1] = reshape(%low) {shape = [<T>, <2>, <4>, <1>]}
   %high1: f32[T, 2, 4, 1] = reshape(%high) {shape = [<T>, <2>, <4>, <1>]}
   %pairs: f32[T, 2, 4, 2] = concat(%low1, %high1) {axis = 3}
-  %y: f32[T, 2, 8] = reshape(%pairs) {shape = [<T>, <2>, <8>]}
-  return %y
-}
-"""
+  %y: f32[T, 2, 8] = reshape(%pairs) {shape = [<T>, <2>, <8>]}""",
+    )
+)
 IN_PAIRS = STACKED.replace(
     "%a: f32[T, 2, 4] = slice(%x) {axis = 2, start = 0, stop = 8, step = 2}",
     """%p: f32[T, 2, 4, 2] = reshape(%x) {shape = [<T>, <2>, <4>, <2>]}

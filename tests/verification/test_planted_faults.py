@@ -9,7 +9,7 @@ from flipped_bits import flip
 from msgspec.structs import replace
 from resealed import reseal, shortened, swapped, with_kernel, with_launches, with_weight
 
-from tapeout.artifact import Artifact, ArtifactWriter
+from tapeout.artifact import Artifact
 from tapeout.errors import InputError
 from tapeout.verification.run import verify
 
@@ -147,11 +147,7 @@ def test_a_slot_that_is_too_small_is_named_before_anything_is_written_there(nano
     slot = base.tape("cpu", "step").launches[0].buffers[-1].slot
     slots = [*target.slots]
     slots[slot] = replace(slots[slot], bytes=[{"T": 2}])
-    manifest = replace(base.manifest, files={}, targets={"cpu": replace(target, slots=slots)})
-    with ArtifactWriter(tmp_path / "m") as writer:
-        for name in base.manifest.files:
-            writer.add_bytes(name, base.read(name))
-        wrong = writer.commit(manifest)
+    wrong = reseal(nano, tmp_path / "m", {}, targets={"cpu": replace(target, slots=slots)})
     [fault] = faults(verify(wrong))
     assert f"targets.cpu.slots[{slot}].bytes: found 2 at T=1 S=1 R=1, wanted " in fault
     assert "at least, for %" in fault

@@ -6,9 +6,10 @@ import re
 import pytest
 from conftest import NANO
 from msgspec.structs import replace
+from resealed import reseal
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tapeout.artifact import Artifact, ArtifactWriter
+from tapeout.artifact import Artifact
 from tapeout.errors import CheckpointError
 from tapeout.verification.files import check_files
 from tapeout.verification.findings import Findings
@@ -39,10 +40,8 @@ def test_files_that_are_those_of_the_checkpoint_pass(nano):
 def test_a_sealed_file_and_ends_of_sequences_that_are_others_are_named(nano, tmp_path):
     base, findings = Artifact.open(nano), Findings()
     model = replace(base.manifest.model, eos_token_ids=[5])
-    with ArtifactWriter(tmp_path / "m") as writer:
-        for name in base.manifest.files:
-            writer.add_bytes(name, base.read(name) + b" " * (name == "tokenizer.json"))
-        other = writer.commit(replace(base.manifest, files={}, model=model))
+    changed = {"tokenizer.json": base.read("tokenizer.json") + b" "}
+    other = reseal(nano, tmp_path / "m", changed, model=model)
     check_files(Artifact.open(other), NANO, findings)
     ends = base.manifest.model.eos_token_ids
     assert findings.faults() == [

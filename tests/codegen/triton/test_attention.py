@@ -106,11 +106,14 @@ def test_prefill_makes_its_queries_itself_and_under_batch_invariance_reads_them(
 
 
 TARGET = "cuda:sm_90"
-DECODE = (Steps("one", 1, one_token_each=True), Steps("few", 16, one_token_each=True))
+DECODE = tuple(
+    Steps(name, rows, one_token_each=True)
+    for name, rows in (("one", 1), ("few", 16), ("many", 256))
+)
 
 
 def forms_for(target, **case):
-    """Decode for one row and for some, and prefill of some and of any, of a region in bf16."""
+    """Decode for one row, few and many, and prefill of some and of any, of a region in bf16."""
     target = TARGETS.get(target)
     steps = (*DECODE, Steps("some", 1024, target=target), Steps("any", target=target))
     return {s.name: Attention(s, "bf16", **case).attend.emitted.kernels[0] for s in steps}
