@@ -57,6 +57,11 @@ class ArtifactError(FileFormatError):
     """An artifact is damaged, incomplete, or made for another version of tapeout."""
 
 
+def in_words(error: BaseException) -> str:
+    """What an error says, if it is ours; any other by its name, too."""
+    return str(error) if isinstance(error, TapeoutError) else shown(repr(error))
+
+
 def shown(value: object) -> str:
     """A value as one short printable line, whatever a hostile file has put in it."""
     try:

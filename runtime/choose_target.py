@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from ..artifact import Artifact
 from ..errors import InputError
-from .cuda.device import CudaError, Device
+from .cuda.device import Device
+from .cuda.errors import CudaError, NoDeviceError
 from .executor import TARGET as CPU
 
 _CUDA = "cuda:sm_"
@@ -19,20 +20,21 @@ _log = logging.getLogger(__name__)
 
 
 def choose_target(artifact: Artifact) -> tuple[str, Device | None]:
-    """The name of the target, and its device if that is a GPU.
+    """The name of the target, and its device if that is a GPU: of several that run here the last.
 
     Raises InputError that says for each target why it cannot be used.
     """
     targets = artifact.manifest.targets
-    reasons = []
-    for name, target in targets.items():
-        if target.player is None:
+    reasons, level = [], logging.INFO
+    for name in sorted(targets, key=_version, reverse=True):
+        if targets[name].player is None:
             reasons.append(f"{name} (there is no player for it yet)")
         elif name.startswith(_CUDA):
-            found = _find(artifact, name)
-            if isinstance(found, Device):
-                return name, found
-            reasons.append(f"{name} ({found})")
+            try:
+                return name, _find(artifact, name)
+            except CudaError as error:
+                reasons.append(f"{name} ({error})")
+                level = level if isinstance(error, NoDeviceError) else logging.WARNING
     if CPU not in targets:
         wrong = ", ".join(reasons) or ", ".join(targets)
         raise InputError(
@@ -40,7 +42,7 @@ def choose_target(artifact: Artifact) -> tuple[str, Device | None]:
             "the GPU of this machine"
         )
     if reasons:
-        _log.info("%s runs on the CPU, for others cannot be used: %s", artifact.path, reasons)
+        _log.log(level, "%s runs on the CPU, for there is no %s", artifact.path, ", ".join(reasons))
     return CPU, None
 
 
@@ -50,29 +52,31 @@ def describe_devices(target_name: str, levels: Sequence[str]) -> str:
         return f"x86-64 CPUs with {_NEEDS[levels[-1]]}"
     if not target_name.startswith(_CUDA):
         return "nothing yet: its kernels are compiled, but there is no player for it"
-    version = int(target_name.removeprefix(_CUDA))
+    version = _version(target_name)
     last = str(version) if version >= _OWN_FEATURES else f"{version // 10}x, from {version} on"
     return f"NVIDIA GPUs of version sm_{last}"
 
 
-def _find(artifact: Artifact, name: str) -> Device | str:
-    """The device that runs a target, or why there is none."""
+def _version(target_name: str) -> int:
+    """The GPU's that a target is built for; 0 for others."""
+    return int(target_name.removeprefix(_CUDA)) if target_name.startswith(_CUDA) else 0
+
+
+def _find(artifact: Artifact, name: str) -> Device:
+    """The device that runs a target. Raises CudaError that says why there is none."""
     target = artifact.manifest.targets[name]
     assert target.player is not None
-    try:
-        device = Device(artifact.file_path(target.player))
-    except CudaError as error:
-        return str(error)
+    device = Device(artifact.file_path(target.player))
     facts = device.facts
     wanted = max(
         (kernel.cubin.shared_bytes for kernel in target.kernels if kernel.cubin), default=0
     )
-    if _runs(int(name.removeprefix(_CUDA)), facts.capability) and wanted <= facts.shared_bytes:
+    if _runs(_version(name), facts.capability) and wanted <= facts.shared_bytes:
         return device
     device.close()
     shared = f", whose blocks have {facts.shared_bytes} bytes of shared memory, not {wanted}"
     shared = shared if wanted > facts.shared_bytes else ""
-    return f"the GPU is sm_{facts.capability}, {facts.name}{shared}"
+    raise CudaError(f"the GPU is sm_{facts.capability}, {facts.name}{shared}")
 
 
 def _runs(built_for: int, capability: int) -> bool:

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from ..debug import topic_log
-from ..errors import EngineDeadError, QueueFullError, shown
+from ..errors import EngineDeadError, QueueFullError, in_words
 from .frame import Frame, StepResult
 from .grammars.compiler import GrammarCompiler
 from .grammars.masks import MaskMaker
 from .plan import MAX_STEPS_IN_FLIGHT
 from .request import Arrive, Event, Request, StepPlan, StepReport
 from .scheduler import Scheduler
+from .step_thread import StepError
 
 _GRAMMAR_WAIT_S = 0.02
 
@@ -29,6 +30,9 @@ class StepRunner(Protocol):
 
     def wait(self) -> StepResult:
         """What the oldest step gave; raises what went wrong in it."""
+
+    def close(self) -> None:
+        """Gives back all that it holds; may be called again."""
 
 
 class EngineCore:
@@ -62,7 +66,7 @@ class EngineCore:
         if self._death is not None:
             raise EngineDeadError(
                 "a step failed, so nothing can be generated any more: "
-                f"{shown(repr(self._death))}; load the model anew"
+                f"{_told(self._death)}; load the model anew"
             ) from self._death
 
     def check_room(self, requests: Sequence[Request]) -> None:
@@ -137,11 +141,15 @@ class EngineCore:
 
     @contextmanager
     def dying_by_errors(self) -> Iterator[None]:
-        """Half a step done, be it by an interrupt, is no state to go on from."""
+        """Half a step done, be it by an interrupt, is no state to go on from.
+
+        What the runner holds is of use to nobody then, and whoever loads the model anew needs it.
+        """
         try:
             yield
         except BaseException as error:
             self._death = self._death or error
+            self.runner.close()
             if isinstance(error, Exception):
                 self.check_alive()
             raise
@@ -154,6 +162,12 @@ class EngineCore:
             f"{dims}, {len(scheduler.waiting)} waiting, {scheduler.num_preemptions} preempted, "
             f"free pages {list(scheduler.cache.num_free_pages())}"
         )
+
+
+def _told(death: BaseException) -> str:
+    """What went wrong in a step, which a StepError has only passed on."""
+    cause = death.__cause__ if isinstance(death, StepError) else None
+    return in_words(cause or death)
 
 
 def _num_tokens(requests: Sequence[Request]) -> int:

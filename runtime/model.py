@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +97,15 @@ class Model:
         self.executor = loaded.executor
         self.startup_s = Phases({"opening": loaded.opening_s, **loaded.executor.startup_s})
         folder = Path(tokenizer) if tokenizer is not None else loaded.folder
-        with self.startup_s.timed("engine"):
-            grammars = loaded.grammars(None if skip_tokenizer_init else folder)
-            self.engine = loaded.engine(grammars, seed, enable_prefix_caching, **queue)
-            self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
-        with self.startup_s.timed("tokenizer"):
-            self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
+        with ExitStack() as undo:  # an error may be kept, and with it this frame and the memory
+            undo.callback(loaded.executor.close)
+            with self.startup_s.timed("engine"):
+                grammars = loaded.grammars(None if skip_tokenizer_init else folder)
+                self.engine = loaded.engine(grammars, seed, enable_prefix_caching, **queue)
+            with self.startup_s.timed("tokenizer"):
+                self._tokenizer = None if skip_tokenizer_init else Tokenizer(folder)
+            undo.pop_all()
+        self._close: Callable[[], Any] = weakref.finalize(self, self._set_up(loaded.executor))
         self.bounds = loaded.bounds()
         self._intake = Intake(self._tokenizer, self.bounds, enable_prefix_caching, grammars)
 

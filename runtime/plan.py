@@ -200,14 +200,16 @@ def _shortage(
     weights: int, others: int, cache: int, share: int, whole: int, there: str
 ) -> CapacityError:
     """What is too large for a share of the whole memory, and what helps; all in bytes."""
+    least = weights if weights >= share else others + cache
+    raised = ", or raise gpu_memory_utilization" if share < whole and least < whole else ""
     if weights >= share:
-        raised = ", or raise gpu_memory_utilization" if weights < whole else ""
         return CapacityError(
             f"weights take {weights} bytes, more than {there}; take one with more memory{raised}"
         )
     return CapacityError(
         f"weights, arena and inputs take {others} bytes and the key-value cache {cache}, more than "
-        f"{there}; lower max_num_seqs, max_num_batched_tokens, max_model_len or kv_cache_bytes"
+        f"{there}; lower max_num_seqs, max_num_batched_tokens, max_model_len or "
+        f"kv_cache_bytes{raised}"
     )
 
 

@@ -5,6 +5,7 @@ It is handed addresses, so whoever adds a tape keeps the memory behind them aliv
 
 import ctypes
 import itertools
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ Coefficients = tuple[int, int, int, int, int]  # constant, T, S, R, P
 
 _LEVEL_RANKS = {"x86-64-v3": 1, "x86-64-v4": 2, "x86-64-v4-bf16": 3}
 _ERROR_BYTES = 512
-_REMEDY = "compile the model anew, or put it where libraries may be loaded from"
+REMEDY = "compile the model anew, or put it where libraries may be loaded from"
 _C_DIMS = ctypes.c_int64 * 4
 _POINTER, _INT, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -60,7 +61,7 @@ class PlayerLibrary:
                 function = getattr(self.c, name)  # kept by the library; self.c[name] is not
                 function.restype, function.argtypes = result, arguments
         except (OSError, AttributeError) as error:  # both name the file
-            raise PlayerError(f"{error}; {_REMEDY}") from None
+            raise PlayerError(f"{error}; {REMEDY}") from None
         self.cpu_level = int(self.c.tapeout_cpu_level())
 
     def supports(self, level: str) -> bool:
@@ -81,8 +82,9 @@ class Player:
         if not handle:
             said = error.value.decode(errors="replace")
             named = said if str(kernels) in said else f"{kernels}: {said}"
-            raise PlayerError(f"{named}; {_REMEDY}")
+            raise PlayerError(f"{named}; {REMEDY}")
         self._handle: int | None = handle
+        self._pid = os.getpid()
 
     def add_tape(self, launches: Sequence[Launch]) -> int:
         """Gives the number of the new tape. Raises PlayerError naming a missing kernel."""
@@ -120,8 +122,9 @@ class Player:
         assert status == 0, f"tape {tape} of the player failed with {status}"
 
     def close(self) -> None:
-        """Ends the threads and unloads the kernels; calling it again does nothing."""
-        if self._handle is not None:
+        """Ends the threads and unloads the kernels; calling it again, or in a fork of the process,
+        where there are no threads to wait for, does nothing."""
+        if self._handle is not None and os.getpid() == self._pid:
             self._c.tapeout_player_close(self._handle)
             self._handle = None
 

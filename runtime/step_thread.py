@@ -4,7 +4,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread, current_thread
 
-from ..errors import TapeoutError
+from ..errors import TapeoutError, in_words
 from .frame import Frame, StepResult
 
 
@@ -13,6 +13,14 @@ class StepError(TapeoutError):
 
     What the device holds is not known after that.
     """
+
+
+def failed_by(failure: Exception | None) -> StepError:
+    """The error of a step that failed, or that an earlier failure kept from running."""
+    assert failure is not None, "a step failed without an error"
+    error = StepError(f"a step did not complete: {in_words(failure)}")
+    error.__cause__ = failure
+    return error
 
 
 class StepThread:
@@ -56,7 +64,7 @@ class StepThread:
             result = self._results.get()
             self._num_unreported -= 1
         if result is None:
-            raise StepError(f"a step did not complete: {self._failure!r}") from self._failure
+            raise failed_by(self._failure)
         return result
 
     def close(self) -> None:

@@ -3,16 +3,23 @@
  * Streams do nothing until somebody waits, as late as they may: pinned memory that is used again too
  * early, and what is not waited for, then show. Of each two streams the second runs as late, or at
  * once with FAKE_CUDA_AHEAD=early: then it shows what it writes over too early.
- * What is asked for in FAKE_CUDA_FAIL=<call>[:<n>] fails (the n-th time, from 1). */
+ * What is asked for in FAKE_CUDA_FAIL=<call>[:<n>][=<status>] fails (the n-th time, from 1), with its
+ * usual error or that of a number. With FAKE_CUDA_LOST=1 all that follows fails like it, until the
+ * context is given back and takes along what is in it. A fork has no device.
+ * FAKE_CUDA_BYTES and FAKE_CUDA_OTHERS_BYTES are the device's memory and what others have of it;
+ * CUDA_VISIBLE_DEVICES shows the one device there is, or none. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { MAX_PARAMETERS = 24, MAX_NODES = 4096, OUT_OF_MEMORY = 2, INVALID = 1, ILLEGAL = 700 };
+enum { MAX_PARAMETERS = 24, MAX_NODES = 4096 };
+enum { INVALID = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, ILLEGAL = 700 };
 typedef uint64_t word;
 typedef struct { void *library; } module_t;
 typedef struct { void *code; int arity; unsigned *block; } function_t;
@@ -95,50 +102,109 @@ static int push(stream_t *stream, op_t op) {
     return 0;
 }
 
-static int fails(const char *call) {
+static int lost; /* the error that everything on the device gives by now */
+static int num_contexts, user /* the process whose driver this is */;
+/* The error of a call, or 0. */
+static int failure(const char *call, int usual) {
     static int count;
+    static char before[128];
     const char *wanted = getenv("FAKE_CUDA_FAIL");
     size_t length = strlen(call);
+    if (lost && num_contexts) return lost;
     if (!wanted || strncmp(wanted, call, length)) return 0;
-    if (wanted[length] != ':') return wanted[length] == 0;
-    return ++count == atoi(wanted + length + 1) ? (count = 0, 1) : 0;
+    if (strcmp(wanted, before)) count = 0, snprintf(before, sizeof before, "%s", wanted);
+    const char *rest = wanted + length, *status = strchr(rest, '=');
+    if (*rest && *rest != ':' && *rest != '=') return 0;
+    if (*rest == ':' && ++count != atoi(rest + 1)) return 0;
+    count = 0;
+    usual = status ? atoi(status + 1) : usual;
+    if (getenv("FAKE_CUDA_LOST") && num_contexts) lost = usual;
+    return usual;
 }
-#define CALL(name, status) if (fails(#name)) return status
+#define CALL(name, status)                           \
+    do {                                             \
+        int failed_ = failure(#name, status);        \
+        if (failed_) return failed_;                 \
+    } while (0)
 #define COUNT(number, change) __atomic_add_fetch(&number, change, __ATOMIC_SEQ_CST)
 #define OPEN(name, status) CALL(name, status); COUNT(fake_num_live, 1)
 #define SHUT() COUNT(fake_num_live, -1)
 
-int cuInit(unsigned f) { CALL(cuInit, 100); return 0; }
+int cuInit(unsigned f) {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    if (!lost) CALL(cuInit, 999);
+    if (visible && strcmp(visible, "0") && strncmp(visible, "0,", 2) && strncmp(visible, "GPU-f", 5))
+        return NO_DEVICE;
+    if (user && user != getpid()) return NOT_INITIALIZED;
+    user = getpid();
+    return 0;
+}
 int cuDriverGetVersion(int *v) { *v = 13000; return 0; }
 int cuDeviceGetCount(int *n) { *n = 1; return 0; }
 int cuDeviceGet(int *d, int i) { *d = i; return 0; }
 int cuDeviceGetName(char *s, int n, int d) { snprintf(s, n, "fake device"); return 0; }
 int cuDeviceGetAttribute(int *v, int a, int d) {
-    const char *shared = getenv("FAKE_CUDA_SHARED_BYTES");
-    *v = a == 75 ? 9 : a == 76 ? 0 : a == 97 ? (shared ? atoi(shared) : 227 << 10) : 132;
+    if (!lost) CALL(cuDeviceGetAttribute, INVALID);
+    const char *shared = getenv("FAKE_CUDA_SHARED_BYTES"), *version = getenv("FAKE_CUDA_CAPABILITY");
+    int capability = version ? atoi(version) : 90;
+    *v = a == 75   ? capability / 10
+         : a == 76 ? capability % 10
+         : a == 97 ? (shared ? atoi(shared) : 227 << 10)
+                   : 132;
     return 0;
 }
-int cuDeviceTotalMem_v2(size_t *n, int d) {
-    const char *bytes = getenv("FAKE_CUDA_BYTES");
-    *n = bytes ? strtoull(bytes, NULL, 10) : 1ull << 30;
+static size_t given(const char *name, size_t usual) {
+    const char *bytes = getenv(name);
+    return bytes ? strtoull(bytes, NULL, 10) : usual;
+}
+static size_t total_bytes(void) { return given("FAKE_CUDA_BYTES", 1ull << 30); }
+static size_t taken_bytes; /* by this process */
+static size_t free_bytes(void) {
+    size_t taken = taken_bytes + given("FAKE_CUDA_OTHERS_BYTES", 0);
+    return taken < total_bytes() ? total_bytes() - taken : 0;
+}
+int cuDeviceTotalMem_v2(size_t *n, int d) { *n = total_bytes(); return 0; }
+int cuDevicePrimaryCtxRetain(void **c, int d) { 
+    OPEN(cuDevicePrimaryCtxRetain, INVALID);
+    COUNT(num_contexts, 1);
+    *c = &recording;
     return 0;
 }
-int cuDevicePrimaryCtxRetain(void **c, int d) { OPEN(cuDevicePrimaryCtxRetain, INVALID); *c = &recording; return 0; }
-int cuDevicePrimaryCtxRelease_v2(int d) { SHUT(); return 0; }
-int cuCtxSetCurrent(void *c) { return 0; }
+int cuDevicePrimaryCtxRelease_v2(int d) {
+    SHUT();
+    if (COUNT(num_contexts, -1) || !lost) return 0;
+    lost = fake_num_live = taken_bytes = 0, memset(pinned, 0, sizeof pinned);
+    return 0;
+}
+int cuCtxSetCurrent(void *c) { return user == getpid() ? lost : NOT_INITIALIZED; }
 int cuGetErrorName(int e, const char **s) {
-    *s = e == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : e == ILLEGAL ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_FAKE";
+    *s = e == OUT_OF_MEMORY     ? "CUDA_ERROR_OUT_OF_MEMORY"
+         : e == NOT_INITIALIZED ? "CUDA_ERROR_NOT_INITIALIZED"
+         : e == NO_DEVICE       ? "CUDA_ERROR_NO_DEVICE"
+         : e == ILLEGAL         ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                                : "CUDA_ERROR_FAKE";
     return 0;
 }
 int cuGetErrorString(int e, const char **s) { *s = "as was asked for"; return 0; }
-int cuMemGetInfo_v2(size_t *f, size_t *t) { *f = 1 << 29; *t = 1 << 30; return 0; }
+int cuMemGetInfo_v2(size_t *f, size_t *t) {
+    CALL(cuMemGetInfo_v2, INVALID);
+    *f = free_bytes(), *t = total_bytes();
+    return 0;
+}
 int cuMemAlloc_v2(word *a, size_t n) {
+    if (n > free_bytes()) return OUT_OF_MEMORY;
     OPEN(cuMemAlloc_v2, OUT_OF_MEMORY);
     *a = (word)aligned_alloc(256, (n + 255) / 256 * 256);
     memset((void *)*a, 0xA5, n);
+    COUNT(taken_bytes, malloc_usable_size((void *)*a));
     return 0;
 }
-int cuMemFree_v2(word a) { free((void *)a); SHUT(); return 0; }
+int cuMemFree_v2(word a) {
+    CALL(cuMemFree_v2, INVALID);
+    COUNT(taken_bytes, -malloc_usable_size((void *)a));
+    free((void *)a), SHUT();
+    return 0;
+}
 int cuMemHostAlloc(void **a, size_t n, unsigned f) {
     OPEN(cuMemHostAlloc, OUT_OF_MEMORY);
     *a = aligned_alloc(4096, (n + 4095) / 4096 * 4096);
@@ -221,8 +287,8 @@ int cuEventElapsedTime(float *ms, void *a, void *b) {
 }
 /* The machine code is the path of a library; kernels of real machine code do nothing. */
 int cuModuleLoadData(void **m, const void *image) {
+    OPEN(cuModuleLoadData, 200);
     module_t *module = calloc(1, sizeof *module);
-    COUNT(fake_num_live, 1);
     if (!memcmp(image, "\x7f" "ELF", 4)) return *m = module, 0;
     *m = module;
     module->library = dlopen(image, RTLD_NOW | RTLD_LOCAL);

@@ -170,7 +170,7 @@ static int find_driver(player_t *player, const char *libcuda) {
     if (!player->library) return fail("driver", dlerror());
 #define FIND(name, parameters)                                         \
     *(void **)&player->driver.name = dlsym(player->library, #name);    \
-    if (!player->driver.name) return fail(libcuda, "has no " #name);
+    if (!player->driver.name) return fail(libcuda, "has no " #name ": update the GPU's driver");
     DRIVER(FIND)
 #undef FIND
     return 0;
@@ -180,7 +180,7 @@ static int open_device(player_t *player, int device) {
     int count = 0;
     TRY(player, cuInit, 0);
     TRY(player, cuDeviceGetCount, &count);
-    if (device >= count) return fail("device", "there is none of that number");
+    if (device >= count) return fail("driver", "it shows no GPU of that number");
     TRY(player, cuDeviceGet, &player->device, device);
     return 0;
 }

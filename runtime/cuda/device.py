@@ -4,19 +4,20 @@ The binding of codegen/player/cuda_player.c, without a copy of what is said ther
 """
 
 import ctypes
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import CapacityError, TapeoutError
 from ..memory import Bytes
-from ..player import Dims
+from ..player import REMEDY, Dims
+from .errors import FORKED, CudaError, error_of
 
 LIBCUDA = "libcuda.so.1"  # the driver brings it; tests have one of their own
-_OUT_OF_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY"
 _NAME_BYTES = 256
 _POINTER, _INT, _LONG, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_char_p
 _ADDRESS, _DIMS = ctypes.c_uint64, ctypes.c_int64 * 4
@@ -51,10 +52,6 @@ _ARGUMENTS: dict[str, list[Any]] = {
 }
 
 
-class CudaError(TapeoutError):
-    """A call of the GPU's driver failed; the message names the call and the driver's error."""
-
-
 class Facts(NamedTuple):
     """What a device is."""
 
@@ -69,7 +66,8 @@ class Facts(NamedTuple):
 class Device:
     """A GPU that nothing has been taken from until `start`. Owns what is allocated through it.
 
-    Calls may come from any thread, one of each kind of work at a time; `close` ends all.
+    Calls may come from any thread, one of each kind of work at a time; `close` ends all. In a fork
+    of the process every call fails, and `close` leaves the device to the process that it is of.
     """
 
     def __init__(self, library: Path, number: int = 0) -> None:
@@ -77,21 +75,39 @@ class Device:
         self._addresses: list[int] = []
         self._pinned: list[int] = []
         self._events: list[int] = []
+        self._pid = os.getpid()
         self._handle: int | None = self._c.tapeout_cuda_open(LIBCUDA.encode(), number)
         if not self._handle:
-            raise CudaError(self._said())
+            raise self._error()
+        try:
+            self.facts = self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self) -> Facts:
         name, facts = ctypes.create_string_buffer(_NAME_BYTES), (ctypes.c_int64 * 5)()
         self.call("describe", facts, name, _NAME_BYTES)
-        self.facts = Facts(name.value.decode(errors="replace"), *facts)
+        return Facts(name.value.decode(errors="replace"), *facts)
 
     def call(self, function: str, *arguments: Any) -> int:
         """What a function of the player gives. Raises CudaError."""
         if self._handle is None:
             raise CudaError(f"{function}: the device is closed")
+        if os.getpid() != self._pid:
+            raise CudaError(FORKED)
         result = getattr(self._c, f"tapeout_cuda_{function}")(self._handle, *arguments)
         if result < 0:
-            raise CudaError(self._said())
+            raise self._error()
         return int(result)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Errors of the driver name what it was asked for."""
+        try:
+            yield
+        except CudaError as error:
+            raise type(error)(f"{what}: {error}") from None
 
     def start(self) -> None:
         """Makes the context; it takes some hundred MiB of the device."""
@@ -104,9 +120,12 @@ class Device:
         return self.facts.memory_bytes - num_free.value
 
     def allocate(self, num_bytes: int, purpose: str) -> int:
-        """The address of zeroed memory. Raises CapacityError naming `purpose` if it is short."""
+        """The address of zeroed memory. Raises DeviceFullError naming `purpose` if it is short."""
         address = ctypes.c_uint64()
-        self._take("allocate", num_bytes, address, purpose)
+        free_bytes = self.facts.memory_bytes - self.num_taken_bytes()
+        there = f"where {free_bytes} of the GPU's {self.facts.memory_bytes} are free"
+        with self.doing(f"{purpose}: {num_bytes} bytes cannot be allocated, {there}"):
+            self.call("allocate", max(num_bytes, 1), ctypes.byref(address))
         self._addresses.append(address.value)
         self.call("zero", address, num_bytes)
         return address.value
@@ -114,7 +133,8 @@ class Device:
     def allocate_pinned(self, num_bytes: int, purpose: str) -> Bytes:
         """Zeroed memory of the host that the device copies by itself; valid until `close`."""
         address = ctypes.c_void_p()
-        self._take("allocate_pinned", num_bytes, address, purpose)
+        with self.doing(f"{purpose}: {num_bytes} bytes of the host cannot be pinned"):
+            self.call("allocate_pinned", max(num_bytes, 1), ctypes.byref(address))
         assert address.value is not None
         self._pinned.append(address.value)
         ctypes.memset(address.value, 0, num_bytes)
@@ -124,18 +144,6 @@ class Device:
         """Gives back what `allocate_pinned` gave; nothing may be copying from it."""
         self._pinned.remove(memory.ctypes.data)
         self.call("free_pinned", memory.ctypes.data)
-
-    def _take(self, function: str, num_bytes: int, address: Any, purpose: str) -> None:
-        try:
-            self.call(function, max(num_bytes, 1), ctypes.byref(address))
-        except CudaError as error:
-            if _OUT_OF_MEMORY not in str(error):
-                raise
-            raise CapacityError(
-                f"{purpose}: {num_bytes} bytes cannot be allocated ({error}); lower "
-                "gpu_memory_utilization, kv_cache_bytes, max_num_seqs, max_num_batched_tokens or "
-                "max_model_len, or end what else uses this GPU"
-            ) from None
 
     def copy_in(self, address: int, array: NDArray[Any]) -> None:
         """Queues a copy to the device; pinned memory must not change until it is done."""
@@ -170,9 +178,10 @@ class Device:
         self, cubin: bytes, entry: str, num_warps: int, shared_bytes: int, begins_early: bool
     ) -> int:
         """The number of a kernel of a cubin."""
-        number = ctypes.c_int()
-        counts = num_warps, shared_bytes, int(begins_early)
-        self.call("kernel_add", cubin, entry.encode(), *counts, ctypes.byref(number))
+        number, counts = ctypes.c_int(), (num_warps, shared_bytes, int(begins_early))
+        version = f"{self.facts.driver // 1000}.{self.facts.driver % 1000 // 10}"
+        with self.doing(f"kernel {entry}, by a driver of CUDA {version}"):
+            self.call("kernel_add", cubin, entry.encode(), *counts, ctypes.byref(number))
         return number.value
 
     def run_tape(self, tape: int, dims: Dims) -> None:
@@ -197,7 +206,7 @@ class Device:
 
     def close(self) -> None:
         """Frees all, after what is queued; calling it again does nothing."""
-        if self._handle is None:
+        if self._handle is None or os.getpid() != self._pid:
             return
         self._c.tapeout_cuda_synchronize(self._handle)  # a lost device has nothing to wait for
         for name, handles in (
@@ -210,21 +219,21 @@ class Device:
         handle, self._handle = self._handle, None
         self._c.tapeout_cuda_close(handle)
 
-    def _said(self) -> str:
+    def _error(self) -> CudaError:
         text: bytes = self._c.tapeout_cuda_error()
-        return text.decode(errors="replace")
+        return error_of(text.decode(errors="replace"))
 
 
 def _bind(library: Path) -> ctypes.CDLL:
     """The player's functions. Raises CudaError when it is not of this version of tapeout."""
-    c = ctypes.CDLL(str(library))
     try:
+        c = ctypes.CDLL(str(library))
         c.tapeout_cuda_open.restype, c.tapeout_cuda_open.argtypes = _POINTER, [_TEXT, _INT]
         c.tapeout_cuda_error.restype, c.tapeout_cuda_error.argtypes = _TEXT, []
         for name, arguments in _ARGUMENTS.items():
             function = getattr(c, f"tapeout_cuda_{name}")
             function.restype, function.argtypes = _INT, [_POINTER, *arguments]
-    except AttributeError as error:
-        raise CudaError(f"{error}; compile the model anew") from None
+    except (OSError, AttributeError) as error:  # both name the file
+        raise CudaError(f"{error}; {REMEDY}") from None
     c.tapeout_cuda_close.restype = None
     return c

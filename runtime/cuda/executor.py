@@ -15,8 +15,9 @@ from ..memory import Place
 from ..phases import Phases
 from ..plan import MemoryPlan
 from ..player import Dims, one_token_each
-from ..step_thread import StepError
-from .device import CudaError, Device
+from ..step_thread import StepError, failed_by
+from .device import Device
+from .errors import CudaError
 from .graphs import DecodeGraphs
 from .inputs import InputBlock
 from .launch_times import time_launches
@@ -88,7 +89,7 @@ class CudaExecutor:
             if self._unreported:  # not when an interrupt ended the wait: it may be repeated
                 self._unreported.popleft()
             if result is None:
-                raise StepError(f"a step did not complete: {self._failure!r}") from self._failure
+                raise failed_by(self._failure)
             return result
 
     def run(self, frame: Frame) -> StepResult:

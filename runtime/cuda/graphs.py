@@ -15,6 +15,7 @@ from .tapes import Tapes
 
 _SMALL, _STRIDE = (1, 2, 4), 8
 _MOST = 1024  # sequences: larger steps take long enough to be launched meanwhile
+_WITHOUT = "which enforce_eager=True does without"
 _LAUNCH_BYTES = 4096  # that a launch in a graph takes of the device, with its share of the kernels
 
 
@@ -47,7 +48,8 @@ class DecodeGraphs:
         for num_rows in buckets(min(self._sizes["S"], self._sizes["R"], self._sizes["T"])):
             if time.perf_counter() - started_s >= capture_s:
                 return
-            graph = self._capture(num_rows)
+            with self._device.doing(f"graphs of {num_rows} sequences, {_WITHOUT}"):
+                graph = self._capture(num_rows)
             self._graph_for += [graph] * (num_rows - len(self._graph_for))
 
     def find(self, dims: Dims) -> Graph | None:

@@ -37,6 +37,9 @@ class Slowed:
             raise self.error
         return self.runner.wait()
 
+    def close(self):
+        """The runner goes on for others."""
+
 
 @contextmanager
 def slowed(llm):

@@ -41,6 +41,9 @@ class Watched:
         self.calls.append("wait")
         return self.runner.wait()
 
+    def close(self):
+        self.calls.append("close")
+
 
 @pytest.fixture
 def watched(fake):

@@ -1,3 +1,5 @@
+import os
+import signal
 import threading
 import time
 
@@ -254,6 +256,23 @@ def test_closing_twice_does_nothing(fake):
     executor.close()
     with pytest.raises(AssertionError, match="closed"):
         executor.step(frame_of(PROMPTS[:1]))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_of_the_process_that_closes_waits_for_no_thread_of_another(fake):
+    executor = executor_of(fake, num_threads=2)
+    child = os.fork()
+    if child == 0:
+        executor.close()
+        os._exit(0)
+    end_s = time.monotonic() + 20
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > end_s:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail("it hangs")
+        time.sleep(0.01)
+    executor.run(frame_of(PROMPTS[:1]))
+    executor.close()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from fake_model import NAN_TOKEN, VOCAB, reference
 from fake_steps import PROMPTS, following, frame_of, last_rows
 
 from tapeout.errors import CapacityError
-from tapeout.runtime.cuda.device import CudaError
+from tapeout.runtime.cuda.errors import CudaError
 from tapeout.runtime.frame import Edits, Sampling
 from tapeout.runtime.limits import Limits
 from tapeout.runtime.step_thread import StepError

@@ -41,7 +41,8 @@ def test_the_pages_take_their_share_of_the_gpu_alone(driver, fake_cuda, monkeypa
     monkeypatch.setenv("FAKE_CUDA_BYTES", "20000000")
     llm = LLM(fake_cuda[0], max_num_seqs=4, gpu_memory_utilization=0.5)
     assert llm.memory_plan.total_bytes < 10_000_000
-    with pytest.raises(CapacityError, match="10000000 bytes .* of this GPU"):
+    raised = "10000000 bytes .* of this GPU; lower .* or raise gpu_memory_utilization"
+    with pytest.raises(CapacityError, match=raised):
         LLM(fake_cuda[0], max_num_seqs=4, gpu_memory_utilization=0.5, kv_cache_bytes=11_000_000)
     llm._close()
 

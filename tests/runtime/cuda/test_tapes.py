@@ -8,7 +8,8 @@ from fake_cuda_model import executor_of
 
 from tapeout.artifact import Artifact, GridTerm, Launch, SlotBuffer, Tape, TensorMap
 from tapeout.artifact.schema import CacheBuffer, InputBuffer, WeightBuffer
-from tapeout.runtime.cuda.device import CudaError, Device
+from tapeout.runtime.cuda.device import Device
+from tapeout.runtime.cuda.errors import CudaError
 from tapeout.runtime.cuda.memory import Places
 from tapeout.runtime.cuda.tapes import LoadedKernel, TapeForm
 
