@@ -57,9 +57,6 @@ from ..ir.types import DType
 from .base import Miss, Obstacle
 from .joined_regions import JoinedRegions, callers_of, region_of
 
-MIN_HEAD_DIM = 16
-"""The narrowest heads whose attention writes its own keys: a tile's least width."""
-
 
 def join_cache_writes(module: Module) -> tuple[Module, int]:
     """Join in every function; for targets whose attention writes what it reads."""
@@ -67,7 +64,7 @@ def join_cache_writes(module: Module) -> tuple[Module, int]:
     for function in callers_of(module):
         nodes = list(function.nodes)
         for write, attention in _candidates(function, module):
-            if _obstacle(write, attention, function, module) is None:
+            if _obstacle(write, attention, function) is None:
                 nodes[nodes.index(attention)] = _join(write, attention, joins)
                 nodes.remove(write)
                 count += 1
@@ -79,7 +76,7 @@ def missed_cache_writes(module: Module) -> Iterator[Miss]:
     """Attentions whose keys a launch of its own writes."""
     for function in callers_of(module):
         for write, attention in _candidates(function, module):
-            obstacle = _obstacle(write, attention, function, module)
+            obstacle = _obstacle(write, attention, function)
             assert obstacle, "a pass leaves what it cannot do"
             yield Miss.at(function, attention, obstacle)
 
@@ -96,11 +93,9 @@ def _candidates(function: Function, module: Module) -> Iterator[tuple[Node, Node
             yield from ((write, call) for write in rows)
 
 
-def _obstacle(write: Node, attention: Node, function: Function, module: Module) -> Obstacle | None:
-    second = region_of(module, attention)
-    node = next(node for node in second.nodes if node.op == "paged_attention")
+def _obstacle(write: Node, attention: Node, function: Function) -> Obstacle | None:
     query, made = attention.operands[0], ", ".join(f"%{v.name}" for v in write.results)
-    if query not in write.results or node.operands[0] is not second.params[0]:
+    if query not in write.results:
         return Obstacle("queries come from the region that writes the cache", f"it makes {made}")
     if len(write.results) != 2 or write.results[-1].dtype is not DType.STATE:
         return Obstacle("that region makes queries and a cache alone", f"it makes {made}")
@@ -108,9 +103,6 @@ def _obstacle(write: Node, attention: Node, function: Function, module: Module) 
     readers += ["return"] * (query in function.results)
     if readers:
         return Obstacle("attention alone reads the queries", f"read by {', '.join(readers)}")
-    width = min(int(node.operands[0].shape[2]), int(node.attrs["value_dim"]))
-    if width < MIN_HEAD_DIM:
-        return Obstacle(f"heads have {MIN_HEAD_DIM} elements or more", f"{width}")
     layers = [print_attr(call.attrs.get("layer")) for call in (write, attention)]
     if layers[0] != layers[1]:
         return Obstacle("both are of one layer", " and ".join(layers))

@@ -1,6 +1,8 @@
 """Attention regions for GPUs beside the interpreter's result, over caches with NaN in what no query
 may see."""
 
+import re
+
 import torch
 from region_kernels import relative_error
 from region_texts import ATTEND, WRITE
@@ -113,14 +115,15 @@ func @rope_kv_write_attend(%x: {d}[T, {n}], %g: {d}[{dim}], %cos: {d}[T, {half}]
 
 
 class Joined:
-    """A region that makes its queries, writes the cache and reads it."""
+    """A region that makes its queries, or only cuts them out, writes the cache and reads it."""
 
-    def __init__(self, steps, d, h=6, hk=2, dim=64, dv=None, **asked):
+    def __init__(self, steps, d, h=6, hk=2, dim=64, dv=None, is_cut=False, **asked):
         dv = dv or dim
         self.steps, self.dtype, self.shape = steps, DTYPES[d], (h, hk, dim, dv)
         sizes = {"h": h, "hk": hk, "dim": dim, "hd": h * dim, "kd": hk * dim, "half": dim // 2}
         sizes |= {"dv": dv, "vd": hk * dv, "n": (h + hk) * dim + hk * dv, "hkd": (h + hk) * dim}
         text = JOINED.format(d=d, options=options_of(**asked), **sizes)
+        text = _cut(text) if is_cut else text
         self.region, self.of_prompts = TritonRegion(text, steps), TritonRegion(text, Steps("any"))
 
     def errors(self, contexts):
@@ -148,6 +151,12 @@ class Joined:
             [found] = region.run([x, gain, cos, sin, cache, *where], symbols, inputs)
             _, wanted = region.reference([x, gain, cos, sin, pages, *where], symbols)
             yield relative_error(found, wanted)
+
+
+def _cut(text):
+    """The region without norm and rotation."""
+    plain = re.sub(r".* = (rms_norm|rope)\(.*\n", "", text)
+    return plain.replace("%q1:", "%q:").replace("%k1:", "%k:")
 
 
 def options_of(**asked):

@@ -14,6 +14,7 @@ from triton.runtime import interpreter
 def mend():
     """Sets right what Triton 3.6 does wrong, and what it does slowly for every single value."""
     _mend_products_of_bf16()
+    _mend_casts_of_bf16()
     _mend_scalars_in_a_range()
     _quicken_types()
     _quicken_launches()
@@ -24,15 +25,41 @@ def _mend_products_of_bf16():
     dot = interpreter.InterpreterBuilder.create_dot
 
     def widened(handle):
-        if handle.dtype.scalar is not tl.bfloat16 and handle.dtype.scalar != tl.bfloat16:
+        if handle.dtype.scalar != tl.bfloat16:
             return handle
-        wide = handle.data.astype(np.uint32) << 16
-        return interpreter.TensorHandle(wide.view(np.float32), tl.float32)
+        return interpreter.TensorHandle(_widened(handle.data), tl.float32)
 
     def create_dot(self, a, b, *rest):
         return dot(self, widened(a), widened(b), *rest)
 
     interpreter.InterpreterBuilder.create_dot = create_dot
+
+
+def _mend_casts_of_bf16():
+    """It cuts where machines round to the nearest, and takes long to."""
+    cast = interpreter.InterpreterBuilder.cast_impl
+
+    def cast_impl(self, source, to):
+        types = source.dtype.scalar, to.scalar
+        if types == (tl.bfloat16, tl.float32):
+            return interpreter.TensorHandle(_widened(source.data), tl.float32)
+        if types == (tl.float32, tl.bfloat16):
+            return interpreter.TensorHandle(_rounded(source.data), tl.bfloat16)
+        return cast(self, source, to)
+
+    interpreter.InterpreterBuilder.cast_impl = cast_impl
+
+
+def _widened(data):
+    """Floats of bf16, which are held as whole numbers."""
+    return (data.astype(np.uint32) << 16).view(np.float32)
+
+
+def _rounded(data):
+    """Floats as bf16, ties to even; no number stays none."""
+    bits = np.ascontiguousarray(data, np.float32).view(np.uint32)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(data), 0x7FC0, nearest).astype(np.uint16).reshape(np.shape(data))
 
 
 def _mend_scalars_in_a_range():

@@ -88,8 +88,14 @@ def test_a_row_at_position_minus_one_writes_nothing_and_attends_to_nothing():
 
 @pytest.mark.parametrize(
     ("d", "case"),
-    [("f32", {"dim": 40, "dv": 88}), ("bf16", {}), ("bf16", {"window": 20, "softcap": 2.0})],
-    ids=["40 and 88 wide", "64 wide", "window and softcap"],
+    [
+        ("f32", {"dim": 40, "dv": 88}),
+        ("bf16", {}),
+        ("bf16", {"window": 20, "softcap": 2.0}),
+        ("f32", {"dim": 8, "h": 7, "hk": 1}),
+        ("f32", {"dim": 24, "is_cut": True}),
+    ],
+    ids=["40 and 88 wide", "64 wide", "window and softcap", "8 wide", "queries cut out"],
 )
 @pytest.mark.parametrize("steps", VARIANTS, ids=lambda steps: steps.name)
 def test_a_region_that_makes_its_queries_and_writes_the_cache_is_that_of_the_interpreter(
