@@ -24,6 +24,7 @@ from .weights import ALIGNMENT
 
 REBUILD = "build the artifact again, or copy it again from where it is whole"
 
+_CUDA = re.compile(r"cuda:sm_[0-9]{2,3}")
 _DTYPES = ("bf16", "f16", "f32")
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
@@ -73,8 +74,9 @@ def check_tape(tape: Tape, target: Target, path: Path) -> None:
         for scalar in (*launch.scalars, *(term.extent for term in launch.grid)):
             if not set(scalar) <= set(SYMBOLS):
                 raise ArtifactError(path, f"{field}.scalars", scalar, f"symbols of {SYMBOLS}")
-        if len(launch.grid) not in (0, 3):
-            raise ArtifactError(path, f"{field}.grid", len(launch.grid), "none or three terms")
+        wanted = "three terms" if kernels[launch.kernel].cubin else "none or three terms"
+        if len(launch.grid) != 3 and (launch.grid or kernels[launch.kernel].cubin):
+            raise ArtifactError(path, f"{field}.grid", len(launch.grid), wanted)
 
 
 def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
@@ -84,6 +86,8 @@ def _wrong_of(manifest: Manifest) -> Iterator[tuple[str, object, object]]:
         yield "targets", {}, "one or more"
     yield from _wrong_of_model(manifest.model)
     for name, target in manifest.targets.items():
+        if name.startswith("cuda:") and not _CUDA.fullmatch(name):
+            yield "targets", name, "cuda:sm_ and the version of a GPU"
         yield from _wrong_of_target(target, manifest, f"targets.{name}")
     yield from _wrong_of_ends(manifest.model)
 

@@ -44,6 +44,7 @@ class Artifact:
         self.manifest = manifest
         self.digest = digest  # of the manifest, which has those of all files
         self._files = files
+        self._tapes: dict[str, Tape] = {}  # that were read, by their files
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify_weights: bool = True) -> "Artifact":
@@ -99,9 +100,11 @@ class Artifact:
     def tape(self, target: str, entry: str) -> Tape:
         """The checked tape of the entry function `entry`. Raises ArtifactError."""
         name = self.manifest.targets[target].tapes[entry]
-        tape = _decode(self.read(name), Tape, self.path / name)
-        check_tape(tape, self.manifest.targets[target], self.path / name)
-        return tape
+        if name not in self._tapes:
+            tape = _decode(self.read(name), Tape, self.path / name)
+            check_tape(tape, self.manifest.targets[target], self.path / name)
+            self._tapes[name] = tape
+        return self._tapes[name]
 
     def passes(self) -> Passes:
         """What each pass of the build did. Raises ArtifactError."""

@@ -6,12 +6,14 @@ from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from ..artifact import Artifact, Manifest, Target
-from ..errors import InputError, shown
+from ..artifact import Artifact, Described, Manifest, Target
+from ..artifact.checks import REBUILD
+from ..errors import ArtifactError, InputError, shown
 from ..kvcache.cache import PagedCache
 from .choose_target import choose_target
 from .cuda.device import Device
 from .cuda.executor import CAPTURE_S, CudaExecutor
+from .cuda.grids import check_grids
 from .edits import ModelBounds
 from .engine import Engine
 from .executor import Executor
@@ -21,6 +23,8 @@ from .machine import choose_num_threads
 from .plan import MemoryPlan, plan_memory
 from .scheduler import Scheduler
 
+_ENTRIES = ("step", "sample")
+_OUTPUTS = ("logits", "sampled", "chosen_logprobs", "ranks", "top_token_ids", "top_logprobs")
 _ALIASES = {"bf16": "bfloat16", "f32": "float32", "float": "float32", "f16": "float16"}
 _ALIASES |= {"half": "float16"}
 _DTYPES = ("auto", "bfloat16", "float32", "float16")
@@ -151,9 +155,26 @@ def check_load(folder: Path, limits: Limits, dtype: object = "auto") -> None:
 def _plan(
     artifact: Artifact, target_name: str, device: Device | None, limits: Limits
 ) -> MemoryPlan:
-    target, model = artifact.manifest.targets[target_name], artifact.manifest.model
+    described, model = artifact.described(target_name), artifact.manifest.model
+    _check_steps(described, f"targets.{target_name}", artifact.path)
     device_bytes = device.facts.memory_bytes if device else None
-    return plan_memory(target, model.max_position_embeddings, limits, device_bytes)
+    plan = plan_memory(described.target, model.max_position_embeddings, limits, device_bytes)
+    if device is not None:
+        check_grids(described, plan)
+    return plan
+
+
+def _check_steps(described: Described, name: str, path: Path) -> None:
+    """Refuses a target that lacks what a step needs. Raises ArtifactError."""
+    missing = [f"outputs.{output}" for output in _OUTPUTS if output not in described.target.outputs]
+    for entry in _ENTRIES:
+        tapes = [tape for n, tape in described.tapes.items() if n.split(".")[0] == entry]
+        if not tapes or tapes[-1].max_rows is not None or tapes[-1].one_token_each:
+            missing.append(f"tapes.{entry} for any step")
+    if described.target.levels == {}:
+        missing += [f"kernels.{k.name}.cubin" for k in described.target.kernels if not k.cubin]
+    if missing:
+        raise ArtifactError(path / "manifest.json", name, f"no {missing[0]}", "one", REBUILD)
 
 
 def is_artifact(path: Path) -> bool:

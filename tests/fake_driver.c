@@ -338,6 +338,7 @@ int cuLaunchKernelEx(const launch_t *l, void *f, void **parameters, void **extra
     CALL(cuLaunchKernelEx, ILLEGAL);
     node_t node = {.function = f, .blocks = {l->blocks[0], l->blocks[1], l->blocks[2]}};
     if (!l->blocks[0] || !l->blocks[1] || !l->blocks[2]) return INVALID;
+    if (l->blocks[0] >> 31 || l->blocks[1] >> 16 || l->blocks[2] >> 16) return INVALID;
     if (l->threads[0] % 32 || l->threads[0] > 1024 || l->threads[1] * l->threads[2] != 1)
         return INVALID;
     if (l->num_attributes && (l->attributes[0] != 6 || l->attributes[2] != 1)) return INVALID;
