@@ -6,8 +6,11 @@ filled in, so what is verified is just what is copied.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias
@@ -66,9 +69,8 @@ def stream_weights(
     buffers = memory.reshape(num_threads, CHUNK_BYTES)
     with ThreadPoolExecutor(num_threads) as pool:
         events = [device.event() for _ in buffers]
-        list(
-            pool.map(lambda buffer, event: _stream(device, waiting, buffer, event), buffers, events)
-        )
+        with _ending(waiting):  # an interrupt comes here
+            list(pool.map(partial(_stream, device, waiting), buffers, events))
     device.synchronize()
     device.free_pinned(memory)
     for file, found in digests.items():
@@ -77,14 +79,15 @@ def stream_weights(
 
 def _stream(device: Device, waiting: "SimpleQueue[_Chunk]", buffer: Bytes, event: int) -> None:
     """Copies chunks as long as there are any; `event` is when `buffer` is free again."""
-    for chunk in _taken(waiting):
-        device.call("event_wait", event)  # an event that was never recorded waits for nothing
-        filled = buffer[: len(chunk.view)]
-        filled[:] = np.frombuffer(chunk.view, np.uint8)
-        for start, end, address in chunk.parts:
-            device.copy_in(address, buffer[start:end])
-        device.call("event_record", event)
-        chunk.digests[chunk.number] = sha256(filled.data).digest()
+    with _ending(waiting):
+        for chunk in _taken(waiting):
+            device.call("event_wait", event)  # an event that was never recorded waits for nothing
+            filled = buffer[: len(chunk.view)]
+            filled[:] = np.frombuffer(chunk.view, np.uint8)
+            for start, end, address in chunk.parts:
+                device.copy_in(address, buffer[start:end])
+            device.call("event_record", event)
+            chunk.digests[chunk.number] = sha256(filled.data).digest()
 
 
 def _chunks(
@@ -117,6 +120,15 @@ def _parts(spans: list[_Span], start: int, num_bytes: int) -> list[_Part]:
         first, last = max(begin, start), min(stop, end)
         parts.append(_Part(first - start, last - start, address + first - begin))
     return parts
+
+
+@contextmanager
+def _ending(waiting: "SimpleQueue[_Chunk]") -> Iterator[None]:
+    """Nobody goes on with what is left when one fails."""
+    try:
+        yield
+    finally:
+        deque(_taken(waiting), maxlen=0)
 
 
 def _taken(waiting: "SimpleQueue[_Chunk]") -> Iterator[_Chunk]:

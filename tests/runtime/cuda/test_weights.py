@@ -1,9 +1,13 @@
+import time
+from hashlib import sha256
+
 import numpy as np
 import pytest
-from fake_cuda_model import TARGET, with_weights
+from fake_cuda_model import TARGET, counted, with_weights
 
 from tapeout.artifact import Artifact, TensorSpec
 from tapeout.errors import ArtifactError
+from tapeout.runtime.cuda import weights
 from tapeout.runtime.cuda.device import Device
 from tapeout.runtime.cuda.weights import CHUNK_BYTES, place_weights, stream_weights
 from tapeout.runtime.weights import weights_bytes
@@ -59,3 +63,19 @@ def test_a_flipped_bit_is_found_while_streaming(driver, artifact, tmp_path):
             load(artifact, 3)
     finally:
         file.write_bytes(text)
+
+
+def test_an_error_ends_the_stream_with_the_chunks_that_are_under_way(driver, artifact, monkeypatch):
+    failures = iter([True])
+
+    def hash_slowly(data):
+        if next(failures, False):
+            raise InterruptedError("as was asked for")
+        time.sleep(0.1)
+        return sha256(data)
+
+    monkeypatch.setattr(weights, "sha256", hash_slowly)
+    before = counted(driver, "copies_in")
+    with pytest.raises(InterruptedError):
+        load(artifact, 2)
+    assert counted(driver, "copies_in") - before <= 4  # of ten
