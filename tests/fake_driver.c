@@ -4,8 +4,9 @@
  * early, and what is not waited for, then show. Of each two streams the second runs as late, or at
  * once with FAKE_CUDA_AHEAD=early: then it shows what it writes over too early.
  * What is asked for in FAKE_CUDA_FAIL=<call>[:<n>][=<status>] fails (the n-th time, from 1), with its
- * usual error or that of a number. With FAKE_CUDA_LOST=1 all that follows fails like it, until the
- * context is given back and takes along what is in it. A fork has no device.
+ * usual error or that of a number, or takes as many seconds as a negative one has. With
+ * FAKE_CUDA_LOST=1 all that follows fails like it, until the context is given back and takes along
+ * what is in it. A fork has no device.
  * FAKE_CUDA_BYTES and FAKE_CUDA_OTHERS_BYTES are the device's memory and what others have of it;
  * CUDA_VISIBLE_DEVICES shows the one device there is, or none. */
 #define _GNU_SOURCE
@@ -118,6 +119,7 @@ static int failure(const char *call, int usual) {
     if (*rest == ':' && ++count != atoi(rest + 1)) return 0;
     count = 0;
     usual = status ? atoi(status + 1) : usual;
+    if (usual < 0) return sleep((unsigned)-usual), 0;
     if (getenv("FAKE_CUDA_LOST") && num_contexts) lost = usual;
     return usual;
 }
@@ -219,6 +221,7 @@ int cuMemFreeHost(void *a) {
     return 0;
 }
 int cuMemsetD8Async(word a, unsigned char v, size_t n, void *s) {
+    CALL(cuMemsetD8Async, INVALID);
     return push(s, (op_t){.kind = ZERO, .to = (void *)a, .bytes = n});
 }
 /* What is not pinned has been read when the call returns. */
@@ -230,6 +233,7 @@ int cuMemcpyHtoDAsync_v2(word to, const void *from, size_t n, void *s) {
     return push(s, op);
 }
 int cuMemcpyDtoHAsync_v2(void *to, word from, size_t n, void *s) {
+    CALL(cuMemcpyDtoHAsync_v2, ILLEGAL);
     return push(s, (op_t){.kind = COPY, .to = to, .from = (void *)from, .bytes = n});
 }
 int cuStreamCreate(void **s, unsigned f) {
@@ -260,6 +264,8 @@ int cuStreamBeginCapture_v2(void *s, int m) {
 }
 int cuStreamEndCapture(void *s, void **g) {
     if (!recording) return INVALID;
+    int failed = failure("cuStreamEndCapture", 901);
+    if (failed) return free(recording), recording = NULL, *g = NULL, failed;
     COUNT(fake_num_live, 1);
     *g = recording, recording = NULL;
     return 0;
@@ -282,6 +288,7 @@ int cuEventSynchronize(void *e) {
     return 0;
 }
 int cuEventElapsedTime(float *ms, void *a, void *b) {
+    CALL(cuEventElapsedTime, ILLEGAL);
     *ms = (float)(((event_t *)b)->reached_ms - ((event_t *)a)->reached_ms);
     return 0;
 }
@@ -296,6 +303,7 @@ int cuModuleLoadData(void **m, const void *image) {
 }
 int cuModuleUnload(void *m) { SHUT(); return 0; }
 int cuModuleGetFunction(void **f, void *m, const char *name) {
+    CALL(cuModuleGetFunction, 500);
     char arity[128];
     snprintf(arity, sizeof arity, "%s_arity", name);
     function_t *made = *f = calloc(1, sizeof *made);
@@ -357,7 +365,7 @@ int cuGraphInstantiateWithFlags(void **e, void *g, unsigned long long f) {
     *e = made;
     return 0;
 }
-int cuGraphUpload(void *e, void *s) { return 0; }
+int cuGraphUpload(void *e, void *s) { CALL(cuGraphUpload, OUT_OF_MEMORY); return 0; }
 int cuGraphLaunch(void *e, void *s) {
     CALL(cuGraphLaunch, ILLEGAL);
     fake_num_graph_launches++;

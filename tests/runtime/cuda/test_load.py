@@ -148,6 +148,12 @@ def test_with_both_targets_a_gpu_is_taken_where_there_is_one(
 
 _WALLED = """
 import sys
+KEPT_OUT = {"subprocess.Popen", "os.system", "os.fork", "os.posix_spawn", "socket.connect"}
+def watch(event, arguments):
+    assert event not in KEPT_OUT, event
+    assert event != "open" or set(arguments[1] or "r").isdisjoint("wax+"), arguments
+sys.dont_write_bytecode = True
+sys.addaudithook(watch)
 sys.modules |= dict.fromkeys(("torch", "triton", "transformers", "safetensors", "cupy", "cuda"))
 from tapeout.runtime.cuda import device
 device.LIBCUDA = sys.argv[2]
@@ -159,7 +165,7 @@ print(out.outputs[0].token_ids)
 """
 
 
-def test_nothing_but_the_driver_is_needed(fake_cuda):
+def test_nothing_but_the_driver_is_needed_and_nothing_is_compiled_fetched_or_written(fake_cuda):
     command = [sys.executable, "-c", _WALLED, fake_cuda[0], fake_cuda[1]._name]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": ""})
     assert done.stdout.strip() == str(reference([5, 6, 7], 12))
