@@ -5,6 +5,7 @@ The binding of codegen/player/cuda_player.c, without a copy of what is said ther
 
 import ctypes
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..interrupts import uninterrupted
 from ..memory import Bytes
 from ..player import REMEDY, Dims
 from .errors import FORKED, CudaError, error_of
@@ -66,8 +68,9 @@ class Facts(NamedTuple):
 class Device:
     """A GPU that nothing has been taken from until `start`. Owns what is allocated through it.
 
-    Calls may come from any thread, one of each kind of work at a time; `close` ends all. In a fork
-    of the process every call fails, and `close` leaves the device to the process that it is of.
+    Calls may come from any thread, one of each kind of work at a time; `close` ends all, as does
+    the end of the last reference to it. In a fork of the process every call fails, and `close`
+    leaves the device to the process that has it.
     """
 
     def __init__(self, library: Path, number: int = 0) -> None:
@@ -79,6 +82,8 @@ class Device:
         self._handle: int | None = self._c.tapeout_cuda_open(LIBCUDA.encode(), number)
         if not self._handle:
             raise self._error()
+        owned = (self._events, self._pinned, self._addresses)
+        self._release = weakref.finalize(self, _release, self._c, self._handle, self._pid, *owned)
         try:
             self.facts = self._describe()
         except BaseException:
@@ -121,29 +126,34 @@ class Device:
 
     def allocate(self, num_bytes: int, purpose: str) -> int:
         """The address of zeroed memory. Raises DeviceFullError naming `purpose` if it is short."""
-        address = ctypes.c_uint64()
         free_bytes = self.facts.memory_bytes - self.num_taken_bytes()
         there = f"where {free_bytes} of the GPU's {self.facts.memory_bytes} are free"
         with self.doing(f"{purpose}: {num_bytes} bytes cannot be allocated, {there}"):
-            self.call("allocate", max(num_bytes, 1), ctypes.byref(address))
-        self._addresses.append(address.value)
+            address = self._take("allocate", max(num_bytes, 1), self._addresses)
         self.call("zero", address, num_bytes)
-        return address.value
+        return address
 
     def allocate_pinned(self, num_bytes: int, purpose: str) -> Bytes:
         """Zeroed memory of the host that the device copies by itself; valid until `close`."""
-        address = ctypes.c_void_p()
         with self.doing(f"{purpose}: {num_bytes} bytes of the host cannot be pinned"):
-            self.call("allocate_pinned", max(num_bytes, 1), ctypes.byref(address))
-        assert address.value is not None
-        self._pinned.append(address.value)
-        ctypes.memset(address.value, 0, num_bytes)
-        return np.ctypeslib.as_array((ctypes.c_uint8 * num_bytes).from_address(address.value))
+            address = self._take("allocate_pinned", max(num_bytes, 1), self._pinned)
+        ctypes.memset(address, 0, num_bytes)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * num_bytes).from_address(address))
 
     def free_pinned(self, memory: Bytes) -> None:
         """Gives back what `allocate_pinned` gave; nothing may be copying from it."""
-        self._pinned.remove(memory.ctypes.data)
-        self.call("free_pinned", memory.ctypes.data)
+        address = memory.ctypes.data
+        with uninterrupted():
+            self._pinned.remove(address)
+            self.call("free_pinned", address)
+
+    def _take(self, function: str, argument: int, owned: list[int]) -> int:
+        """What a function of the player makes; no interrupt comes before it is owned."""
+        made = ctypes.c_uint64()  # as wide as a pointer
+        with uninterrupted():
+            self.call(function, argument, ctypes.byref(made))
+            owned.append(made.value)
+        return made.value
 
     def copy_in(self, address: int, array: NDArray[Any]) -> None:
         """Queues a copy to the device; pinned memory must not change until it is done."""
@@ -162,11 +172,7 @@ class Device:
 
     def event(self, with_time: bool = False) -> int:
         """A new event, to be recorded on the stream and waited for."""
-        event = ctypes.c_void_p()
-        self.call("event_create", int(with_time), ctypes.byref(event))
-        assert event.value is not None
-        self._events.append(event.value)
-        return event.value
+        return self._take("event_create", int(with_time), self._events)
 
     def elapsed_s(self, start: int, end: int) -> float:
         """Between two events with time that have been reached."""
@@ -206,22 +212,29 @@ class Device:
 
     def close(self) -> None:
         """Frees all, after what is queued; calling it again does nothing."""
-        if self._handle is None or os.getpid() != self._pid:
-            return
-        self._c.tapeout_cuda_synchronize(self._handle)  # a lost device has nothing to wait for
-        for name, handles in (
-            ("event_destroy", self._events),
-            ("free_pinned", self._pinned),
-            ("free", self._addresses),
-        ):
-            for handle in handles:
-                getattr(self._c, f"tapeout_cuda_{name}")(self._handle, handle)
-        handle, self._handle = self._handle, None
-        self._c.tapeout_cuda_close(handle)
+        self._handle = None
+        self._release()
 
     def _error(self) -> CudaError:
         text: bytes = self._c.tapeout_cuda_error()
         return error_of(text.decode(errors="replace"))
+
+
+def _release(
+    c: ctypes.CDLL, handle: int, pid: int, events: list[int], pinned: list[int], memory: list[int]
+) -> None:
+    """Frees all that was taken of a device, in the process that took it."""
+    if os.getpid() != pid:
+        return
+    c.tapeout_cuda_synchronize(handle)  # a lost device has nothing to wait for
+    for free, owned in (
+        (c.tapeout_cuda_event_destroy, events),
+        (c.tapeout_cuda_free_pinned, pinned),
+        (c.tapeout_cuda_free, memory),
+    ):
+        for one in owned:
+            free(handle, one)
+    c.tapeout_cuda_close(handle)
 
 
 def _bind(library: Path) -> ctypes.CDLL:

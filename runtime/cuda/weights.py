@@ -8,9 +8,8 @@ filled in, so what is verified is just what is copied.
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import partial
 from hashlib import sha256
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias
@@ -19,10 +18,12 @@ import numpy as np
 
 from ...artifact import Artifact, Target
 from ...artifact.digests import CHUNK_BYTES
+from ..interrupts import uninterrupted
 from ..memory import Bytes, round_up
 from .device import Device
 
 MAX_THREADS = 16
+_BEAT_S = 0.05  # between two looks at whether there was an interrupt
 _Span: TypeAlias = tuple[int, int, int]  # a weight's begin and end in its file, its address
 
 
@@ -67,10 +68,17 @@ def stream_weights(
     num_threads = max(1, min(num_threads, MAX_THREADS, waiting.qsize()))
     memory = device.allocate_pinned(num_threads * CHUNK_BYTES, "buffers for the weights")
     buffers = memory.reshape(num_threads, CHUNK_BYTES)
-    with ThreadPoolExecutor(num_threads) as pool:
-        events = [device.event() for _ in buffers]
-        with _ending(waiting):  # an interrupt comes here
-            list(pool.map(partial(_stream, device, waiting), buffers, events))
+    events = [device.event() for _ in buffers]
+    # What the threads write to is freed behind this, so not even an interrupt leaves them behind.
+    with uninterrupted() as let_in, ThreadPoolExecutor(num_threads) as pool, _ending(waiting):
+        streams = [
+            pool.submit(_stream, device, waiting, buffer, event)
+            for buffer, event in zip(buffers, events, strict=True)
+        ]
+        while wait(streams, _BEAT_S).not_done:
+            let_in()
+        for stream in streams:
+            stream.result()
     device.synchronize()
     device.free_pinned(memory)
     for file, found in digests.items():

@@ -194,6 +194,17 @@ def test_a_device_that_cannot_be_described_is_given_back(driver, fake_cuda, monk
     assert len(closed) == 1
 
 
+def test_a_device_that_nobody_holds_is_given_back(driver, fake_cuda):
+    held = Device(fake_cuda[0] / "player" / "player_cuda.so")
+    held.start()
+    held.allocate(100, "a test")
+    held.allocate_pinned(100, "a test")
+    held.event()
+    assert counted(driver, "live") == 6
+    del held
+    assert counted(driver, "live") == 0
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_in_a_fork_a_gpu_is_refused_and_left_to_the_process_that_has_it(driver, fake_cuda):
     llm = load(fake_cuda[0])

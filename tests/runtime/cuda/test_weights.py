@@ -1,3 +1,6 @@
+import os
+import signal
+import threading
 import time
 from hashlib import sha256
 
@@ -63,6 +66,24 @@ def test_a_flipped_bit_is_found_while_streaming(driver, artifact, tmp_path):
             load(artifact, 3)
     finally:
         file.write_bytes(text)
+
+
+def test_an_interrupt_ends_the_stream_and_leaves_no_thread_behind(driver, artifact, monkeypatch):
+    num_threads = threading.active_count()
+    interrupts = iter([True])
+
+    def hash_slowly(data):
+        if next(interrupts, False):
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        return sha256(data)
+
+    monkeypatch.setattr(weights, "sha256", hash_slowly)
+    before = counted(driver, "copies_in")
+    with pytest.raises(KeyboardInterrupt):
+        load(artifact, 2)
+    assert threading.active_count() == num_threads and counted(driver, "live") == 0
+    assert counted(driver, "copies_in") - before <= 6  # of ten
 
 
 def test_an_error_ends_the_stream_with_the_chunks_that_are_under_way(driver, artifact, monkeypatch):
