@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,9 +21,25 @@ if TYPE_CHECKING:
     from .runtime.startup_report import StartupReport
     from .serve.load.report import LoadReport
 
+
+def _refuse_unwritable(context: click.Context, option: click.Parameter, path: Path | None) -> Any:
+    from .artifact.beside import check_file
+
+    if path is not None and path != _STDOUT:
+        check_file(path)
+    return path
+
+
+def _file(name: str, what: str) -> Any:
+    """An option for a file that is written when all is done, whole or not at all."""
+    kind = click.Path(path_type=Path, allow_dash=True)
+    return click.option(name, type=kind, callback=_refuse_unwritable, help=what)
+
+
+_STDOUT = Path("-")
 _REPORT = [
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-    click.option("--output", type=click.File("w", lazy=False), help="A file for the JSON."),
+    _file("--output", "A file for the JSON."),
 ]
 _SEQS = f"Sequences at a time. Default: a batch, or {default_of('max_num_seqs')}."
 _TOKENS = f"Tokens of a step. Default: {default_of('max_num_batched_tokens')}."
@@ -68,7 +84,7 @@ def bench() -> None:
 @click.option("--num-iters", default=30, show_default=True, help="Batches that are measured.")
 @click.option("--num-iters-warmup", default=10, show_default=True, help="Batches before them.")
 @_common
-def latency_command(as_json: bool, output: IO[str] | None, **options: Any) -> None:
+def latency_command(as_json: bool, output: Path | None, **options: Any) -> None:
     """Time batches of equal requests, one batch after the other."""
     from .runtime.bench import LatencyOptions, measure_latency
 
@@ -97,7 +113,7 @@ def latency_command(as_json: bool, output: IO[str] | None, **options: Any) -> No
     help="Tokens that all prompts begin with, before the input length.",
 )
 @_common
-def throughput_command(as_json: bool, output: IO[str] | None, **options: Any) -> None:
+def throughput_command(as_json: bool, output: Path | None, **options: Any) -> None:
     """Time many requests that arrive at once."""
     from .runtime.bench import ThroughputOptions, measure_throughput
 
@@ -113,7 +129,7 @@ def startup_command(
     repeats: int,
     load_format: str,
     as_json: bool,
-    output: IO[str] | None,
+    output: Path | None,
     **options: Any,
 ) -> None:
     """Time processes of their own, from their start through loading to the first token."""
@@ -136,7 +152,7 @@ def startup_command(
     help="A token of each after its prompt, or the prompts.",
 )
 @lambda command: _with(_REPORT, command)
-def kernels_command(artifact: Path, as_json: bool, output: IO[str] | None, **options: Any) -> None:
+def kernels_command(artifact: Path, as_json: bool, output: Path | None, **options: Any) -> None:
     """Time every kernel of a step on the GPU, against what the card can do."""
     from .runtime.bench_kernels import KernelOptions, measure_kernels
 
@@ -179,7 +195,7 @@ _SERVE = [
     click.option("--timeout-s", default=600.0, show_default=True, help="Of a request."),
     click.option("--api-key", envvar="OPENAI_API_KEY", help="Default: $OPENAI_API_KEY."),
     click.option("--seed", default=0, show_default=True, help="Of lengths, prompts and times."),
-    click.option("--plot", type=click.File("w", lazy=False), help="A file for an HTML page."),
+    _file("--plot", "A file for an HTML page."),
     *_REPORT,
 ]
 
@@ -189,9 +205,9 @@ _SERVE = [
 def serve_command(
     goodput: tuple[str, ...],
     api_key: str | None,
-    plot: IO[str] | None,
+    plot: Path | None,
     as_json: bool,
-    output: IO[str] | None,
+    output: Path | None,
     **options: Any,
 ) -> None:
     """Ask the server at URL, of OpenAI's API, as many users would: at a rate or so many at once."""
@@ -207,7 +223,7 @@ def serve_command(
     shows_progress = sys.stderr.isatty()
     report, samples = asyncio.run(measure_server(asked, api_key, shows_progress))
     if plot is not None:
-        plot.write(render_page(report, samples))
+        _write(plot, render_page(report, samples))
     _print(report, as_json, output)
     if report.num_failed == report.num_requests:
         sys.exit(1)
@@ -234,11 +250,20 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _print(
     report: "BenchReport | KernelsReport | LoadReport | StartupReport",
     as_json: bool,
-    output: IO[str] | None,
+    output: Path | None,
 ) -> None:
     from msgspec.json import encode
 
     text = encode(report).decode()
     if output is not None:
-        output.write(text + "\n")
+        _write(output, text + "\n")
     click.echo(text if as_json else report.text())
+
+
+def _write(path: Path, text: str) -> None:
+    from .artifact.beside import write_whole
+
+    if path == _STDOUT:
+        click.echo(text, nl=False)
+    else:
+        write_whole(path, text.encode())

@@ -24,9 +24,15 @@ def check_place(path: Path) -> None:
 
 def check_file(path: Path) -> None:
     """Refuses a path where no file could be written, before long work. Raises InputError."""
-    check_place(path)
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; give a file")
+    if not _stays(path):
+        check_place(path)
+
+
+def _stays(path: Path) -> bool:
+    """Whether it is a device, a pipe or a link, which a new file must not take the place of."""
+    return path.is_symlink() or (path.exists() and not path.is_file())
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -34,8 +40,11 @@ def write_whole(path: Path, data: bytes) -> None:
     check_file(path)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        if _stays(path):
+            path.write_bytes(data)
+        else:
+            part.write_bytes(data)
+            part.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; {_REMEDY}") from None
     finally:

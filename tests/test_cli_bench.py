@@ -109,7 +109,7 @@ def test_a_single_token_of_output_has_no_pace(fake):
         ("throughput", ["--prefix-len", 200], "328 . 128 tokens"),
         ("throughput", ["--seed", -1], "seed=-1 is not allowed"),
         ("throughput", ["--max-num-seqs", 0], "max_num_seqs=0 is not allowed"),
-        ("throughput", ["--output", "/nowhere/x.json"], "--output"),
+        ("throughput", ["--output", "/nowhere/x.json"], "cannot write /nowhere/x.json"),
         ("throughput", ["--num-prompts", "many"], "--num-prompts"),
     ],
 )

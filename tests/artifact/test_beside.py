@@ -42,3 +42,13 @@ def test_what_is_beside_an_artifact_is_found_wherever_it_is_named_from(tmp_path,
         monkeypatch.chdir(tmp_path / here)
         assert beside(Path(name), "table") == tmp_path / "model.table"
     assert beside(Path("/"), "table") == Path("/.table")
+
+
+def test_a_device_a_pipe_or_a_link_is_written_to_and_stays(tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    link.symlink_to(file)
+    for path in (link, Path("/dev/null")):
+        check_file(path)
+        write_whole(path, b"data")
+    assert link.is_symlink() and file.read_bytes() == b"data"
+    assert Path("/dev/null").is_char_device()

@@ -92,3 +92,18 @@ def test_sequences_that_do_not_fit_at_a_time_are_an_error(invoke, monkeypatch):
     monkeypatch.setenv("FAKE_CUDA_BYTES", "570000")
     result = invoke("--batch", 8, "--context", 200, exit_code=2)
     assert "batch=8 sequences of context=200 tokens do not fit" in result.stderr
+
+
+def test_a_benchmark_that_fails_leaves_the_file_as_it_was(invoke, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_CUDA_FAIL", "cuEventSynchronize:9")
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text("from before")
+    for file in (old, new):
+        result = invoke("--output", file, exit_code=2)
+        assert "cuEventSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS" in result.stderr
+    assert old.read_text() == "from before" and not new.exists()
+
+
+def test_the_record_can_be_asked_for_on_stdout(invoke):
+    record, _, text = invoke("--output", "-").stdout.partition("\n")
+    assert json.loads(record)["num_seqs"] == 1 and text.startswith("cuda:sm_90 on fake device")
