@@ -9,6 +9,7 @@ FORKED = (
     "process by spawn"
 )
 _DRIVER = "update the GPU's driver, or compile the model anew"
+_LOOK = "see what nvidia-smi and dmesg say of the GPU"
 _ENDED = "this process cannot use the GPU any more: start a new one"
 _REMEDIES = {
     "OUT_OF_MEMORY": (
@@ -21,6 +22,7 @@ _REMEDIES = {
     "SYSTEM_DRIVER_MISMATCH": "restart the machine: its driver was updated",
     "SYSTEM_NOT_READY": "wait until the services of the driver run",
     "COMPAT_NOT_SUPPORTED_ON_DEVICE": "take the compatibility package out of LD_LIBRARY_PATH",
+    **dict.fromkeys(("UNKNOWN", "OPERATING_SYSTEM", "EXTERNAL_DEVICE"), _LOOK),
     **dict.fromkeys(("INVALID_IMAGE", "NO_BINARY_FOR_GPU", "UNSUPPORTED_PTX_VERSION"), _DRIVER),
     **dict.fromkeys(
         (
@@ -34,6 +36,8 @@ _REMEDIES = {
             "HARDWARE_STACK_ERROR",
             "ASSERT",
             "ECC_UNCORRECTABLE",
+            "NVLINK_UNCORRECTABLE",
+            "CONTAINED",
         ),
         _ENDED,
     ),
