@@ -25,7 +25,7 @@ def choose_target(artifact: Artifact) -> tuple[str, Device | None]:
     Raises InputError that says for each target why it cannot be used.
     """
     targets = artifact.manifest.targets
-    reasons, level = [], logging.INFO
+    reasons, kinds = [], set()
     for name in sorted(targets, key=_version, reverse=True):
         if targets[name].player is None:
             reasons.append(f"{name} (there is no player for it yet)")
@@ -34,14 +34,17 @@ def choose_target(artifact: Artifact) -> tuple[str, Device | None]:
                 return name, _find(artifact, name)
             except CudaError as error:
                 reasons.append(f"{name} ({error})")
-                level = level if isinstance(error, NoDeviceError) else logging.WARNING
+                kinds.add(type(error))
     if CPU not in targets:
         wrong = ", ".join(reasons) or ", ".join(targets)
+        gpu = "for the GPU of this machine"
+        if kinds == {NoDeviceError}:
+            gpu = "run it where there is such a GPU"
         raise InputError(
-            f"{artifact.path} is built for what is not here: {wrong}; build it for {CPU}, or for "
-            "the GPU of this machine"
+            f"{artifact.path} is built for what is not here: {wrong}; build it for {CPU}, or {gpu}"
         )
     if reasons:
+        level = logging.WARNING if kinds - {NoDeviceError} else logging.INFO
         _log.log(level, "%s runs on the CPU, for there is no %s", artifact.path, ", ".join(reasons))
     return CPU, None
 
