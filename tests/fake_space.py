@@ -71,6 +71,9 @@ class FakeSpace:
         pairs = [(self._noisy(1.0), self._noisy(cost)) for _ in range(num_pairs)]
         return Times(*zip(*pairs, strict=True))
 
+    def check_alive(self):
+        pass
+
     def close(self):
         pass
 

@@ -134,6 +134,9 @@ class CpuSpace:
         """Steps of a bucket, up to their logits."""
         return self._steps.times(self._frames[steps], chosen, num_pairs)
 
+    def check_alive(self) -> None:
+        """A variant that fails has not run."""
+
     def close(self) -> None:
         """Unloads the model and all libraries."""
         for library in self._open:

@@ -104,6 +104,11 @@ class GpuSpace:
             self._changed = dict(chosen), variants
         return self._measures.step_times(self._changed[1], num_pairs)
 
+    def check_alive(self) -> None:
+        """An address that does not exist, and its like, end the context for all that comes."""
+        with self._executor.device.doing("a variant has ended the search, run again it goes on"):
+            self._executor.device.synchronize()
+
     def close(self) -> None:
         """Ends the workers, and unloads the model and all variants."""
         self._compiler.close()

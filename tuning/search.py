@@ -177,6 +177,8 @@ class Search(Generic[Built]):
             self._tell(state)
             trial, built = self._try(work, configuration, future, best, ratio)
             self._journal.add(trial)
+            if trial.outcome == "failed":
+                self._space.check_alive()  # else all that follow would have failed, and stand so
             state.take(configuration)
             if trial.ratio is not None:
                 self._model.add(work.key, configuration, trial.ratio)

@@ -84,5 +84,8 @@ class Space(Protocol[Built]):
     def step_times(self, steps: str, chosen: Mapping[Key, Configuration], num_pairs: int) -> Times:
         """Times whole steps of that name: of the artifact as it is, and of one with ``chosen``."""
 
+    def check_alive(self) -> None:
+        """Raises what ends the search, where a variant has left the device useless."""
+
     def close(self) -> None:
         """Gives the device back."""

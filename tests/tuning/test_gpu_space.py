@@ -7,6 +7,7 @@ import pytest
 
 from tapeout.artifact import SlotBuffer
 from tapeout.errors import InputError
+from tapeout.runtime.cuda.errors import CudaError
 from tapeout.tuning import gpu_works
 from tapeout.tuning.gpu_space import GpuSpace
 from tapeout.tuning.journal import Begun, Journal
@@ -59,6 +60,18 @@ def test_a_variant_that_writes_what_the_artifact_writes_is_right(space):
     work = work_of(space, "any rows")
     [variant] = built(space, work, space.candidates(work)[1])
     assert space.wrong(work, variant) is None
+
+
+def test_a_lost_device_ends_the_search_and_says_that_it_goes_on(space, monkeypatch):
+    work = work_of(space, "any rows")
+    [variant] = built(space, work, space.candidates(work)[1])
+    space.check_alive()
+    monkeypatch.setenv("FAKE_CUDA_LOST", "1")
+    monkeypatch.setenv("FAKE_CUDA_FAIL", "cuLaunchKernelEx:2")
+    with pytest.raises(CudaError, match="cuLaunchKernelEx: CUDA_ERROR_ILLEGAL_ADDRESS"):
+        space.wrong(work, variant)
+    with pytest.raises(CudaError, match="a variant has ended the search, run again it goes on: .*"):
+        space.check_alive()
 
 
 def test_fewer_blocks_are_faster_here(space):

@@ -2,6 +2,7 @@ import pytest
 from fake_space import DEVICE, USUAL, FakeSpace, key_of
 from msgspec.structs import replace
 
+from tapeout.errors import TapeoutError
 from tapeout.tuning.journal import Begun, Found, Journal
 from tapeout.tuning.search import Search
 
@@ -175,6 +176,31 @@ def test_interrupted_and_resumed_it_ends_as_good(tmp_path, num_calls):
         "one": BEST,
         "other": BEST,
     }
+
+
+class Dying(FakeSpace):
+    """Its device is of no use once a variant has run that writes where nothing is."""
+
+    culprit, is_dead = {"depth": 2, "width": 8}, False
+
+    def wrong(self, work, built):
+        self.is_dead = self.is_dead or built == self.culprit
+        self.check_alive()
+        return None
+
+    def check_alive(self):
+        if self.is_dead:
+            raise TapeoutError("illegal address")
+
+
+def test_a_variant_that_takes_the_device_along_alone_has_failed(tmp_path):
+    with pytest.raises(TapeoutError, match="illegal address"):
+        search(Dying(cost), tmp_path)
+    resumed = Dying(cost)
+    entries, lines = search(resumed, tmp_path)
+    assert entries[key_of("linear")].configuration == BEST and not resumed.is_dead
+    failed = [line.configuration for line in lines if getattr(line, "outcome", "") == "failed"]
+    assert failed == [Dying.culprit]
 
 
 def test_what_was_tried_is_not_tried_again_after_an_interruption(tmp_path):
