@@ -109,7 +109,8 @@ class _Layout:
 
 _LAYOUTS = ("NVMMASharedLayout", "NVMMADistributedLayout", "DistributedLinearLayout")
 _LAYOUTS += ("BlockedLayout", "SliceLayout", "DotOperandLayout")
-_FUNCTIONS = {name: getattr(torch, name) for name in ("sum", "exp", "exp2", "log2", "rsqrt")}
+_FUNCTIONS = {name: getattr(torch, name) for name in ("exp", "exp2", "log2", "rsqrt")}
+_FUNCTIONS["sum"] = lambda values, axis, keep_dims=False: values.sum(axis, keepdim=keep_dims)
 _TYPES = ("float32", "bfloat16", "float16", "int32", "int64")
 
 

@@ -13,6 +13,7 @@ from .attention_hopper import emit_hopper, is_for_hopper
 from .attention_operands import SEQUENCES, aliases, attention_of, operands_of, query_of_rows
 from .attention_problems import HopperTile, Prefill, PrefillTile
 from .attention_shape import Shape
+from .attention_small import SmallPrefill, is_small
 from .attention_text import PREFILL
 from .choice import choose
 from .kernel import Kernel, RegionKernels, Steps
@@ -22,7 +23,8 @@ def emit_prefill(function: Function, steps: Steps, asked: Configuration | None) 
     """The kernel of a region, in the target's own form or the one for all."""
     shape = Shape(attention_of(function))
     is_own = is_for_hopper(shape, steps.target)
-    choice = choose(Prefill(steps.max_rows, shape.heads, is_own, shape.is_plain), asked)
+    problem = SmallPrefill if is_small(shape.heads) else Prefill
+    choice = choose(problem(steps.max_rows, shape.heads, is_own, shape.is_plain), asked)
     if isinstance(choice.chosen, HopperTile):
         kernel = emit_hopper(function, shape, choice.chosen)
     else:

@@ -27,11 +27,12 @@ def choose_invariant_tile(
         ruled = choose_tile(None, n, k, num_weights, dtype)
         others = {replace(tile, parts=parts): why for tile, why in ruled.others.items()}
         return Ruled(replace(ruled.chosen, parts=parts), ruled.rule, others)
-    stages = 3 if dtype.itemsize == 2 else 2
-    if rows > 64:
-        tile = Tile(64, 64, min(padded(k, 16), 64), 4, stages, parts)
+    if dtype.itemsize > 2:  # whose steps registers hold
+        tile = Tile(64, 64 // num_weights, 16, 8, 2, parts)
+    elif rows > 64:
+        tile = Tile(64, 64, min(padded(k, 16), 64), 4, 3, parts)
     else:
-        tile = Tile(64, 64 // num_weights, min(padded(k, 16), 128), 4, stages, parts)
+        tile = Tile(64, 64 // num_weights, min(padded(k, 16), 128), 4, 3, parts)
     return Ruled(tile, "the parts of K that all sizes of step have, side by side", {})
 
 

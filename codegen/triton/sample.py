@@ -87,7 +87,7 @@ Pointer = tuple[Operand, str]
 """A buffer and its type in Triton."""
 
 
-def emit_sample(function: Function, _: Steps) -> RegionKernels:
+def emit_sample(function: Function, steps: Steps) -> RegionKernels:
     """The kernels of the sample region: the same for all steps."""
     given, logits = _given(function), function.nodes[0].operands[0]
     rows, vocab_size = logits.shape
@@ -113,7 +113,8 @@ def emit_sample(function: Function, _: Steps) -> RegionKernels:
     ranked = (*(f"p_{name}" for name in _RANKED_BY), "o_tokens", "w_groups")
     ranked += tuple(f"o_{name}" for name in RESULTS["token_logprobs"])
     prepare = "\n\n".join((ADJUST, SETS, _PREPARE))
-    warps = 32 if values["TILE"] == _LARGEST_TILE else 16  # fewer, and registers are spilled
+    threads = 1024 if values["TILE"] == _LARGEST_TILE else 512  # fewer, and registers are spilled
+    warps = threads // (steps.target.warp_size if steps.target else 32)
     kernels = (
         kernel("_prepare", prepare, (*read, *_FOUND, "w_list", "w_sums"), warps),
         # Small blocks: many on a multiprocessor hide what each waits for.

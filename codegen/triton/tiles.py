@@ -65,11 +65,10 @@ def choose_tile(
     if rows == 1:
         return _vector(k, num_weights)
     if dtype.itemsize > 2:
-        return _plain_tile(rows, k, num_weights, 2, least_columns, "numbers of twice the bytes")
+        return _tile_of_registers(rows, k, num_weights, least_columns)
     if rows is None or rows > 64:
         if k * dtype.itemsize % 16:
-            why = "no tensor map has rows that long"
-            return _plain_tile(rows, k, num_weights, 3, least_columns, why)
+            return _plain_tile(rows, k, num_weights)
         return _boxed_tile(rows, n, k, num_weights, least_columns)
     return _one_wave(rows, n, k, num_weights, least_columns)
 
@@ -84,18 +83,27 @@ def _vector(k: int, num_weights: int) -> Ruled[Tile]:
     return Ruled(tile, "a row alone takes 4096 weights a block at a time", {})
 
 
-def _plain_tile(
-    rows: int | None, k: int, num_weights: int, stages: int, least_columns: int, why: str
+def _tile_of_registers(
+    rows: int | None, k: int, num_weights: int, least_columns: int
 ) -> Ruled[Tile]:
-    """For numbers of twice the bytes, or rows that are not aligned."""
-    if rows is not None and rows <= 64:
-        tile = Tile(padded(rows, 16), max(32, least_columns), min(padded(k, 16), 128), 4, stages)
-    elif rows is not None and rows <= 256:
-        tile = Tile(64, 64, min(padded(k, 16), 64), 4, stages)
+    """For numbers of four bytes: a thread multiplies what it has of a step in registers."""
+    if rows is not None and rows <= 32:
+        depth = min(padded(k, 16), 32)
+        tile = Tile(padded(rows, 16), max(32, least_columns), depth, 8, 2)
     else:
-        columns = 128 if num_weights == 1 else 64
-        tile = Tile(128, columns, min(padded(k, 16), 64), 8, stages)
-    return Ruled(tile, f"a plain tile: {why}", {})
+        columns = max(64 // num_weights, least_columns)
+        tile = Tile(64 if rows else 128, columns, 16, 8, 2)
+    return Ruled(tile, "steps that registers hold: numbers of four bytes", {})
+
+
+def _plain_tile(rows: int | None, k: int, num_weights: int) -> Ruled[Tile]:
+    """For many rows that are not aligned."""
+    depth = min(padded(k, 16), 64)
+    if rows is not None and rows <= 256:
+        tile = Tile(64, 64, depth, 4, 3)
+    else:
+        tile = Tile(128, 128 if num_weights == 1 else 64, depth, 8, 3)
+    return Ruled(tile, "a plain tile: no tensor map has rows that long", {})
 
 
 def _boxed_tile(

@@ -104,6 +104,11 @@ def test_a_region_that_makes_its_queries_and_writes_the_cache_is_that_of_the_int
     assert max(Joined(steps, d, **case).errors([0, 3, 70])) <= TOLERANCE[d]
 
 
+def test_prefill_on_hopper_makes_queries_with_a_norm_and_a_rotation():
+    steps = Steps("any", target=TARGETS[TARGET])
+    assert max(Joined(steps, "bf16", dim=56).errors([3, 70])) <= TOLERANCE["bf16"]
+
+
 def test_prefill_makes_its_queries_itself_and_under_batch_invariance_reads_them():
     for steps, spaces in ((ANY, 0), (INVARIANT[-1], 1)):
         emitted = Joined(steps, "bf16", dim=64).region.emitted
@@ -159,6 +164,17 @@ def test_no_form_of_attention_spills(dim, besides):
         assert found.local_bytes == 0, name
         assert found.shared_bytes <= TARGETS[TARGET].shared_bytes, name
         assert found.num_warps == kernels[name].num_warps + kernels[name].more_warps, name
+
+
+@pytest.mark.parametrize("target", ["cuda:sm_80", TARGET, "cuda:sm_120", "hip:gfx942"])
+def test_prefill_of_float32_and_of_very_wide_heads_fits_every_target_and_does_not_spill(target):
+    steps, cases = Steps("any", target=TARGETS[target]), (("f32", 40), ("f32", 256), ("bf16", 264))
+    kernels = {
+        f"{d}_{dim}": Attention(steps, d, h=8, hk=1, dim=dim).attend.emitted.kernels[0]
+        for d, dim in cases
+    }
+    for name, found in compile_kernels(kernels, target, settings.CACHE.get() / "objects").items():
+        assert found.local_bytes == 0, name
 
 
 SOME = ("64 wide", "96 wide", "128 wide", "window, softcap and sinks")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from models import CONFIGS
+from models import CONFIGS, tiny_config
 from traced import for_gpu
 
 from tapeout import settings
@@ -17,7 +17,12 @@ from tapeout.codegen.triton.program import compile_gpu_program
 from tapeout.codegen.triton.targets import TARGETS
 from tapeout.codegen.triton.workers import Workers
 from tapeout.errors import BuildError
+from tapeout.frontend.trace import trace_config
 from tapeout.ir.parser import parse_function
+from tapeout.ir.types import DType
+from tapeout.ir.verify import verify
+from tapeout.passes.pipeline import GPU_STAGES
+from tapeout.passes.run import run_stages
 
 pytest.importorskip("triton")
 MAIN = "cuda:sm_90"
@@ -87,6 +92,19 @@ def test_the_text_of_machine_code_is_kept_and_is_the_same_in_every_build(tmp_pat
 @models
 def test_no_kernel_spills(models):
     for kernel, found in compiled_for(MAIN, kernels_of(models)).items():
+        assert found.local_bytes <= SLOW_PATH_BYTES * ("cos" in kernel), kernel
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3_moe"])
+def test_no_product_or_prefill_in_float32_spills(name):
+    module, _ = run_stages(verify(trace_config(tiny_config(name), DType.F32)), GPU_STAGES)
+    made = compile_gpu_program(module, MAIN).kernels
+    kernels = {
+        f"{kernel_name}_f32": kernel
+        for kernel_name, (kernel, region) in made.items()
+        if not (region.anchor == "attention" and "decode" in kernel_name)
+    }
+    for kernel, found in compiled_for(MAIN, kernels).items():
         assert found.local_bytes <= SLOW_PATH_BYTES * ("cos" in kernel), kernel
 
 
