@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from sampling_rows import Row, edits_of, mask_of
+from sampling_rows import Row, edits_of, mask_of, region_text
+from triton_regions import TritonRegion
 from triton_sampling import VOCAB, check, mixed_row, run, tied_row
 
+from tapeout.codegen.triton.kernel import Steps
+from tapeout.codegen.triton.targets import TARGETS
 from tapeout.runtime.frame import Sampling
 
 
@@ -34,6 +37,13 @@ def test_every_size_of_vocabulary_will_do(vocab_size):
     rng = np.random.default_rng(vocab_size)
     rows = [Row(mixed_row(rng, 1, vocab_size).sampling) for _ in range(4)]
     check(3 * torch.randn(4, vocab_size, generator=torch.Generator().manual_seed(1)), rows)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_no_kernel_has_more_threads_than_a_block_can(target):
+    for vocab_size in (515, 50257, 262144):
+        region = TritonRegion(region_text(vocab_size), Steps("any", target=target))
+        assert all(k.num_warps * target.warp_size <= 1024 for k in region.emitted.kernels)
 
 
 def test_edits_of_one_token_are_added_in_their_order():
