@@ -114,8 +114,9 @@ class Experts:
         # of numbers of four bytes, a thread has a step in registers
         if expected >= 64:
             depth, warps = 64 // wide**2, 4 * wide
-            down = 128 // wide, depth, warps, 3
-            return Ruled(ExpertTiles(64, 64, depth, warps, 4, *down), rule, {})
+            columns = 128 // wide
+            tiles = ExpertTiles(64, 64, depth, warps, 4, columns, depth, warps, 3)
+            return Ruled(tiles, rule, {})
         rows, depth = padded(expected // 2, 16), 128 // wide**2
         up, down = min(depth, padded(self.hidden, 16)), min(depth, padded(self.inner, 16))
         return Ruled(ExpertTiles(rows, 32, up, 4, 4, 64, down, 4, 4), rule, {})

@@ -139,7 +139,8 @@ class ProductRegion:
         elements, variable = self.computed(rank, places)
         at = linear_index(places, [number(self.rows), number(self.result.shape[-1])])
         mask = " & ".join(masks_of(places))
-        target = f"o_{name_of(self.result)} + {at.text}"
+        alone = f" + {places[1].text}" if self.n == 1 else ""  # as wide as the tile
+        target = f"o_{name_of(self.result)} + {at.text}{alone}"
         elements.lines.append(f"tl.store({target}, {variable}{mask and ', mask=' + mask})")
         return elements
 

@@ -21,7 +21,8 @@ def random(dtype, *shape):
 
 @pytest.mark.parametrize("steps", (*VARIANTS, *INVARIANT), ids=lambda steps: steps.name)
 @pytest.mark.parametrize(
-    ("dtype", "n", "k"), [("f32", 50, 33), ("bf16", 48, 64), ("bf16", 90, 1024)]
+    ("dtype", "n", "k"),
+    [("f32", 50, 33), ("bf16", 48, 64), ("bf16", 90, 1024), ("f32", 1, 33), ("bf16", 1, 136)],
 )
 def test_a_product_with_bias_and_residual_is_that_of_the_interpreter(dtype, n, k, steps):
     torch.manual_seed(0)
