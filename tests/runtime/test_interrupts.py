@@ -66,6 +66,8 @@ def test_another_thread_is_not_interrupted_anyway():
     assert done == [signal.default_int_handler]
 
 
+# One that comes in the callback of a weak reference is dropped by Python, which warns of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_batch_interrupted_at_any_moment_leaves_a_model_that_works(fake):
     llm = LLM(fake, max_num_seqs=4, num_threads=1)
     params = SamplingParams(temperature=0, max_tokens=100, ignore_eos=True)
