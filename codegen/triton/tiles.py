@@ -96,13 +96,18 @@ def _tile_of_registers(
     return Ruled(tile, "steps that registers hold: numbers of four bytes", {})
 
 
+def _unaligned_depth(k: int) -> int:
+    """Of rows that are read by many addresses, one for each element or two: they take registers."""
+    return 32 if k % 2 else 64
+
+
 def _plain_tile(rows: int | None, k: int, num_weights: int) -> Ruled[Tile]:
     """For many rows that are not aligned."""
-    depth = min(padded(k, 16), 64)
+    depth = min(padded(k, 16), _unaligned_depth(k))
     if rows is not None and rows <= 256:
         tile = Tile(64, 64, depth, 4, 3)
     else:
-        tile = Tile(128, 128 if num_weights == 1 else 64, depth, 8, 3)
+        tile = Tile(128, 64 if num_weights > 1 or k % 2 else 128, depth, 8, 3)
     return Ruled(tile, "a plain tile: no tensor map has rows that long", {})
 
 
@@ -159,8 +164,9 @@ def _microseconds(tile: Tile, wave_us: float, rows: int, n: int, k: int, num_wei
 
 
 def _one_wave(rows: int, n: int, k: int, num_weights: int, least_columns: int) -> Ruled[Tile]:
+    most = _unaligned_depth(k) if rows > 32 and k % 8 else 256
     choices = [
-        replace(tile, depth=min(tile.depth, padded(k, 16)))
+        replace(tile, depth=min(tile.depth, padded(k, 16), most))
         for tile in _few_rows(padded(rows, 16), num_weights)
         if tile.columns >= least_columns
     ]

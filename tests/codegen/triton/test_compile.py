@@ -95,17 +95,29 @@ def test_no_kernel_spills(models):
         assert found.local_bytes <= SLOW_PATH_BYTES * ("cos" in kernel), kernel
 
 
+def bytes_spilled(config, dtype, is_meant):
+    """Of the kernels of a model for the main target that are meant, by name; none where none is."""
+    module, _ = run_stages(verify(trace_config(config, dtype)), GPU_STAGES)
+    made = compile_gpu_program(module, MAIN).kernels.items()
+    kernels = {f"{dtype}_{name}": kernel for name, (kernel, r) in made if is_meant(name, r.anchor)}
+    found = compiled_for(MAIN, kernels)
+    return {name: one.local_bytes for name, one in found.items() if one.local_bytes}
+
+
 @pytest.mark.parametrize("name", ["llama", "qwen3_moe"])
 def test_no_product_or_prefill_in_float32_spills(name):
-    module, _ = run_stages(verify(trace_config(tiny_config(name), DType.F32)), GPU_STAGES)
-    made = compile_gpu_program(module, MAIN).kernels
-    kernels = {
-        f"{kernel_name}_f32": kernel
-        for kernel_name, (kernel, region) in made.items()
-        if not (region.anchor == "attention" and "decode" in kernel_name)
-    }
-    for kernel, found in compiled_for(MAIN, kernels).items():
-        assert found.local_bytes <= SLOW_PATH_BYTES * ("cos" in kernel), kernel
+    def is_meant(kernel, anchor):
+        return anchor in ("linear", "experts") or anchor == "attention" and "decode" not in kernel
+
+    assert not bytes_spilled(tiny_config(name), DType.F32, is_meant)
+
+
+@pytest.mark.parametrize(("hidden", "inner"), [(1000, 2730), (1000, 2731)])
+def test_no_product_of_rows_that_are_not_aligned_spills(hidden, inner):
+    sizes = {"hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 1, "num_key_value_heads": 1}
+    config = tiny_config("llama", **sizes, **heads)
+    assert not bytes_spilled(config, DType.BF16, lambda _, anchor: anchor == "linear")
 
 
 def test_every_kernel_waits_for_its_inputs_in_its_own_body():
