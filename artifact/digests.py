@@ -3,8 +3,9 @@
 Chunks can be hashed by several threads at once, and while a file is being written.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+
+from ..interrupts import in_threads
 
 CHUNK_BYTES = 8 << 20
 
@@ -26,9 +27,8 @@ class Digest:
         if len(whole) < 2:
             self._add(data[begun:])
             return
-        with ThreadPoolExecutor() as pool:
-            for digest in pool.map(_digest_of_chunk, whole):
-                self._chunks.update(digest)
+        for digest in in_threads(_digest_of_chunk, whole):
+            self._chunks.update(digest)
         self._add(data[end:])
 
     def hexdigest(self) -> str:

@@ -10,8 +10,8 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .. import settings
 from ..errors import ArtifactError
+from ..interrupts import in_threads
 from .checks import REBUILD, check_manifest, check_path, check_tape
 from .digests import CHUNK_BYTES, combine, digest_of
 from .passes import PASSES, Passes
@@ -243,14 +244,12 @@ def _opened(path: Path) -> io.FileIO:
 def _verify(path: Path, manifest: Manifest, files: dict[str, _File]) -> None:
     """Compares the digest of every file, chunks hashed by as many threads as there are cores."""
     num_threads = settings.NUM_THREADS.get() or len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(num_threads) as pool:
-        pending = {name: pool.map(_hash, _chunks(file.view)) for name, file in files.items()}
-        try:
-            for name, chunk_digests in pending.items():
-                _check_digest(path, manifest, name, list(chunk_digests))
-        except ArtifactError:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    chunks = {name: list(_chunks(file.view)) for name, file in files.items()}
+    small = [name for name in chunks if len(chunks[name]) <= 1]
+    for names in (small, *([name] for name in chunks if len(chunks[name]) > 1)):
+        found = iter(in_threads(_hash, [c for name in names for c in chunks[name]], num_threads))
+        for name in names:
+            _check_digest(path, manifest, name, list(islice(found, len(chunks[name]))))
 
 
 def _check_digest(path: Path, manifest: Manifest, name: str, digests: Sequence[bytes]) -> None:

@@ -8,10 +8,10 @@ from threading import RLock
 from typing import Any
 
 from ..errors import InputError, shown
+from ..interrupts import uninterrupted
 from .generation import Generation
 from .inputs import TokenizedPrompt
 from .intake import RequestOptions
-from .interrupts import uninterrupted
 from .load import AnyExecutor
 from .model import Model
 from .outputs import RequestOutput

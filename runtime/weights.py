@@ -4,11 +4,10 @@ They are copied out of the verified mapping: large pages are read faster than a 
 and what happens to the file later, on a disk or a network, cannot reach a running model.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from ..artifact import Artifact, Target
+from ..interrupts import in_threads
 from .memory import allocate, round_up
 
 
@@ -29,8 +28,7 @@ class LoadedWeights:
         for name, tensor in target.weights.tensors.items():
             self._offsets[name] = end
             end += round_up(tensor.bytes)
-        with ThreadPoolExecutor(num_threads) as pool:
-            list(pool.map(self._copy, self._offsets))
+        in_threads(self._copy, self._offsets, num_threads)
         del self._artifact  # and with it the mapping of its files
 
     def address(self, name: str) -> int:

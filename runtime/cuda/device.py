@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..interrupts import uninterrupted
+from ...interrupts import uninterrupted
 from ..memory import Bytes
 from ..player import REMEDY, Dims
 from .errors import FORKED, CudaError, error_of

@@ -18,12 +18,11 @@ import numpy as np
 
 from ...artifact import Artifact, Target
 from ...artifact.digests import CHUNK_BYTES
-from ..interrupts import uninterrupted
+from ...interrupts import BEAT_S, uninterrupted
 from ..memory import Bytes, round_up
 from .device import Device
 
 MAX_THREADS = 16
-_BEAT_S = 0.05  # between two looks at whether there was an interrupt
 _Span: TypeAlias = tuple[int, int, int]  # a weight's begin and end in its file, its address
 
 
@@ -75,7 +74,7 @@ def stream_weights(
             pool.submit(_stream, device, waiting, buffer, event)
             for buffer, event in zip(buffers, events, strict=True)
         ]
-        while wait(streams, _BEAT_S).not_done:
+        while wait(streams, BEAT_S).not_done:
             let_in()
         for stream in streams:
             stream.result()

@@ -1,13 +1,14 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 from fake_model import reference
 
 from tapeout import LLM, SamplingParams
+from tapeout.interrupts import in_threads, uninterrupted
 from tapeout.runtime.generation import Generation
-from tapeout.runtime.interrupts import uninterrupted
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,33 @@ def test_another_thread_is_not_interrupted_anyway():
     thread.start()
     thread.join()
     assert done == [signal.default_int_handler]
+
+
+def test_what_threads_give_is_in_order_and_an_error_ends_it():
+    assert in_threads(lambda n: n * n, range(50), 4) == [n * n for n in range(50)]
+    assert in_threads(len, [], 4) == []
+    begun = []
+
+    def fails(number):
+        begun.append(number)
+        time.sleep(0.01)
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match="0"):
+        in_threads(fails, range(1000), 2)
+    assert len(begun) < 100
+
+
+def test_an_interrupt_ends_threads_at_any_moment_and_leaves_none_behind():
+    num_threads, num_begun = threading.active_count(), []
+    for delay in range(40):
+        timer = threading.Timer(0.0002 * delay, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            in_threads(lambda n: (num_begun.append(n), time.sleep(0.001)), range(5000), 2)
+        timer.join()
+        assert threading.active_count() == num_threads
+    assert len(num_begun) < 40 * 400
 
 
 # One that comes in the callback of a weak reference is dropped by Python, which warns of it.
