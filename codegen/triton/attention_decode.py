@@ -10,7 +10,7 @@ from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
 from ...ir.types import Dim
 from .attention_operands import aliases, attention_of, operands_of, query_lines
-from .attention_problems import Decode, DecodeTile
+from .attention_problems import Decode, DecodeTile, Heads
 from .attention_shape import Shape
 from .attention_text import COMBINE, DECODE
 from .choice import choose
@@ -19,6 +19,8 @@ from .indices import Index
 from .kernel import Kernel, Operand, RegionKernels, Steps, grid_of, padded
 from .rows import cache_lines
 from .streams import MAX_STREAM_ROWS
+from .targets import GpuTarget
+from .tiles import NUM_MULTIPROCESSORS
 
 _PARTS = {"tops": "*fp32", "means": "*fp32", "tickets": "*i32"}
 _FEW_ROWS, _LEAST_KEYS = 16, 256
@@ -35,7 +37,7 @@ def emit_decode(
     tile, group = choice.chosen, H // Hk
     splits, values = tile.splits, shape.values(padded(group, 16), tile.block)
     values["splits"], values["group_values"] = splits, group * Dv
-    values["least"] = least_blocks(steps.max_rows, tile)
+    values["least"] = _least_blocks(steps, tile, shape.heads)
     values["combine"] = COMBINE.format(**values) if splits > 1 else ""
     values |= _beginning(steps.max_rows)
     values["first"], there = "0", "keys < end"
@@ -61,12 +63,26 @@ def emit_decode(
     return RegionKernels((kernel,), sizes[: len(parts)], tickets, choice)
 
 
-def least_blocks(max_rows: int, tile: DecodeTile) -> int:
-    """Blocks of keys that a split has at least. Many sequences fill the machine without sharing
-    short contexts, and to add up parts takes longer than to read so few keys."""
-    if tile.splits == 1 or max_rows <= _FEW_ROWS:
+def _least_blocks(steps: Steps, tile: DecodeTile, heads: Heads) -> int | str:
+    """Blocks of keys that a split has at least: a number, or an expression of it.
+
+    Many sequences fill the machine without sharing short contexts, and to add up parts takes longer
+    than to read so few keys. Few share all, but by half as many blocks where the machine does not
+    hold all of these at once: those that begin when others end would be the last by far.
+    """
+    rows = steps.max_rows
+    if tile.splits == 1 or rows is None or rows == 1:
         return 1
-    return max(1, _LEAST_KEYS // tile.block)
+    if rows > _FEW_ROWS:
+        return max(1, _LEAST_KEYS // tile.block)
+    most = max(1, at_once(steps.target, tile, heads) // heads.num_key_heads)
+    return f"tl.where(tl.num_programs(2) * tl.minimum(num_blocks, {tile.splits}) > {most}, 2, 1)"
+
+
+def at_once(target: GpuTarget | None, tile: DecodeTile, heads: Heads) -> int:
+    """Blocks that the machine holds, by the keys and values that each has in shared memory."""
+    shared = target.shared_bytes if target else 0
+    return NUM_MULTIPROCESSORS * max(1, shared // (tile.block * heads.key_bytes))
 
 
 def _beginning(max_rows: int) -> dict[str, str]:

@@ -6,7 +6,7 @@ from triton_attention import PAGE, PREFILLS, TOLERANCE, Attention, Joined, atten
 from triton_regions import INVARIANT, VARIANTS
 
 from tapeout import settings
-from tapeout.codegen.triton.attention_decode import least_blocks
+from tapeout.codegen.triton.attention_decode import at_once
 from tapeout.codegen.triton.attention_problems import Decode, DecodeTile, Heads, num_splits
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
@@ -62,9 +62,18 @@ def test_of_many_sequences_short_contexts_are_not_shared():
     """Of 32 a split has 256 keys or more: these contexts have one, two, two and four of them."""
     attention = Attention(Steps("decode32", 32, one_token_each=True), "bf16")
     assert attention.error([255, 256, 500, 1000], [1] * 4) <= TOLERANCE["bf16"]
-    tile = DecodeTile(4, 128, 4, 2)
-    assert [least_blocks(rows, tile) for rows in (1, 16, 32)] == [1, 1, 2]
-    assert least_blocks(64, DecodeTile(1, 64, 2, 3)) == 1
+
+
+def test_few_sequences_share_contexts_by_fewer_blocks_where_the_machine_does_not_hold_more():
+    """Three blocks a multiprocessor take 49 splits of eight key heads, on the card of the rules."""
+    heads, tile = Heads(16, 8, 128, 128), DecodeTile(8, 128, 4, 2)
+    assert at_once(TARGETS[TARGET], tile, heads) == 3 * 132
+    steps = Steps("decode16", 16, one_token_each=True, target=TARGETS[TARGET])
+    body = Attention(steps, "bf16", h=16, hk=8, dim=128).attend.emitted.kernels[0].body
+    assert "tl.where(tl.num_programs(2) * tl.minimum(num_blocks, 8) > 49, 2, 1)" in body
+    few = Attention(FEW, "bf16", hk=2)  # of no target: one block a multiprocessor, 66 splits
+    assert few.error([300] * 8 + [900, 513, 1], [1] * 11) <= TOLERANCE["bf16"]
+    assert few.error([600] * 16, [1] * 16) <= TOLERANCE["bf16"]
 
 
 @pytest.mark.parametrize("steps", [ONE, INVARIANT[0]], ids=lambda steps: steps.name)
