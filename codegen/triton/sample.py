@@ -26,7 +26,7 @@ from .sample_logprobs import LOGPROBS
 from .sample_sets import SETS
 
 GROUP, AT_ONCE, NUM_SUMS = 1024, 4, 2048
-_LARGEST_TILE = 4096
+_MANY_TOKENS, _LARGEST_TILE = 4096, 4096
 _NOISES = 256  # of a block that draws, at a time: for more, all blocks would take more registers
 
 Names = tuple[str, ...]
@@ -113,7 +113,7 @@ def emit_sample(function: Function, steps: Steps) -> RegionKernels:
     ranked = (*(f"p_{name}" for name in _RANKED_BY), "o_tokens", "w_groups")
     ranked += tuple(f"o_{name}" for name in RESULTS["token_logprobs"])
     prepare = "\n\n".join((ADJUST, SETS, _PREPARE))
-    threads = 1024 if values["TILE"] == _LARGEST_TILE else 512  # fewer, and registers are spilled
+    threads = 1024 if values["V"] > _MANY_TOKENS else 512  # fewer, and registers are spilled
     warps = threads // (steps.target.warp_size if steps.target else 32)
     kernels = (
         kernel("_prepare", prepare, (*read, *_FOUND, "w_list", "w_sums"), warps),
@@ -141,8 +141,12 @@ def _given(function: Function) -> dict[str, Pointer]:
 
 
 def _constants(vocab_size: int) -> dict[str, int | float]:
-    """What the kernels' texts call by name; tiles cut a row in two at least."""
-    tile = min(_LARGEST_TILE, max(256, padded(vocab_size) // 2))
+    """What the kernels' texts call by name; tiles cut a row in two at least.
+
+    Logits of rows that are not aligned are read one by one, and their addresses take registers.
+    """
+    largest = _LARGEST_TILE if vocab_size % 4 == 0 else _LARGEST_TILE // 2
+    tile = min(largest, max(256, padded(vocab_size) // 2))
     num_spans, groups = -(-vocab_size // SPAN), GROUP * AT_ONCE
     return {
         **{"V": vocab_size, "TILE": tile, "SPAN": SPAN, "NUM_SPANS": num_spans},

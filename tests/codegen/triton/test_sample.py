@@ -7,9 +7,13 @@ from sampling_rows import Row, edits_of, mask_of, region_text
 from triton_regions import TritonRegion
 from triton_sampling import VOCAB, check, mixed_row, run, tied_row
 
+from tapeout import settings
+from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
 from tapeout.runtime.frame import Sampling
+
+TARGET = "cuda:sm_90"
 
 
 def test_rows_that_want_different_things_are_those_of_the_interpreter():
@@ -32,7 +36,7 @@ def test_scores_that_are_equal_though_their_logits_are_not_stay_together():
     check(logits, [Row(Sampling(seed=i, num_logprobs=0, **s)) for i, s in enumerate(sets)])
 
 
-@pytest.mark.parametrize("vocab_size", [2, 515, 5000])
+@pytest.mark.parametrize("vocab_size", [2, 515, 5001])
 def test_every_size_of_vocabulary_will_do(vocab_size):
     rng = np.random.default_rng(vocab_size)
     rows = [Row(mixed_row(rng, 1, vocab_size).sampling) for _ in range(4)]
@@ -44,6 +48,15 @@ def test_no_kernel_has_more_threads_than_a_block_can(target):
     for vocab_size in (515, 50257, 262144):
         region = TritonRegion(region_text(vocab_size), Steps("any", target=target))
         assert all(k.num_warps * target.warp_size <= 1024 for k in region.emitted.kernels)
+
+
+@pytest.mark.parametrize("vocab_size", [4097, 50257])
+def test_no_kernel_spills_where_rows_of_logits_are_not_aligned(vocab_size):
+    steps = Steps("any", target=TARGETS[TARGET])
+    emitted = TritonRegion(region_text(vocab_size), steps).emitted
+    kernels = {f"sample{kernel.suffix}": kernel for kernel in emitted.kernels}
+    compiled = compile_kernels(kernels, TARGET, settings.CACHE.get() / "objects")
+    assert {name: k.local_bytes for name, k in compiled.items()} == dict.fromkeys(kernels, 0)
 
 
 def test_edits_of_one_token_are_added_in_their_order():
