@@ -117,7 +117,17 @@ def _concat(emit: Emitter, node: Node, _: Value, operands: list[Value]) -> Value
     packed = [_pack(emit, operand) for operand in operands]
     drops = {old.type.rank - x.type.rank for old, x in zip(node.operands, packed, strict=True)}
     axis = node.attrs["axis"] - max(drops)
-    return emit("concat", *packed, axis=axis) if len(drops) == 1 and axis >= 0 else None
+    if len(drops) > 1:
+        return None
+    return emit("concat", *packed, axis=axis) if axis >= 0 else _side_by_side(emit, packed)
+
+
+def _side_by_side(emit: Emitter, parts: Sequence[Value]) -> Value:
+    """Parts along an axis before their own: put behind that of the tokens, which stays first."""
+    first, *rest = parts[0].shape
+    lines = [emit.reshape(part, first, 1, *rest) for part in parts]
+    order = (1, 0, *range(2, 2 + len(rest)))
+    return emit.transpose(emit("concat", *lines, axis=1), order)
 
 
 def _last_axis(emit: Emitter, node: Node, x: Value, operands: list[Value]) -> Value | None:

@@ -16,6 +16,7 @@ from .fold_weights import fold_weights
 from .group_regions import group_regions
 from .insert_paged_cache import insert_paged_cache
 from .join_cache_writes import join_cache_writes
+from .join_norms import join_norms
 from .lower_aten import lower_aten
 from .merge_common_nodes import merge_common_nodes
 from .merge_linears import merge_linears
@@ -34,6 +35,7 @@ CANONICALIZE = Stage(
         lower_aten,
         drop_batch_axis,
         cancel_layouts,
+        join_norms,
         fold_weights,
         merge_common_nodes,
         sink_transposes,

@@ -2,10 +2,18 @@
 
 import pytest
 import torch
-from models import CONFIGS, load_reference, random_prompts, reference_logits, tiny_config
+from cpu import native_levels
+from models import (
+    CONFIGS,
+    load_reference,
+    random_prompts,
+    reference_logits,
+    save_tiny,
+    tiny_config,
+)
 from steps import Steps
 
-from tapeout import LLM, SamplingParams
+from tapeout import LLM, SamplingParams, compile_model
 
 LENGTHS = [1, 7, 33, 500]
 MAX_RELATIVE_ERROR = 1e-5
@@ -43,6 +51,22 @@ def test_logits_of_a_packed_step_are_those_of_transformers(name, checkpoint_of, 
     assert min(float(rows.std()) for rows in wanted) >= 1
     errors = [(f - w).norm(dim=-1) / w.norm(dim=-1) for f, w in zip(found, wanted, strict=True)]
     assert max(float(rows.max()) for rows in errors) <= MAX_RELATIVE_ERROR
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_heads_with_norms_of_their_own_are_those_of_transformers(dtype, tmp_path, monkeypatch):
+    fields = {"hidden_size": 96, "intermediate_size": 136, "num_hidden_layers": 2}
+    fields |= {"num_attention_heads": 4, "num_key_value_heads": 2, "qk_layernorm": True}
+    monkeypatch.setitem(CONFIGS, "stablelm", ("stablelm", fields | {"vocab_size": 131}))
+    folder, prompts = save_tiny("stablelm", tmp_path / "checkpoint"), prompts_for("stablelm")
+    output = tmp_path / "stablelm.tapeout"
+    compile_model(folder, output, dtype=dtype, cpu_levels=native_levels()[:1])
+    truth = reference_logits(folder, prompts)
+    limit = MAX_RELATIVE_ERROR
+    if dtype == "bfloat16":
+        limit = MAX_BF16_RATIO * distance(reference_logits(folder, prompts, torch.bfloat16), truth)
+    assert distance(logits_of(output, prompts), truth) <= limit
 
 
 @architectures

@@ -6,7 +6,7 @@ from traced import largest_error, lowered
 from transformers import AutoConfig
 
 from tapeout.errors import UnsupportedModelError
-from tapeout.passes.pipeline import STAGES
+from tapeout.passes.pipeline import GPU_STAGES, STAGES
 from tapeout.passes.run import run_stages
 
 pytestmark = pytest.mark.slow
@@ -59,6 +59,7 @@ COMPILED = {
     "seed_oss": {},
     "smollm3": {"num_hidden_layers": 4},
     "stablelm": {},
+    "stablelm, norms of each head": {"qk_layernorm": True},
     "starcoder2": {"sliding_window": 16},
     "vaultgemma": {"num_hidden_layers": 4, "sliding_window": 16},
 }
@@ -77,10 +78,18 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", COMPILED)
 def test_compiles_and_equals_transformers(kind, tmp_path, monkeypatch):
-    monkeypatch.setitem(models.CONFIGS, kind, (kind, SIZES | COMPILED[kind]))
+    monkeypatch.setitem(models.CONFIGS, kind, (kind.split(",")[0], SIZES | COMPILED[kind]))
     assert largest_error(kind, tmp_path) < 1e-5
     reached, _ = run_stages(lowered(models.tiny_config(kind)), STAGES[2:])
     assert reached.level == "region"
+
+
+def test_norms_that_each_head_has_of_its_own_are_made_with_the_queries(monkeypatch):
+    fields = SIZES | COMPILED["stablelm, norms of each head"]
+    monkeypatch.setitem(models.CONFIGS, "stablelm", ("stablelm", fields))
+    module, _ = run_stages(lowered(models.tiny_config("stablelm")), GPU_STAGES[2:])
+    regions = [node.attrs["function"] for node in module.functions["layer0"].nodes]
+    assert "layer_norm_mul_rope_kv_write_paged_attention" in regions and len(regions) == 7
 
 
 @pytest.mark.parametrize("kind", REFUSED)
