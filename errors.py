@@ -4,6 +4,7 @@ Each carries one line that names the offending value, the limit it broke and wha
 """
 
 _MAX_SHOWN = 120
+_OTHER_MODEL = "use a model of another architecture (docs/support.md lists what is compiled)"
 
 
 class TapeoutError(Exception):
@@ -15,7 +16,17 @@ class InputError(TapeoutError):
 
 
 class UnsupportedModelError(TapeoutError):
-    """The model holds something that cannot be compiled: names the module and the reason."""
+    """The model holds something that cannot be compiled: the module and the reason, what helps.
+
+    Where nothing else helps, that is another model.
+    """
+
+    def __init__(self, reason: str, remedy: str = _OTHER_MODEL) -> None:
+        self.reason, self.remedy = reason, remedy
+        super().__init__(reason, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}"
 
 
 class CapacityError(TapeoutError):

@@ -109,7 +109,7 @@ def mask(
     try:
         window = _recognize(mask_function, attention_mask, q_offset, kv_offset)
     except UnsupportedModelError as error:
-        problem = str(error)
+        problem = error.reason
     like = torch.empty((), dtype=torch.bool, device=device)
     result: torch.Tensor = torch.ops.tapeout.mask(like, q_length, kv_length, window, problem)
     return result

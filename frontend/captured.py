@@ -56,8 +56,8 @@ def import_attention(importer: Importer, fx: FxNode) -> None:
     tokens, count, _ = heads[0].shape
     if int(count) % (num_kv_heads := int(heads[1].shape[1])):
         raise UnsupportedModelError(
-            f"{path}: {count} heads of queries cannot share {num_kv_heads} of keys and values; "
-            "a multiple can"
+            f"{path}: {count} heads of queries cannot share {num_kv_heads} of keys and values",
+            "use a model whose num_attention_heads is a multiple of its num_key_value_heads",
         )
     type = heads[0].type.with_shape(tokens, count, heads[2].shape[2])
     result = importer.emit("attention", operands, attrs, [type], fx)[0]
@@ -79,7 +79,7 @@ def import_index(importer: Importer, fx: FxNode) -> None:
     flat = _reshape(importer, rows, (rows.type.numel(),), fx)
     type = table.type.with_shape(*flat.shape, *table.shape[1:])
     found = importer.emit("gather_rows", [table, flat], {}, [type], fx)[0]
-    shape = importer.type(fx.meta["val"]).shape
+    shape = importer.type(fx).shape
     importer.values[fx] = _reshape(importer, found, shape, fx)
 
 

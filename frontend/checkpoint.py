@@ -108,8 +108,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise CheckpointError(file, "model_type", kind, "the name of an architecture")
     if "auto_map" in config and not _is_native(kind):
         raise UnsupportedModelError(
-            f"{file}: model_type {kind!r} is code in the checkpoint (auto_map), "
-            "which is never run; use a checkpoint of an architecture that transformers has itself"
+            f"{file}: model_type {kind!r} is code in the checkpoint (auto_map), which is never run",
+            "use a checkpoint of an architecture that transformers has itself",
         )
     return config
 

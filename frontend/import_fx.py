@@ -52,13 +52,22 @@ class Importer:
                 raise UnsupportedModelError(f"a tensor's size is {size.node.expr}: not linear")
         return total
 
-    def type(self, tensor: torch.Tensor) -> TensorType:
-        """The type of a traced tensor."""
+    def type(self, fx: FxNode) -> TensorType:
+        """The type of the tensor that a node gives."""
+        return self.types(fx)[0]
+
+    def types(self, fx: FxNode) -> list[TensorType]:
+        """The types of all tensors that a node gives."""
+        found = fx.meta["val"]
+        tensors = found if isinstance(found, (tuple, list)) else [found]
         try:
-            dtype = from_torch(tensor.dtype)
+            return [
+                TensorType(tuple(map(self.dim, tensor.shape)), from_torch(tensor.dtype))
+                for tensor in tensors
+            ]
         except KeyError as error:
-            raise UnsupportedModelError(f"{tensor.dtype} tensors are not compiled") from error
-        return TensorType(tuple(self.dim(size) for size in tensor.shape), dtype)
+            made = f"%{fx.name} = {fx.target} is of {error}, which is not compiled"
+            raise UnsupportedModelError(f"{module_path(fx) or 'model'}: {made}") from error
 
     def emit(
         self,
@@ -139,9 +148,7 @@ def import_aten(importer: Importer, fx: FxNode) -> None:
             attrs[f"{argument.name}_count"] = len(value)
         else:
             attrs[argument.name] = _attribute(importer, value)
-    found = fx.meta["val"]
-    tensors = list(found) if isinstance(found, (tuple, list)) else [found]
-    types = [importer.type(tensor) for tensor in tensors]
+    types = importer.types(fx)
     in_place = is_in_place(fx)
     name = str(fx.target).replace("_.", ".") if in_place else str(fx.target)
     results = importer.emit(name, operands, attrs, types, fx)
@@ -170,7 +177,7 @@ def _attribute(importer: Importer, value: Any) -> Any:
 
 def import_placeholder(importer: Importer, fx: FxNode) -> None:
     """A weight for a parameter or buffer, a parameter of the function for an input."""
-    type = importer.type(fx.meta["val"])
+    type = importer.type(fx)
     if fx.name in importer.weights:
         name = importer.weights[fx.name]
         attrs = {"name": name, "dtype": type.dtype, "shape": _ints(type)}

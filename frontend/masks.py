@@ -28,7 +28,7 @@ def recognize_mask(mask: Mask, q_offset: object, kv_offset: object) -> MaskSpec:
         raise UnsupportedModelError(f"attention mask: offsets {q_offset}, {kv_offset} are not 0")
     terms = list(_terms(mask))
     if "causal" not in terms:
-        raise UnsupportedModelError("attention mask: not causal; only causal decoders are compiled")
+        raise UnsupportedModelError("attention mask: not causal, as decoders are")
     windows = {int(term) for term in terms if isinstance(term, int)}
     if any(window < 1 for window in windows):
         raise UnsupportedModelError(f"attention mask: sliding window {min(windows)} is below 1")
@@ -62,8 +62,7 @@ def _terms(mask: Mask) -> Iterator[str | int]:
             yield from _terms(function)
         case _:
             raise UnsupportedModelError(
-                f"attention mask: the term {name} is not known; causal and sliding-window "
-                "masks are compiled"
+                f"attention mask: the term {name} is neither causal nor a sliding window"
             )
 
 

@@ -15,6 +15,8 @@ from .experts import describe_experts
 
 _REFUSED_ROPE = ("dynamic", "longrope")
 
+_CHECK_CONFIG = "see that config.json is right, or use a model of another architecture"
+
 
 def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
     """The model of ``config`` without weights, its attention and experts captured as ops.
@@ -34,7 +36,7 @@ def build_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
             )
     except Exception as error:  # whatever a model's Python raises while it is made
         said = [config.model_type, place_in_model(error), _refusal(error)]
-        raise UnsupportedModelError(": ".join(filter(None, said))) from error
+        raise UnsupportedModelError(": ".join(filter(None, said)), _CHECK_CONFIG) from error
     model.eval()
     _check(model)
     _keep_wide(model, dtype)
@@ -80,14 +82,15 @@ def first_line(error: BaseException) -> str:
 def _check(model: Any) -> None:
     if getattr(model, "_is_stateful", False):
         raise UnsupportedModelError(
-            f"{type(model).__name__} keeps a recurrent state; only attention is compiled"
+            f"{type(model).__name__} keeps a recurrent state, and only attention is compiled"
         )
     for name, module in model.named_modules():
         kinds = getattr(module, "rope_type", None)
         found = set(kinds.values()) if isinstance(kinds, dict) else {kinds}
         for kind in found & set(_REFUSED_ROPE):
             raise UnsupportedModelError(
-                f"{name}: rope type {kind} changes with the length of the request"
+                f"{name}: rope type {kind} changes with the length of the request",
+                "give rope_parameters in config.json a rope_type that does not, such as default",
             )
 
 

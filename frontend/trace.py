@@ -56,18 +56,22 @@ def model_config(fields: Mapping[str, Any]) -> PretrainedConfig:
     kind = str(fields.get("model_type"))
     if kind not in CONFIG_MAPPING:
         raise UnsupportedModelError(
-            f"model_type {kind!r} is not one of transformers' own; use a checkpoint of an "
-            f"architecture that transformers {__version__} has, or a newer transformers"
+            f"model_type {kind!r} is not one of transformers' own",
+            f"use a checkpoint of an architecture that transformers {__version__} has, or a newer "
+            "transformers",
         )
     if fields.get("quantization_config"):
         scheme = fields["quantization_config"]
         method = scheme.get("quant_method") if isinstance(scheme, Mapping) else scheme
-        raise UnsupportedModelError(f"the checkpoint is quantized ({method}); use one that is not")
+        raise UnsupportedModelError(
+            f"the checkpoint is quantized ({method})", "use one that is not"
+        )
     try:
         return CONFIG_MAPPING[kind].from_dict({k: v for k, v in fields.items() if k != "auto_map"})
     except Exception as error:  # validators of configurations raise what they like
         message = " ".join(str(error).split())
-        raise UnsupportedModelError(f"the configuration of {kind}: {message}") from error
+        said = f"the configuration of {kind}: {message}"
+        raise UnsupportedModelError(said, "put config.json right") from error
 
 
 def trace_config(
@@ -89,7 +93,7 @@ def trace_config(
     if all(node.op != "attention" for node in function.nodes):
         layers = f"num_hidden_layers={getattr(config, 'num_hidden_layers', None)}"
         raise UnsupportedModelError(
-            f"{type(model).__name__} has no layer with attention ({layers}); use a model with one"
+            f"{type(model).__name__} has no layer with attention ({layers})", "use a model with one"
         )
     used = dict.fromkeys(n.attrs["name"] for n in function.nodes if n.op == "weight")
     weights = bind_weights(model, exported, used, names)

@@ -37,6 +37,11 @@ from .aten_layout_rules import RULES
 from .aten_rules import NotLoweredError
 from .emit import Emitter, copy_node, rebuild
 
+_NO_RULE = "use a model of another architecture, or give the op a rule (CONTRIBUTING.md)"
+_ROUTER = "of routers, those are compiled whose experts weigh the scores that they were chosen by"
+_OF_ROUTERS = ("gather", "scatter")
+"""Ops that take or put numbers where others say: to limit a choice to groups, or correct it."""
+
 
 def lower_aten(module: Module) -> tuple[Module, int]:
     """Lower every function; raises UnsupportedModelError naming the op and its module."""
@@ -51,10 +56,13 @@ def lower_aten(module: Module) -> tuple[Module, int]:
 def _lower(emit: Emitter, node: Node, operands: list[Value]) -> Sequence[Value]:
     if not node.op.startswith(PREFIX):
         return copy_node(emit, node, operands)
-    rule = RULES.get(node.op.split(".")[1])
-    place = node.origin or "model"
+    name = node.op.split(".")[1]
+    rule, place = RULES.get(name), node.origin or "model"
     if rule is None:
-        raise UnsupportedModelError(f"{place}: the op {node.op} is not compiled")
+        made = ", ".join(f"%{value.name}: {value.type}" for value in node.results)
+        router = f": {_ROUTER}" if name in _OF_ROUTERS else ""
+        reason = f"{place}: {made} = {node.op} is not compiled{router}"
+        raise UnsupportedModelError(reason, _NO_RULE)
     given = {name: value for name, value in node.attrs.items() if value is not None}
     try:
         values = rule(emit, replace(node, attrs=given), operands)

@@ -45,12 +45,13 @@ def check_fusions(reports: Sequence[Report], names: Sequence[str]) -> None:
             more = [f"and {len(lost) - _MAX_SHOWN} more"] * (len(lost) > _MAX_SHOWN)
             shown = "; ".join(lost[:_MAX_SHOWN] + more)
             raise UnsupportedModelError(
-                f"fusion {name} is lost {shown}; change the model, or do not require it"
+                f"fusion {name} is lost {shown}", "change the model, or do not require it"
             )
         if not any(report.rewrites for report in own):
             raise UnsupportedModelError(
                 f"fusion {name} finds nothing in this model that it could fuse"
-                f"{_before(name, reports)}; do not require it"
+                f"{_before(name, reports)}",
+                "do not require it",
             )
 
 

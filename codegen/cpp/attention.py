@@ -20,7 +20,8 @@ def emit_attention(function: Function, packed: frozenset[str], asked: Asked) -> 
     if q.dtype.itemsize == 2 and int(query.shape[2]) % 2:  # keys lie in pages by pairs
         raise UnsupportedModelError(
             f"attention heads of {query.shape[2]} elements, an odd number, have no place in the "
-            f"key-value cache of a CPU in {q.dtype}; compile the model with dtype=float32"
+            f"key-value cache of a CPU in {q.dtype}",
+            "compile the model with dtype=float32",
         )
     kind = CPP_TYPES[q.dtype]
     lines = ["TAPEOUT_KERNEL(NAME) {", *_shape(node), "    void *const *b = launch->buffers;"]

@@ -63,13 +63,32 @@ COMPILED = {
     "starcoder2": {"sliding_window": 16},
     "vaultgemma": {"num_hidden_layers": 4, "sliding_window": 16},
 }
+LATENT = {"q_lora_rank": 32, "kv_lora_rank": 32, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16}
+GROUPS = {"n_routed_experts": 8, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1}
+FIELDS = {
+    "deepseek_v2": MIXTURE | GROUPS | LATENT | {"v_head_dim": 24, "head_dim": None},
+    "deepseek_v3": MIXTURE | GROUPS | LATENT | {"v_head_dim": 24, "head_dim": None},
+    "dots1": MIXTURE | GROUPS | {"n_shared_experts": 1},
+    "ernie4_5_moe": MIXTURE | {"moe_num_experts": 8, "moe_k": 2},
+    "glm4_moe": MIXTURE | GROUPS,
+    "minimax_m2": MIXTURE | {"num_local_experts": 8},
+    "phimoe": MIXTURE | {"num_local_experts": 8},
+}
+"""Of those that are refused, what they have besides sizes."""
 REFUSED = {
     "bloom": "interface",
+    "deepseek_v2": r"^model\.rotary_emb: %polar = aten.polar.* torch.complex64",
+    "deepseek_v3": r"^model\.layers\.0\.self_attn: %new_empty: .* = aten.new_empty",
+    "dots1": r"^model\.layers\.1\.mlp\.gate: %\w+: f32\[T, 2\] = aten.scatter.*: of routers",
+    "ernie4_5_moe": r"^model\.layers\.1\.mlp\.gate: %\w+: f32\[T, 2\] = aten.gather.*: of routers",
     "falcon": "interface",
+    "glm4_moe": r"^model\.layers\.1\.mlp\.gate: %\w+: f32\[T, 2\] = aten.scatter.*: of routers",
     "gptj": "interface",
     "llama4_text": "cannot",
     "mamba": "recurrent state",
+    "minimax_m2": r"^model\.layers\.0\.mlp\.gate: %\w+: f32\[T, 2\] = aten.gather.*: of routers",
     "mpt": "cannot",
+    "phimoe": r"^model\.rotary_emb: %\w+: f32\[12\] = aten.arange",
     "qwen3_next": "recurrent state",
     "rwkv": "recurrent state",
     "xlstm": "recurrent state",
@@ -93,7 +112,8 @@ def test_norms_that_each_head_has_of_its_own_are_made_with_the_queries(monkeypat
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_is_refused_with_the_reason(kind):
-    fields = {} if kind == "falcon" else SIZES
-    with pytest.raises(UnsupportedModelError, match=REFUSED[kind]):
+def test_is_refused_with_the_reason_and_what_helps(kind):
+    fields = {} if kind == "falcon" else SIZES | FIELDS.get(kind, {})
+    fields = {name: value for name, value in fields.items() if value is not None}
+    with pytest.raises(UnsupportedModelError, match=REFUSED[kind] + ".*; .*use a model of another"):
         lowered(AutoConfig.for_model(kind, **fields))
