@@ -10,8 +10,9 @@ from ...artifact.tuning_table import Configuration
 from ...ir.graph import Function, Node
 from ...ir.types import Dim
 from .attention_operands import aliases, attention_of, operands_of, query_lines
-from .attention_problems import Decode, DecodeTile, Heads
+from .attention_problems import DecodeTile, Heads
 from .attention_shape import Shape
+from .attention_small import HeldDecode
 from .attention_text import COMBINE, DECODE
 from .choice import choose
 from .elements import Elements, loads_first
@@ -33,7 +34,7 @@ def emit_decode(
     shape = Shape(attention_of(function))
     H, Hk, D, Dv = shape.sizes
     assert steps.max_rows is not None
-    choice = choose(Decode(steps.max_rows, shape.heads), asked)
+    choice = choose(HeldDecode(steps.max_rows, shape.heads), asked)
     tile, group = choice.chosen, H // Hk
     splits, values = tile.splits, shape.values(padded(group, 16), tile.block)
     values["splits"], values["group_values"] = splits, group * Dv

@@ -184,8 +184,8 @@ class Prefill:
         registers; heads wider than 128 leave two enough for half as many keys.
         """
         is_wide = self.heads.widest > 128
-        rows, block, stages = max(128, self.heads.group), *((32, 2) if is_wide else (64, 3))
-        portable = PrefillTile(rows, block, 8, stages)
+        rows, block, stages = (64, 32, 1) if is_wide else (128, 64, 3)
+        portable = PrefillTile(max(rows, self.heads.group), block, 8, stages)
         if not self.is_for_hopper:
             return Ruled(portable, "the form for all targets", {})
         two, three = HopperTile(2, 64 if is_wide else 128), HopperTile(3, 128)

@@ -8,6 +8,7 @@ from triton_regions import INVARIANT, VARIANTS
 from tapeout import settings
 from tapeout.codegen.triton.attention_decode import at_once
 from tapeout.codegen.triton.attention_problems import Decode, DecodeTile, Heads, num_splits
+from tapeout.codegen.triton.attention_small import HeldDecode
 from tapeout.codegen.triton.compile import compile_kernels
 from tapeout.codegen.triton.kernel import Steps
 from tapeout.codegen.triton.targets import TARGETS
@@ -178,12 +179,43 @@ def test_no_form_of_attention_spills(dim, besides):
 @pytest.mark.parametrize("target", ["cuda:sm_80", TARGET, "cuda:sm_120", "hip:gfx942"])
 def test_prefill_of_float32_and_of_very_wide_heads_fits_every_target_and_does_not_spill(target):
     steps, cases = Steps("any", target=TARGETS[target]), (("f32", 40), ("f32", 256), ("bf16", 264))
+    cases += (("bf16", 256),) * (target != TARGET)  # which has a form of its own for them
     kernels = {
         f"{d}_{dim}": Attention(steps, d, h=8, hk=1, dim=dim).attend.emitted.kernels[0]
         for d, dim in cases
     }
     for name, found in compile_kernels(kernels, target, settings.CACHE.get() / "objects").items():
         assert found.local_bytes == 0, name
+
+
+LARGE = (("f32", 40, 8), ("f32", 64, 64), ("f32", 256, 8), ("bf16", 128, 64), ("bf16", 128, 71))
+
+
+@pytest.mark.parametrize("target", ["cuda:sm_80", TARGET, "cuda:sm_120", "hip:gfx942"])
+def test_decoding_of_float32_and_of_many_heads_a_key_head_fits_every_target_and_does_not_spill(
+    target,
+):
+    kernels = {
+        f"{d}_{dim}_{group}_{s.name}": Attention(s, d, h=group, hk=1, dim=dim)
+        for (d, dim, group), s in product(LARGE, (DECODE[0], DECODE[-1]))
+    }
+    kernels = {name: kernel.attend.emitted.kernels[0] for name, kernel in kernels.items()}
+    for name, found in compile_kernels(kernels, target, settings.CACHE.get() / "objects").items():
+        assert found.local_bytes == 0, name
+
+
+@pytest.mark.parametrize("group", [64, 71])
+@pytest.mark.parametrize("d", ["f32", "bf16"])
+def test_decoding_of_many_heads_a_key_head_is_that_of_the_interpreter(d, group):
+    assert Attention(ONE, d, h=group, hk=1).error([150], [1]) <= TOLERANCE[d]
+    assert Attention(MANY, d, h=group, hk=1).error([0, 70], [1] * 2) <= TOLERANCE[d]
+
+
+@pytest.mark.parametrize("dim", [64, 80, 96, 128, 256])
+def test_up_to_16_heads_a_key_head_decode_in_tiles_that_were_measured(dim):
+    for rows, group in product((1, 2, 16, 17, 32, 64, 65, 256), (1, 4, 8, 16)):
+        problem = (rows, Heads(2 * group, 2, dim, dim))
+        assert HeldDecode(*problem).ruled() == Decode(*problem).ruled()
 
 
 SOME = ("64 wide", "96 wide", "128 wide", "window, softcap and sinks")
