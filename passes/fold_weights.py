@@ -36,7 +36,8 @@ After:
     }
 
 Requires: layers are called by repeats of entry functions.
-Keeps: the order of the other parameters. The old weight stays where it is still read.
+Keeps: the order of the other parameters. The old weight stays where it is still read. A number is
+added to a weight here where a norm or its like reads the sum.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-from ..ir.graph import Function, Module, Node, Value, drop_dead
+from ..ir.graph import Context, Function, Module, Node, Value, context_of, drop_dead
+from ..ir.ops import Kind, record_of
 from ..ir.types import Dim
-from ..ir.weights import Step, Weight
+from ..ir.weights import Argument, Step, Weight
 from .layer_weights import add_weight, weight_parameters
 
 Recipe = Callable[[Mapping[Value, Step]], Step]
@@ -97,14 +99,29 @@ def _fold(module: Module, name: str) -> tuple[Module, int]:
 def _folded(function: Function, bases: Sequence[Value]) -> dict[Value, _Folded]:
     """What each value that only weights determine is made of."""
     found = {base: _Folded((base,), itemgetter(base), "") for base in bases}
+    context = context_of(function)
     for node in function.nodes:
-        if node.op in _FOLDED and all(value in found for value in node.operands):
-            found[node.result] = _apply(node, [found[value] for value in node.operands])
+        numbers = _added(node, context)
+        operands = [value for value in node.operands if not numbers or value in found]
+        if (node.op in _FOLDED or numbers) and operands and all(v in found for v in operands):
+            found[node.result] = _apply(node, [found[value] for value in operands], numbers)
     return found
 
 
-def _apply(node: Node, parts: Sequence[_Folded]) -> _Folded:
-    arguments = tuple(_plain(node.attrs.get(name, 1)) for name in _FOLDED[node.op])
+def _added(node: Node, context: Context) -> tuple[float, ...]:
+    """The number that a node adds to what no elementwise op reads, which would do it by itself."""
+    readers = context.users.get(node.results[0], ()) if node.op == "add" else ()
+    if not readers or any(record_of(reader.op).kind is Kind.ELEMENTWISE for reader in readers):
+        return ()
+    makers = [context.producer(value, "constant") for value in node.operands]
+    return tuple(float(m.attrs["value"]) for m in makers if m and node.result.dtype.is_float)
+
+
+def _apply(node: Node, parts: Sequence[_Folded], numbers: tuple[float, ...]) -> _Folded:
+    names = _FOLDED.get(node.op, ())
+    arguments: tuple[Argument, ...] = numbers or tuple(
+        _plain(node.attrs.get(name, 1)) for name in names
+    )
 
     def recipe(steps: Mapping[Value, Step]) -> Step:
         return Step(node.op, tuple(part.recipe(steps) for part in parts), arguments)

@@ -6,6 +6,7 @@ from traced import largest_error, lowered
 from transformers import AutoConfig
 
 from tapeout.errors import UnsupportedModelError
+from tapeout.ir.types import DType
 from tapeout.passes.pipeline import GPU_STAGES, STAGES
 from tapeout.passes.run import run_stages
 
@@ -109,6 +110,13 @@ def test_norms_that_each_head_has_of_its_own_are_made_with_the_queries(monkeypat
     module, _ = run_stages(lowered(models.tiny_config("stablelm")), GPU_STAGES[2:])
     regions = [node.attrs["function"] for node in module.functions["layer0"].nodes]
     assert "layer_norm_mul_rope_kv_write_paged_attention" in regions and len(regions) == 7
+
+
+def test_a_number_added_to_a_norms_weight_is_added_at_build_time(monkeypatch):
+    monkeypatch.setitem(models.CONFIGS, "nemotron", ("nemotron", SIZES))
+    module, _ = run_stages(lowered(models.tiny_config("nemotron"), DType.BF16), GPU_STAGES[2:])
+    regions = [node.attrs["function"] for node in module.functions["layer0"].nodes]
+    assert "add" not in regions and len(regions) == 7
 
 
 @pytest.mark.parametrize("kind", REFUSED)
