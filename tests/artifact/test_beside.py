@@ -44,7 +44,7 @@ def test_what_is_beside_an_artifact_is_found_wherever_it_is_named_from(tmp_path,
     assert beside(Path("/"), "table") == Path("/.table")
 
 
-def test_a_device_a_pipe_or_a_link_is_written_to_and_stays(tmp_path):
+def test_a_device_or_a_link_is_written_to_and_stays(tmp_path):
     file, link = tmp_path / "file", tmp_path / "link"
     link.symlink_to(file)
     for path in (link, Path("/dev/null")):

@@ -3,24 +3,21 @@
 import msgspec
 import pytest
 from fake_cuda_model import TARGET
+from resealed import reseal
 
 from tapeout import LLM
-from tapeout.artifact import Artifact, ArtifactWriter, encode
+from tapeout.artifact import Artifact, encode
 from tapeout.errors import ArtifactError, InputError
 
 replace = msgspec.structs.replace
 
 
-def reseal(path, folder, target=lambda t: t, tape=lambda t: t, name=TARGET):
+def sealed(path, folder, target=lambda t: t, tape=lambda t: t, name=TARGET):
     """The artifact with its target and its tapes changed, and every digest right."""
     base = Artifact.open(folder)
     record = base.manifest.targets[TARGET]
     tapes = {file: encode(tape(base.tape(TARGET, entry))) for entry, file in record.tapes.items()}
-    with ArtifactWriter(path) as writer:
-        for file in base.manifest.files:
-            writer.add_bytes(file, tapes.get(file, base.read(file)))
-        targets = {name: target(record)}
-        return writer.commit(replace(base.manifest, files={}, targets=targets))
+    return reseal(folder, path, tapes, targets={name: target(record)})
 
 
 def without(field, word):
@@ -55,7 +52,7 @@ def grids(change):
 def test_a_target_that_lacks_what_a_step_needs_is_refused_by_its_name(
     driver, fake_cuda, tmp_path, change, words
 ):
-    path = reseal(tmp_path / "sealed.tapeout", fake_cuda[0], **change)
+    path = sealed(tmp_path / "sealed.tapeout", fake_cuda[0], **change)
     with pytest.raises(ArtifactError, match=words):
         LLM(path, max_num_seqs=2)
 
@@ -63,14 +60,14 @@ def test_a_target_that_lacks_what_a_step_needs_is_refused_by_its_name(
 @pytest.mark.parametrize("name", ["cuda:sm_", "cuda:sm_90a", "cuda:sm_-90", "cuda:90"])
 def test_a_target_of_no_gpu_is_refused_by_its_name(fake_cuda, tmp_path, name):
     with pytest.raises(ArtifactError, match=f"targets: found {name}, wanted cuda:sm_ and the"):
-        reseal(tmp_path / "sealed.tapeout", fake_cuda[0], name=name)
+        sealed(tmp_path / "sealed.tapeout", fake_cuda[0], name=name)
 
 
 def test_a_step_that_no_gpu_could_launch_is_refused_before_anything_is_loaded(
     driver, fake_cuda, tmp_path
 ):
     """Along the second axis of a grid there are 65535 blocks at most."""
-    turned = reseal(
+    turned = sealed(
         tmp_path / "turned.tapeout",
         fake_cuda[0],
         tape=lambda t: replace(

@@ -68,17 +68,29 @@ def test_a_flipped_bit_is_found_while_streaming(driver, artifact, tmp_path):
         file.write_bytes(text)
 
 
-def test_an_interrupt_ends_the_stream_and_leaves_no_thread_behind(driver, artifact, monkeypatch):
-    num_threads = threading.active_count()
-    interrupts = iter([True])
+def slow_after(first):
+    """A hash that takes long, and does something else the first time."""
+    firsts = iter([first])
 
     def hash_slowly(data):
-        if next(interrupts, False):
-            os.kill(os.getpid(), signal.SIGINT)
+        next(firsts, int)()
         time.sleep(0.1)
         return sha256(data)
 
-    monkeypatch.setattr(weights, "sha256", hash_slowly)
+    return hash_slowly
+
+
+def interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def failed():
+    raise InterruptedError("as was asked for")
+
+
+def test_an_interrupt_ends_the_stream_and_leaves_no_thread_behind(driver, artifact, monkeypatch):
+    num_threads = threading.active_count()
+    monkeypatch.setattr(weights, "sha256", slow_after(interrupted))
     before = counted(driver, "copies_in")
     with pytest.raises(KeyboardInterrupt):
         load(artifact, 2)
@@ -87,15 +99,7 @@ def test_an_interrupt_ends_the_stream_and_leaves_no_thread_behind(driver, artifa
 
 
 def test_an_error_ends_the_stream_with_the_chunks_that_are_under_way(driver, artifact, monkeypatch):
-    failures = iter([True])
-
-    def hash_slowly(data):
-        if next(failures, False):
-            raise InterruptedError("as was asked for")
-        time.sleep(0.1)
-        return sha256(data)
-
-    monkeypatch.setattr(weights, "sha256", hash_slowly)
+    monkeypatch.setattr(weights, "sha256", slow_after(failed))
     before = counted(driver, "copies_in")
     with pytest.raises(InterruptedError):
         load(artifact, 2)
